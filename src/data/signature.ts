@@ -1,0 +1,40 @@
+import type { DType } from '../ir/tensor.js';
+
+/** One raw feature of a row, as a caller of `/predict` writes it, and its place in the model's inputs. */
+export interface Feature {
+  readonly name: string;
+  readonly type: 'number' | 'category';
+  /** Model input that it goes into. */
+  readonly input: string;
+  /** Column within that input. */
+  readonly column: number;
+  /** Range seen in training data, for numbers. */
+  readonly min?: number;
+  readonly max?: number;
+  /** Values seen in training data, for categories. */
+  readonly categories?: readonly string[];
+}
+
+export interface Port {
+  readonly name: string;
+  readonly dtype: DType;
+  /** `N` is the batch. */
+  readonly shape: readonly (number | string)[];
+}
+
+/**
+ * `signature.json`: what a model takes and gives in the user's words. It is written by train and handed on unchanged,
+ * so that a row is encoded the same way in training, in evaluation and when it is served.
+ */
+export interface Signature {
+  readonly schemaVersion: 1;
+  readonly name: string;
+  readonly task: 'classification' | 'regression';
+  readonly features: readonly Feature[];
+  readonly inputs: readonly Port[];
+  /** Classification: `label` (string [N]) and `probabilities` (float32 [N, classes]). Regression: `prediction` (float32 [N]). */
+  readonly outputs: readonly Port[];
+  readonly target: { readonly name: string; readonly labels?: readonly string[] };
+  /** The data that the model was trained on; evaluation refuses other data. */
+  readonly data: { readonly digest: string };
+}

@@ -1,0 +1,190 @@
+import type { Attributes, Dim, Graph, Node, Value, ValueType } from './graph.js';
+import { inferNode } from './shapes.js';
+import { int64s, scalar, type DType, type NumericDType, type Tensor } from './tensor.js';
+
+export interface NodeOptions {
+  readonly domain?: string;
+  /** Stem of the node's name and its outputs' names; made unique. Default: the operator in lower case. */
+  readonly name?: string;
+  /** Number of outputs to name. Default 1. */
+  readonly outputs?: number;
+}
+
+/**
+ * Grows a graph node by node. Each value's type is inferred when it is emitted, so that whoever emits the next node
+ * can ask for the shapes it depends on. Starts empty, or from an existing graph, whose names are then kept.
+ */
+export class GraphBuilder {
+  readonly #inputs: Value[] = [];
+  readonly #outputs: Value[] = [];
+  readonly #initializers = new Map<string, Tensor>();
+  readonly #nodes: Node[] = [];
+  readonly #types = new Map<string, ValueType>();
+  readonly #names = new Set<string>();
+  readonly #scalars = new Map<string, string>();
+  readonly #graphName: string;
+
+  constructor(from: Graph | string = 'main') {
+    if (typeof from === 'string') {
+      this.#graphName = from;
+      return;
+    }
+    this.#graphName = from.name;
+    for (const value of from.values.values()) this.#setType(value);
+    for (const value of from.inputs) this.input(value.name, value.dtype, value.shape);
+    for (const [name, constant] of from.initializers) this.initializer(name, constant);
+    for (const node of from.nodes) this.add(node);
+    this.#outputs.push(...from.outputs);
+  }
+
+  /** Declares a graph input under exactly this name. */
+  input(name: string, dtype?: DType, shape?: readonly Dim[]): string {
+    this.#names.add(name);
+    this.#inputs.push({ name, dtype, shape });
+    this.#setType({ name, dtype, shape });
+    return name;
+  }
+
+  /** Adds a weight or constant under exactly this name. */
+  initializer(name: string, constant: Tensor): string {
+    this.#names.add(name);
+    this.#initializers.set(name, constant);
+    this.#types.set(name, { dtype: constant.dtype, shape: constant.dims });
+    return name;
+  }
+
+  /** Adds a constant under a new name. */
+  constant(constant: Tensor, stem = 'const'): string {
+    return this.initializer(this.unique(stem), constant);
+  }
+
+  /** A rank-0 constant; equal ones are shared. */
+  scalar(value: number, dtype: NumericDType = 'float32'): string {
+    const key = `${dtype}:${Object.is(value, -0) ? '-0' : value}`;
+    let name = this.#scalars.get(key);
+    if (name === undefined) {
+      name = this.constant(scalar(dtype, value), 'scalar');
+      this.#scalars.set(key, name);
+    }
+    return name;
+  }
+
+  /** An int64 vector constant, for shapes and axes; equal ones are shared. */
+  int64s(values: readonly number[]): string {
+    const key = `int64s:${values.join(',')}`;
+    let name = this.#scalars.get(key);
+    if (name === undefined) {
+      name = this.constant(int64s(values), 'ints');
+      this.#scalars.set(key, name);
+    }
+    return name;
+  }
+
+  /** Emits an operator and returns the name of its first output. */
+  op(op: string, inputs: readonly string[], attributes: Attributes = {}, options: NodeOptions = {}): string {
+    return this.ops(op, inputs, attributes, options)[0]!;
+  }
+
+  /** Emits an operator and returns the names of all its outputs. */
+  ops(
+    op: string,
+    inputs: readonly string[],
+    attributes: Attributes = {},
+    options: NodeOptions = {},
+  ): string[] {
+    const name = this.unique(options.name ?? op.toLowerCase());
+    const count = options.outputs ?? 1;
+    const outputs = [
+      name,
+      ...Array.from({ length: count - 1 }, (_, index) => this.unique(`${name}_${index + 1}`)),
+    ];
+    this.add({ op, domain: options.domain ?? '', name, inputs, outputs, attributes });
+    return outputs;
+  }
+
+  /** Adds a node as it is. Its inputs must be there already. */
+  add(node: Node): void {
+    this.#nodes.push(node);
+    const types = inferNode(
+      node,
+      (name) => this.#types.get(name),
+      (name) => this.#initializers.get(name),
+    );
+    node.outputs.forEach((name, index) => {
+      if (name === '') return;
+      this.#names.add(name);
+      const inferred = types[index];
+      const known = this.#types.get(name);
+      // A type the file states stands where inference knows less.
+      if (inferred && (known?.shape === undefined || inferred.shape !== undefined))
+        this.#types.set(name, inferred);
+    });
+  }
+
+  /** Declares `name` as a graph output, under `as` if given (through an Identity node). */
+  output(name: string, as?: string): void {
+    if (as !== undefined && as !== name) {
+      this.add({ op: 'Identity', domain: '', name: as, inputs: [name], outputs: [as], attributes: {} });
+      this.output(as);
+      return;
+    }
+    this.#outputs.push({ name, ...this.#types.get(name) });
+  }
+
+  has(name: string): boolean {
+    return this.#names.has(name);
+  }
+
+  constantOf(name: string): Tensor | undefined {
+    return this.#initializers.get(name);
+  }
+
+  typeOf(name: string): ValueType | undefined {
+    return this.#types.get(name);
+  }
+
+  /** @throws TypeError when the shape of `name` could not be inferred. */
+  shapeOf(name: string): readonly Dim[] {
+    const shape = this.#types.get(name)?.shape;
+    if (!shape) throw new TypeError(`the shape of ${name} is not known`);
+    return shape;
+  }
+
+  rankOf(name: string): number {
+    return this.shapeOf(name).length;
+  }
+
+  dtypeOf(name: string): DType {
+    const dtype = this.#types.get(name)?.dtype;
+    if (!dtype) throw new TypeError(`the type of ${name} is not known`);
+    return dtype;
+  }
+
+  /** Reserves and returns a name that nothing else in the graph has. */
+  unique(stem: string): string {
+    let name = stem;
+    for (let count = 1; this.#names.has(name); count++) name = `${stem}_${count}`;
+    this.#names.add(name);
+    return name;
+  }
+
+  build(): Graph {
+    const boundary = new Set([...this.#inputs, ...this.#outputs].map((value) => value.name));
+    const values = new Map<string, Value>();
+    for (const [name, type] of this.#types) {
+      if (!boundary.has(name) && !this.#initializers.has(name)) values.set(name, { name, ...type });
+    }
+    return {
+      name: this.#graphName,
+      inputs: [...this.#inputs],
+      outputs: this.#outputs.map((value) => ({ ...value, ...this.#types.get(value.name) })),
+      initializers: new Map(this.#initializers),
+      nodes: [...this.#nodes],
+      values,
+    };
+  }
+
+  #setType(value: Value): void {
+    if (value.dtype) this.#types.set(value.name, { dtype: value.dtype, shape: value.shape });
+  }
+}

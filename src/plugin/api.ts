@@ -1,0 +1,297 @@
+import type { ListrTask } from 'listr2';
+import type { z } from 'zod';
+import type { Artifact, ArtifactStore, Json } from '../artifacts/index.js';
+import type { Dataset } from '../data/dataset.js';
+import type { Signature } from '../data/signature.js';
+import type { Model } from '../ir/graph.js';
+import type { NdArray } from '../ir/tensor.js';
+import type { ProgressEvent } from './events.js';
+
+/** Plugins state the version they were written for; maas refuses one it does not know. */
+export const apiVersion = 1;
+
+/** The project that a command works on. Read once from the config file, then frozen. */
+export interface Project {
+  readonly name: string;
+  readonly seed: number;
+  /** Folder of the config file: every path in it is relative to this. */
+  readonly root: string;
+  readonly configFile: string;
+  /** The whole validated config, by section. */
+  readonly config: Readonly<Record<string, unknown>>;
+}
+
+/** What a stage's artifact gives to later stages: a `model` is a folder with model.onnx and signature.json. */
+export type Kind = 'model' | 'release';
+
+export interface StageContext<Options = unknown> {
+  readonly project: Project;
+  /** The stage's own section of the config. */
+  readonly options: Options;
+  readonly registry: Registry;
+  readonly store: ArtifactStore;
+  /** What the stage reads, by kind: the newest artifact of the stages before it. */
+  readonly inputs: Readonly<Partial<Record<Kind, Artifact>>>;
+  readonly signal: AbortSignal;
+  readonly emit: (event: ProgressEvent) => void;
+}
+
+/** A stage at work. Tasks write files into `out` and fill in `result`. */
+export interface StageRun<Options = unknown> extends StageContext<Options> {
+  /** Empty folder; what lies in it when the tasks have ended becomes the artifact. */
+  readonly out: string;
+  /** Folder that survives a kill, the same for the same cache key: checkpoints live here. Removed when the stage is done. */
+  readonly work: string;
+  readonly result: StageResult;
+}
+
+export interface StageResult {
+  /** Reproducible figures; part of the artifact's manifest. */
+  metrics: Record<string, Json>;
+  /** Figures of this machine and moment (latency, durations): recorded beside the artifact, not in its digest. */
+  measured: Record<string, Json>;
+  /** Lines for the person who ran the stage. */
+  notes: string[];
+}
+
+/** Something outside the artifact store that a stage brings about, such as switching a release. */
+export interface Effect<Options = unknown> {
+  /** True when the effect of `artifact` is in place already. */
+  inPlace(context: StageContext<Options>, artifact: Artifact): Promise<boolean>;
+  tasks(run: EffectRun<Options>): ListrTask[];
+}
+
+export interface EffectRun<Options = unknown> extends StageContext<Options> {
+  readonly artifact: Artifact;
+  readonly result: StageResult;
+}
+
+/** One step of the pipeline. */
+export interface Stage<Options = unknown> {
+  readonly name: string;
+  readonly summary: string;
+  /** The stage that this one follows. Built-in order: train, compress, deploy. */
+  readonly after?: string;
+  /** Schema of the config section that bears the stage's name. A stage runs when its section is there after defaults. */
+  readonly options: z.ZodType<Options>;
+  readonly reads: readonly Kind[];
+  readonly writes: Kind;
+  /** Raise it when the same inputs and options give another result. */
+  readonly version: number;
+  /** What else can change the result, beside options, inputs, seed and version: data digests, CPU features, … */
+  key?(context: StageContext<Options>): Promise<Record<string, Json>>;
+  tasks(run: StageRun<Options>): ListrTask[];
+  readonly effect?: Effect<Options>;
+}
+
+// ————— engines —————
+
+export interface TrainJob {
+  /** The forward graph with its initial weights; takes raw features, gives the outputs of the signature. */
+  readonly model: Model;
+  /** Initializers that training may change. */
+  readonly trainable: readonly string[];
+  /** The value that the loss looks at: class probabilities or a regression's prediction. */
+  readonly prediction: string;
+  readonly dataset: Dataset;
+  readonly loss: { readonly name: string; readonly [option: string]: unknown };
+  readonly optimizer: {
+    readonly name: string;
+    readonly learningRate: number;
+    readonly [option: string]: unknown;
+  };
+  readonly epochs: number;
+  readonly batchSize: number;
+  readonly seed: number;
+  readonly threads: number;
+  /** Options of the engine itself. */
+  readonly options: Readonly<Record<string, unknown>>;
+  /** Folder for checkpoints; a job started again with the same folder goes on where it stopped. */
+  readonly work: string;
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: TrainProgress) => void;
+}
+
+export interface TrainProgress {
+  readonly epoch: number;
+  readonly epochs: number;
+  readonly step: number;
+  readonly steps: number;
+  /** Mean training loss of the epoch so far. */
+  readonly loss: number;
+  readonly samplesPerSecond: number;
+  /** Seconds. */
+  readonly eta: number;
+  /** Figures on the validation split, at the end of an epoch. */
+  readonly validation?: Readonly<Record<string, number>>;
+}
+
+export interface TrainOutcome {
+  /** The job's model with trained weights. */
+  readonly model: Model;
+  readonly history: readonly {
+    readonly epoch: number;
+    readonly loss: number;
+    readonly [figure: string]: number;
+  }[];
+}
+
+export interface Engine {
+  readonly name: string;
+  readonly summary: string;
+  /** Why the engine cannot run here, or undefined when it can. */
+  unavailable?(): Promise<{ reason: string; hint: string } | undefined>;
+  train(job: TrainJob): Promise<TrainOutcome>;
+}
+
+// ————— passes —————
+
+export interface PassContext {
+  readonly signature: Signature;
+  /** Held-back rows that a pass may look at (the validation split); loaded on demand. */
+  calibration(): Promise<Dataset>;
+  readonly seed: number;
+}
+
+export interface PassReport {
+  readonly changed: boolean;
+  /** Parts that the pass looked at and left alone, with the reason. */
+  readonly skipped: readonly { readonly node: string; readonly reason: string }[];
+  readonly notes?: readonly string[];
+}
+
+/** A pure rewrite graph → graph that keeps the meaning within a bound that it states. */
+export interface Pass<Options = unknown> {
+  readonly name: string;
+  readonly summary: string;
+  readonly options: z.ZodType<Options>;
+  /** Raise it when the same graph and options give another result. */
+  readonly version: number;
+  run(model: Model, options: Options, context: PassContext): Promise<{ model: Model; report: PassReport }>;
+}
+
+// ————— targets —————
+
+export interface Release {
+  readonly digest: string;
+  /** Folder of the whole release: manifest.json, model.onnx, signature.json, golden.json. */
+  readonly path: string;
+}
+
+export interface TargetContext<Options = unknown> {
+  readonly project: Project;
+  readonly options: Options;
+  readonly keep: number;
+  readonly signal: AbortSignal;
+  /** Starts `release` on a spare port of this machine, replays its golden inputs, stops it. Throws MAAS_VERIFY_FAILED. */
+  verify(
+    release: Release,
+    onNote?: (note: string) => void,
+  ): Promise<{ readyMs: number; rows: number; maxError: number }>;
+}
+
+export interface ReleaseRecord {
+  readonly digest: string;
+  readonly current: boolean;
+  /** ISO 8601, when it was last switched to. */
+  readonly deployedAt: string | undefined;
+}
+
+/** A place where releases run. `deploy` brings `release` there whole or not at all. */
+export interface Target<Options = unknown> {
+  readonly name: string;
+  readonly summary: string;
+  readonly options: z.ZodType<Options>;
+  current(context: TargetContext<Options>): Promise<string | undefined>;
+  /** Steps in order; each is safe to repeat after a kill. */
+  steps(context: TargetContext<Options>, release: Release): readonly TargetStep[];
+  list(context: TargetContext<Options>): Promise<readonly ReleaseRecord[]>;
+  /** Goes back `count` releases; returns the digest that is current then. */
+  rollback(context: TargetContext<Options>, count: number): Promise<string>;
+}
+
+export interface TargetStep {
+  readonly title: string;
+  run(note: (text: string) => void): Promise<void>;
+}
+
+// ————— protocols —————
+
+export interface ServedModel {
+  readonly name: string;
+  /** The release's digest. */
+  readonly version: string;
+  readonly signature: Signature;
+  predict(inputs: Readonly<Record<string, NdArray>>): Promise<Record<string, NdArray>>;
+}
+
+export interface ServeHost {
+  readonly projectName: string;
+  readonly ready: boolean;
+  readonly live: boolean;
+  models(): readonly ServedModel[];
+  model(name: string, version?: string): ServedModel | undefined;
+}
+
+export interface HttpRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly query: URLSearchParams;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly body: Buffer;
+}
+
+export interface HttpResponse {
+  readonly status: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body: string | Uint8Array;
+  /** Model that answered, for the metrics. */
+  readonly model?: string;
+}
+
+/** A wire protocol over HTTP. `handle` returns undefined for paths that are not its own. */
+export interface Protocol {
+  readonly name: string;
+  readonly summary: string;
+  handle(request: HttpRequest, host: ServeHost): Promise<HttpResponse> | undefined;
+}
+
+// ————— registration —————
+
+/** What a plugin answers to the `maas:register` hook. */
+export interface Registration {
+  readonly apiVersion: number;
+  readonly stages?: readonly Stage[];
+  readonly engines?: readonly Engine[];
+  readonly passes?: readonly Pass[];
+  readonly targets?: readonly Target[];
+  readonly protocols?: readonly Protocol[];
+}
+
+/** Everything that is registered, built-in and third-party alike, by name. */
+export interface Registry {
+  /** In pipeline order. */
+  readonly stages: readonly Stage[];
+  readonly engines: ReadonlyMap<string, Engine>;
+  readonly passes: ReadonlyMap<string, Pass>;
+  readonly targets: ReadonlyMap<string, Target>;
+  readonly protocols: ReadonlyMap<string, Protocol>;
+}
+
+// The definers keep the options' type inside a definition and widen it outside.
+
+export function defineStage<Options>(stage: Stage<Options>): Stage {
+  return stage;
+}
+export function defineEngine(engine: Engine): Engine {
+  return engine;
+}
+export function definePass<Options>(pass: Pass<Options>): Pass {
+  return pass;
+}
+export function defineTarget<Options>(target: Target<Options>): Target {
+  return target;
+}
+export function defineProtocol(protocol: Protocol): Protocol {
+  return protocol;
+}

@@ -1,0 +1,28 @@
+import type { TrainProgress } from './api.js';
+
+/** What `--events` prints, one JSON object a line. Every event has `time` (ISO 8601) added when printed. */
+export type ProgressEvent =
+  | { readonly event: 'stage-start'; readonly stage: string }
+  | { readonly event: 'stage-cached'; readonly stage: string; readonly digest: string }
+  | {
+      readonly event: 'stage-done';
+      readonly stage: string;
+      readonly digest: string;
+      readonly seconds: number;
+    }
+  | {
+      readonly event: 'stage-failed';
+      readonly stage: string;
+      readonly code: string;
+      readonly message: string;
+    }
+  | ({ readonly event: 'train-progress' } & TrainProgress)
+  | {
+      readonly event: 'task';
+      readonly stage: string;
+      readonly title: string;
+      readonly state: 'start' | 'done' | 'failed';
+    }
+  | { readonly event: 'note'; readonly stage: string; readonly text: string }
+  | { readonly event: 'warning'; readonly stage: string; readonly text: string }
+  | { readonly event: 'serving'; readonly url: string; readonly model: string; readonly digest: string };

@@ -1,0 +1,13 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    root: new URL('..', import.meta.url).pathname,
+    include: ['test/**/*.test.ts'],
+    exclude: ['test/fixtures/**', 'test/bench/**'],
+    testTimeout: 30_000,
+    // Native sessions and child processes share two cores with the runner.
+    maxWorkers: 2,
+    pool: 'forks',
+  },
+});
