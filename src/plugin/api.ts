@@ -73,7 +73,7 @@ export interface Stage<Options = unknown> {
   /** The stage that this one follows. Built-in order: train, compress, deploy. */
   readonly after?: string;
   /** Schema of the config section that bears the stage's name. A stage runs when its section is there after defaults. */
-  readonly options: z.ZodType<Options>;
+  options(registry: Registry): z.ZodType<Options>;
   readonly reads: readonly Kind[];
   readonly writes: Kind;
   /** Raise it when the same inputs and options give another result. */
@@ -82,6 +82,35 @@ export interface Stage<Options = unknown> {
   key?(context: StageContext<Options>): Promise<Record<string, Json>>;
   tasks(run: StageRun<Options>): ListrTask[];
   readonly effect?: Effect<Options>;
+}
+
+// ————— services —————
+
+/** A stage that runs until it is stopped and leaves nothing behind: `maas serve`. */
+export interface Service<Options = unknown> {
+  readonly name: string;
+  readonly summary: string;
+  /** Schema of the config section that bears the service's name. */
+  options(registry: Registry): z.ZodType<Options>;
+  /** Resolves when the service is ready for requests. */
+  start(context: ServiceContext<Options>): Promise<RunningService>;
+}
+
+export interface ServiceContext<Options = unknown> {
+  readonly options: Options;
+  readonly registry: Registry;
+  /** A release folder. With `follow` it is a link that is watched, and the service goes over to where it points next. */
+  readonly release: { readonly path: string; readonly follow: boolean };
+  readonly signal: AbortSignal;
+  readonly emit: (event: ProgressEvent) => void;
+}
+
+export interface RunningService {
+  readonly url: string;
+  readonly model: string;
+  readonly digest: string;
+  /** Stops taking requests, answers those under way, then resolves. */
+  stop(): Promise<void>;
 }
 
 // ————— engines —————
@@ -203,6 +232,8 @@ export interface Target<Options = unknown> {
   readonly summary: string;
   readonly options: z.ZodType<Options>;
   current(context: TargetContext<Options>): Promise<string | undefined>;
+  /** Path of the link to the current release, for targets whose releases `maas serve` runs on this machine. */
+  link?(context: TargetContext<Options>): string;
   /** Steps in order; each is safe to repeat after a kill. */
   steps(context: TargetContext<Options>, release: Release): readonly TargetStep[];
   list(context: TargetContext<Options>): Promise<readonly ReleaseRecord[]>;
@@ -266,6 +297,7 @@ export interface Registration {
   readonly passes?: readonly Pass[];
   readonly targets?: readonly Target[];
   readonly protocols?: readonly Protocol[];
+  readonly services?: readonly Service[];
 }
 
 /** Everything that is registered, built-in and third-party alike, by name. */
@@ -276,12 +308,16 @@ export interface Registry {
   readonly passes: ReadonlyMap<string, Pass>;
   readonly targets: ReadonlyMap<string, Target>;
   readonly protocols: ReadonlyMap<string, Protocol>;
+  readonly services: ReadonlyMap<string, Service>;
 }
 
 // The definers keep the options' type inside a definition and widen it outside.
 
 export function defineStage<Options>(stage: Stage<Options>): Stage {
   return stage;
+}
+export function defineService<Options>(service: Service<Options>): Service {
+  return service;
 }
 export function defineEngine(engine: Engine): Engine {
   return engine;
