@@ -1,5 +1,5 @@
 import type { Attributes, Dim, Graph, Node, Value, ValueType } from './graph.js';
-import { inferNode } from './shapes.js';
+import { inferNode, refine } from './shapes.js';
 import { int64s, scalar, type DType, type NumericDType, type Tensor } from './tensor.js';
 
 export interface NodeOptions {
@@ -113,11 +113,8 @@ export class GraphBuilder {
     node.outputs.forEach((name, index) => {
       if (name === '') return;
       this.#names.add(name);
-      const inferred = types[index];
-      const known = this.#types.get(name);
-      // A type the file states stands where inference knows less.
-      if (inferred && (known?.shape === undefined || inferred.shape !== undefined))
-        this.#types.set(name, inferred);
+      const type = refine(name, this.#types.get(name), types[index]);
+      if (type) this.#types.set(name, type);
     });
   }
 
@@ -128,7 +125,12 @@ export class GraphBuilder {
       this.output(as);
       return;
     }
-    this.#outputs.push({ name, ...this.#types.get(name) });
+    this.#outputs.push({ name, ...this.#statedType(name) });
+  }
+
+  /** The nodes so far, in the order in which they were added. */
+  get nodes(): readonly Node[] {
+    return this.#nodes;
   }
 
   has(name: string): boolean {
@@ -171,17 +173,24 @@ export class GraphBuilder {
   build(): Graph {
     const boundary = new Set([...this.#inputs, ...this.#outputs].map((value) => value.name));
     const values = new Map<string, Value>();
-    for (const [name, type] of this.#types) {
-      if (!boundary.has(name) && !this.#initializers.has(name)) values.set(name, { name, ...type });
+    for (const name of this.#types.keys()) {
+      if (!boundary.has(name) && !this.#initializers.has(name))
+        values.set(name, { name, ...this.#statedType(name) });
     }
     return {
       name: this.#graphName,
       inputs: [...this.#inputs],
-      outputs: this.#outputs.map((value) => ({ ...value, ...this.#types.get(value.name) })),
+      outputs: this.#outputs.map((value) => ({ ...value, ...this.#statedType(value.name) })),
       initializers: new Map(this.#initializers),
       nodes: [...this.#nodes],
       values,
     };
+  }
+
+  /** What a file can say of a value; known elements are for inference only. */
+  #statedType(name: string): Partial<ValueType> {
+    const type = this.#types.get(name);
+    return type ? { dtype: type.dtype, shape: type.shape } : {};
   }
 
   #setType(value: Value): void {

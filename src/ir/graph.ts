@@ -7,6 +7,8 @@ export type Dim = number | string;
 export interface ValueType {
   readonly dtype: DType;
   readonly shape: readonly Dim[] | undefined;
+  /** Elements of a small integer tensor of rank 0 or 1, where known: sizes on their way from Shape to Reshape. */
+  readonly elements?: readonly Dim[];
 }
 
 export interface Value extends Partial<ValueType> {
