@@ -5,10 +5,11 @@ import { z } from 'zod';
  * Checks that JSON Schema cannot express are left out; the real validation happens when the file is loaded.
  */
 export function describeSchema(schema: z.ZodType): Record<string, unknown> {
-  const { $schema: _, ...described } = z.toJSONSchema(schema, {
+  const described: Record<string, unknown> = z.toJSONSchema(schema, {
     io: 'input',
     target: 'draft-07',
     unrepresentable: 'any',
   });
+  delete described['$schema'];
   return described;
 }

@@ -50,7 +50,7 @@ export function named(
       const parsed = definitions[name]!.options.safeParse(options);
       if (parsed.success) return { name, options: parsed.data };
       for (const issue of parsed.error.issues) {
-        context.issues.push({ ...issue, path: [name, ...issue.path], input: issue.input });
+        context.issues.push({ ...issue, path: [name, ...issue.path] } as z.core.$ZodRawIssue);
       }
       return z.NEVER;
     })
