@@ -46,4 +46,9 @@ export interface ArtifactStore {
    * @returns the function that gives it back.
    */
   lock(doing: string): Promise<() => Promise<void>>;
+  /**
+   * Removes what nothing points to any more: of every stage the current record and the newest `keep` cached ones stay,
+   * with their artifacts, and the newest `keep` work folders. To be called with the lock held.
+   */
+  prune(keep: number): Promise<void>;
 }
