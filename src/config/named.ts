@@ -37,7 +37,8 @@ export function named(
     .transform((value, context): Named => {
       const [name, options] = readChoice(value);
       if (name === undefined) {
-        context.addIssue({ code: 'custom', message: describeMisfit(value, what), path: [] });
+        if (value === undefined) context.issues.push({ code: 'invalid_type', expected: what, input: value });
+        else context.addIssue({ code: 'custom', message: describeMisfit(value, what), path: [] });
         return z.NEVER;
       }
       const path = typeof value === 'string' ? [] : [name];
@@ -47,12 +48,11 @@ export function named(
         context.addIssue({ code: 'custom', message: `unknown ${what} "${name}", ${list}`, path, params });
         return z.NEVER;
       }
-      const parsed = definitions[name]!.options.safeParse(options);
-      if (parsed.success) return { name, options: parsed.data };
-      for (const issue of parsed.error.issues) {
-        context.issues.push({ ...issue, path: [name, ...issue.path] } as z.core.$ZodRawIssue);
-      }
-      return z.NEVER;
+      // As zod's own containers do it, so that messages are worded by whoever parses the whole.
+      const parsed = definitions[name]!.options._zod.run({ value: options, issues: [] }, {});
+      if (parsed instanceof Promise) throw new z.core.$ZodAsyncError();
+      context.issues.push(...z.core.util.prefixIssues(name, parsed.issues));
+      return { name, options: parsed.value };
     })
     .meta({
       // A getter: the JSON Schema is worked out only when somebody asks for it.
@@ -72,7 +72,7 @@ function readChoice(value: unknown): [name?: string, options?: unknown] {
 function describeMisfit(value: unknown, what: string): string {
   const expected = `expected the name of one ${what}, alone or as a key with its options`;
   if (Array.isArray(value)) return `${expected}; found a list`;
-  if (value === null || value === undefined) return `${expected}; found nothing`;
+  if (value === null) return `${expected}; found nothing`;
   if (typeof value !== 'object') return `${expected}; found a ${typeof value}`;
   const keys = Object.keys(value);
   return `${expected}; found ${keys.length === 0 ? 'no key' : `${keys.length} keys: ${keys.join(', ')}`}`;

@@ -168,6 +168,8 @@ export interface TrainOutcome {
 export interface Engine {
   readonly name: string;
   readonly summary: string;
+  /** Schema of the engine's own options in `train.engine: {name: options}`; without one it takes none. */
+  readonly options?: z.ZodType;
   /** Why the engine cannot run here, or undefined when it can. */
   unavailable?(): Promise<{ reason: string; hint: string } | undefined>;
   train(job: TrainJob): Promise<TrainOutcome>;
@@ -277,7 +279,7 @@ export interface HttpResponse {
   readonly headers?: Readonly<Record<string, string>>;
   readonly body: string | Uint8Array;
   /** Model that answered, for the metrics. */
-  readonly model?: string;
+  readonly model?: Pick<ServedModel, 'name' | 'version'>;
 }
 
 /** A wire protocol over HTTP. `handle` returns undefined for paths that are not its own. */

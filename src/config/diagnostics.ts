@@ -1,0 +1,164 @@
+import type { z } from 'zod';
+import { didYouMean, closest } from '../data/suggest.js';
+import { MaasError, type ErrorCode, type Place } from '../errors.js';
+import { find, placeOf, type Located, type Origin } from './located.js';
+import { describeFound, expectation, foundMark } from './phrase.js';
+import { descriptionAt, keysAt, sectionWith, type JsonSchema } from './schema-path.js';
+
+type Issue = z.core.$ZodIssue;
+
+interface Problem {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly origin: Origin;
+  readonly hint?: string;
+}
+
+/**
+ * What zod found, as errors that point into the file, in the order in which they stand there. All are thrown as one:
+ * the first, with the rest in `others`.
+ */
+export function toError(issues: readonly Issue[], root: Located, schema: JsonSchema): MaasError {
+  const flat = issues.flatMap(narrowUnion);
+  const renamed = new Set(flat.flatMap((issue) => suggestedPaths(issue, schema)));
+  const problems = flat
+    // A misspelt required key is one mistake, not an unknown key and a missing one.
+    .filter((issue) => !(isMissing(issue, root) && renamed.has(issue.path.join('\0'))))
+    .flatMap((issue) => explain(issue, root, schema));
+  return joinErrors(
+    inOrder(problems, root).map(({ code, message, origin, hint }) => ({
+      code,
+      message,
+      place: placeOf(origin),
+      hint,
+    })),
+  );
+}
+
+/** One error that carries all: the first in front. */
+export function joinErrors(
+  problems: readonly { code: ErrorCode; message: string; place: Place; hint?: string }[],
+): MaasError {
+  const [first, ...others] = problems.map(({ code, message, ...options }) => ({ code, message, options }));
+  return new MaasError(first!.code, first!.message, {
+    ...first!.options,
+    others: others.map(({ code, message, options }) => new MaasError(code, message, options)),
+  });
+}
+
+/** Replaces a failed union by the alternative that was most likely meant. */
+function narrowUnion(issue: Issue): Issue[] {
+  if (issue.code !== 'invalid_union' || issue.errors.length === 0) return [issue];
+  const branches = issue.errors.map((errors) => errors.flatMap((each) => narrowUnion(each)));
+  // An alternative of another type was not meant; among those of the right type the fewest mistakes win.
+  const fitting = branches
+    .filter((errors) => !errors.some((each) => each.path.length === 0 && isMismatch(each)))
+    .sort((a, b) => a.length - b.length)[0];
+  if (fitting) return fitting.map((each) => ({ ...each, path: [...issue.path, ...each.path] }));
+  const mismatches = branches.flatMap((errors) => errors.filter((each) => each.path.length === 0));
+  const words = [...new Set(mismatches.map((each) => expectation(each) ?? each.message))];
+  return [{ ...issue, errors: [], message: `expected ${words.join(' or ')}, found ${foundMark}` }];
+}
+
+function isMismatch({ code }: Issue): boolean {
+  return code === 'invalid_type' || code === 'invalid_value' || code === 'invalid_union';
+}
+
+function isMissing(issue: Issue, root: Located): boolean {
+  return issue.code === 'invalid_type' && find(root, issue.path).value === undefined;
+}
+
+function suggestedPaths(issue: Issue, schema: JsonSchema): string[] {
+  if (issue.code !== 'unrecognized_keys') return [];
+  const known = keysAt(schema, issue.path);
+  return issue.keys.flatMap((key) => {
+    const near = closest(key, known);
+    return near === undefined ? [] : [[...issue.path, near].join('\0')];
+  });
+}
+
+function explain(issue: Issue, root: Located, schema: JsonSchema): Problem[] {
+  const { path } = issue;
+  const { value, nearest } = find(root, path);
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) =>
+      explainUnknownKey(key, path, find(root, [...path, key]).value ?? nearest, schema),
+    );
+  }
+  if (isMissing(issue, root)) {
+    const key = String(path.at(-1));
+    return [
+      {
+        code: 'MAAS_CONFIG_INVALID',
+        message: `missing key "${key}"${inside(path.slice(0, -1))}`,
+        origin: nearest.key ?? nearest.origin,
+        hint: describeKey(schema, path),
+      },
+    ];
+  }
+  const origin = isAboutKey(issue) && value?.key ? value.key : (value ?? nearest).origin;
+  const message = issue.message.replace(foundMark, () => describeFound(value));
+  return [
+    {
+      code: 'MAAS_CONFIG_INVALID',
+      message: path.length === 0 ? message : `${path.join('.')}: ${message}`,
+      origin,
+      hint: hintFor(issue, value) ?? describeKey(schema, path),
+    },
+  ];
+}
+
+function explainUnknownKey(
+  key: string,
+  path: readonly PropertyKey[],
+  at: Located,
+  schema: JsonSchema,
+): Problem {
+  const known = keysAt(schema, path);
+  const section = sectionWith(schema, key);
+  const list = known.length > 0 ? `Keys${inside(path) || ' here'}: ${known.join(', ')}.` : undefined;
+  const elsewhere = section === undefined ? undefined : `"${key}" belongs under "${section}".`;
+  return {
+    code: 'MAAS_CONFIG_UNKNOWN_KEY',
+    message: `unknown key "${key}"${inside(path)}`,
+    origin: at.key ?? at.origin,
+    hint: didYouMean(key, known) ?? elsewhere ?? list,
+  };
+}
+
+function inside(path: readonly PropertyKey[]): string {
+  return path.length === 0 ? '' : ` in ${path.join('.')}`;
+}
+
+function describeKey(schema: JsonSchema, path: readonly PropertyKey[]): string | undefined {
+  const description = descriptionAt(schema, path);
+  return description === undefined ? undefined : `${path.join('.')}: ${description}`;
+}
+
+/** An unknown name of a `named` choice may stand as a key. */
+function isAboutKey(issue: Issue): boolean {
+  return issue.code === 'custom' && issue.params?.['unknown'] === issue.path.at(-1);
+}
+
+function hintFor(issue: Issue, located: Located | undefined): string | undefined {
+  const { content, origin } = located ?? {};
+  if (issue.code === 'custom' && typeof issue.params?.['unknown'] === 'string') {
+    return didYouMean(issue.params['unknown'], issue.params['known'] as string[]);
+  }
+  if (typeof content !== 'string') return undefined;
+  if (issue.code === 'invalid_value') return didYouMean(content, issue.values.map(String));
+  if (issue.code !== 'invalid_type') return undefined;
+  if (origin?.variables?.length && origin.quoted) {
+    return 'The quotes make it text: write the variable without them, on a line of its own.';
+  }
+  if (issue.expected === 'boolean' && /^(yes|no|on|off|y|n)$/i.test(content)) {
+    return 'YAML 1.2 has only true and false.';
+  }
+  return undefined;
+}
+
+/** By place in the file; what came by --set goes last. */
+function inOrder(problems: readonly Problem[], root: Located): Problem[] {
+  const rank = ({ origin }: Problem): number => (origin.source === root.origin.source ? 0 : 1);
+  return [...problems].sort((a, b) => rank(a) - rank(b) || a.origin.start - b.origin.start);
+}
