@@ -1,0 +1,57 @@
+import { copyFile, mkdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { onDisk } from '../../artifacts/durable.js';
+import type { Artifact } from '../../artifacts/index.js';
+import { type DataConfig, loadDataset, readSignature } from '../../data/index.js';
+import { MaasError } from '../../errors.js';
+import type { StageRun } from '../../plugin/api.js';
+import type { DeployOptions } from './config.js';
+import { makeGolden } from './golden.js';
+
+/**
+ * Copies the model and its signature as they are, and records what else the release tells: the figures that the stages
+ * before measured.
+ */
+export async function copyModel({ inputs, out, result }: StageRun<DeployOptions>): Promise<void> {
+  const model = inputs.model!;
+  const files = Object.keys(model.manifest.files).filter(
+    // External data lies beside the model under its name.
+    (file) => file === 'signature.json' || file === 'model.onnx' || file.startsWith('model.onnx.'),
+  );
+  await onDisk('cannot write the release', async () => {
+    for (const file of files) {
+      await mkdir(dirname(join(out, file)), { recursive: true });
+      await copyFile(join(model.path, file), join(out, file));
+    }
+  });
+  Object.assign(result.metrics, model.manifest.metrics);
+}
+
+/**
+ * Writes golden.json from held-out rows.
+ * @returns the number of rows.
+ * @throws MaasError MAAS_DATA_CHANGED when the data is not what the model was trained on.
+ */
+export async function writeGolden({
+  project,
+  inputs,
+  out,
+  signal,
+}: StageRun<DeployOptions>): Promise<number> {
+  const { root, seed, name, config } = project;
+  const signature = await readSignature(join(out, 'signature.json'));
+  const dataset = await loadDataset(config['data'] as DataConfig, { root, seed, name, signal });
+  if (dataset.digest !== signature.data.digest) throw dataChanged(inputs.model!);
+  const golden = await makeGolden(join(out, 'model.onnx'), signature, dataset.splits.test);
+  await onDisk('cannot write the release', () =>
+    writeFile(join(out, 'golden.json'), `${JSON.stringify(golden)}\n`),
+  );
+  return golden.rows.length;
+}
+
+function dataChanged(model: Artifact): MaasError {
+  return new MaasError(
+    'MAAS_DATA_CHANGED',
+    `the data has changed since model ${model.digest.slice(0, 12)} was trained`,
+  );
+}

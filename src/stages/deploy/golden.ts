@@ -1,0 +1,85 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Table } from '../../data/dataset.js';
+import type { Signature } from '../../data/signature.js';
+import { MaasError } from '../../errors.js';
+import type { DType, NdArray } from '../../ir/tensor.js';
+import { openSession } from '../../runtime/session.js';
+import { joinRows, pickRows, type RawRow, takeRow, toPlain, toRawRow } from './rows.js';
+
+/** A tensor as JSON, row-major. */
+export interface PlainArray {
+  readonly dtype: DType;
+  readonly dims: readonly number[];
+  readonly data: readonly (number | string)[];
+}
+
+/**
+ * `golden.json` of a release: what its model answers to some rows that it was not trained on. Row i of every part is the
+ * same row. Outputs are those of each row by itself: where activations are quantized over a whole batch, an answer may
+ * depend on the other rows in it.
+ */
+export interface Golden {
+  /** As a caller of `/predict` writes them. */
+  readonly rows: readonly RawRow[];
+  readonly inputs: Readonly<Record<string, PlainArray>>;
+  readonly outputs: Readonly<Record<string, PlainArray>>;
+  /** An output x may be off by tolerance × (1 + |x|); text may not be off at all. */
+  readonly tolerance: number;
+}
+
+const maxRows = 16;
+/** Far above what another CPU or thread count does to float32, far below what a wrong weight does. */
+const tolerance = 1e-4;
+
+/**
+ * Runs the model on a fixed choice of `table`'s rows, one at a time.
+ * @throws MaasError MAAS_MODEL_INVALID when the model cannot be opened or answers with something that is not a number.
+ */
+export async function makeGolden(modelFile: string, signature: Signature, table: Table): Promise<Golden> {
+  const picked = pickRows(table, maxRows);
+  const session = await openSession(modelFile);
+  try {
+    const fetches = signature.outputs.map((output) => output.name);
+    const answers: Record<string, NdArray>[] = [];
+    for (const row of picked) {
+      const outputs = await session.run(takeRow(table.inputs, row), fetches);
+      refuseNonFinite(outputs, modelFile, table.lines[row]!);
+      answers.push(outputs);
+    }
+    const questions = picked.map((row) => takeRow(table.inputs, row));
+    return {
+      rows: picked.map((row) => toRawRow(signature.features, table.inputs, row)),
+      inputs: plain(joinRows(questions)),
+      outputs: plain(joinRows(answers)),
+      tolerance,
+    };
+  } finally {
+    await session.close();
+  }
+}
+
+export async function readGolden(release: string): Promise<Golden> {
+  return JSON.parse(await readFile(join(release, 'golden.json'), 'utf8')) as Golden;
+}
+
+function refuseNonFinite(outputs: Readonly<Record<string, NdArray>>, file: string, line: number): void {
+  for (const [name, { dtype, data }] of Object.entries(outputs)) {
+    const values: Iterable<number | bigint | string> = data;
+    if (dtype === 'string' || [...values].every((value) => Number.isFinite(Number(value)))) continue;
+    throw new MaasError(
+      'MAAS_MODEL_INVALID',
+      `the model's output "${name}" is not a finite number for the held-out row in line ${line} of the data`,
+      { place: { file }, hint: 'Train again with a lower learning rate, or compress less.' },
+    );
+  }
+}
+
+function plain(arrays: Readonly<Record<string, NdArray>>): Record<string, PlainArray> {
+  return Object.fromEntries(
+    Object.entries(arrays).map(([name, array]) => [
+      name,
+      { dtype: array.dtype, dims: array.dims, data: toPlain(array) },
+    ]),
+  );
+}

@@ -1,0 +1,38 @@
+import { realpath } from 'node:fs/promises';
+import { defineStage } from '../../plugin/api.js';
+import { type DeployOptions, deployOptions } from './config.js';
+import { isWhole } from './release-folder.js';
+import { openTarget } from './target-context.js';
+import { buildTasks, targetTasks } from './tasks.js';
+
+export { type DeployOptions } from './config.js';
+export {
+  currentReleaseLink,
+  listReleases,
+  type OpenTarget,
+  openTarget,
+  rollbackRelease,
+  type TargetSource,
+} from './target-context.js';
+export { localTarget } from './targets/local/index.js';
+
+/** Makes the model a release that can prove itself, and brings it to the target. */
+export const deployStage = defineStage<DeployOptions>({
+  name: 'deploy',
+  summary: 'Build a release, verify it, and switch the target to it.',
+  after: 'compress',
+  options: deployOptions,
+  reads: ['model'],
+  writes: 'release',
+  version: 1,
+  tasks: buildTasks,
+  effect: {
+    async inPlace(context, artifact) {
+      const { target, context: targetContext } = openTarget(context);
+      if ((await target.current(targetContext)) !== artifact.digest) return false;
+      const link = target.link?.(targetContext);
+      return link === undefined || isWhole(await realpath(link));
+    },
+    tasks: targetTasks,
+  },
+});

@@ -1,0 +1,77 @@
+import { MaasError } from '../../errors.js';
+import type { Project, Registry, ReleaseRecord, Target, TargetContext } from '../../plugin/api.js';
+import type { DeployOptions } from './config.js';
+import { type Verification, verifyRelease } from './verify.js';
+
+export interface OpenTarget {
+  readonly target: Target;
+  readonly context: TargetContext;
+}
+
+/** What `targetContext` needs from whoever opens it: the context of a stage has it all. */
+export interface TargetSource {
+  readonly project: Project;
+  readonly registry: Pick<Registry, 'targets'>;
+  readonly signal: AbortSignal;
+  /** Told the figures of every release that passed. */
+  readonly onVerified?: (verification: Verification) => void;
+}
+
+/** The target that the config's `deploy` section chooses, ready for use. */
+export function openTarget({ project, registry, signal, onVerified }: TargetSource): OpenTarget {
+  const options = project.config['deploy'] as DeployOptions | undefined;
+  if (options === undefined) {
+    throw new MaasError('MAAS_CONFIG_INVALID', 'the config has no deploy section', {
+      place: { file: project.configFile },
+      hint: 'Add `deploy: {target: local}`.',
+    });
+  }
+  const target = registry.targets.get(options.target.name)!;
+  return {
+    target,
+    context: {
+      project,
+      options: options.target.options,
+      keep: options.keep,
+      signal,
+      async verify(release, note) {
+        const args = ['--config', project.configFile];
+        const verification = await verifyRelease(release, { ...options.verify, signal, args }, note);
+        onVerified?.(verification);
+        return verification;
+      },
+    },
+  };
+}
+
+/** Releases that the target holds, the current one first, then by when they were last switched to. */
+export function listReleases({ target, context }: OpenTarget): Promise<readonly ReleaseRecord[]> {
+  return target.list(context);
+}
+
+/**
+ * Goes back `count` releases.
+ * @returns the digest that is current now.
+ * @throws MaasError MAAS_RELEASE_MISSING when there are fewer.
+ */
+export function rollbackRelease({ target, context }: OpenTarget, count: number): Promise<string> {
+  return target.rollback(context, count);
+}
+
+/**
+ * The link to the current release, for `maas serve`.
+ * @throws MaasError MAAS_RELEASE_MISSING when nothing is deployed, or when the target runs its releases elsewhere.
+ */
+export async function currentReleaseLink({ target, context }: OpenTarget): Promise<string> {
+  if (target.link === undefined) {
+    throw new MaasError('MAAS_RELEASE_MISSING', `the target ${target.name} runs its releases elsewhere`, {
+      hint: 'Pass --release DIR to serve a release folder here.',
+    });
+  }
+  if ((await target.current(context)) === undefined) {
+    throw new MaasError('MAAS_RELEASE_MISSING', 'nothing is deployed yet', {
+      place: { file: target.link(context) },
+    });
+  }
+  return target.link(context);
+}

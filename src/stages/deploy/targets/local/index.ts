@@ -1,0 +1,154 @@
+import { hostname, userInfo } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { onDisk } from '../../../../artifacts/durable.js';
+import { MaasError } from '../../../../errors.js';
+import {
+  defineTarget,
+  type Release,
+  type ReleaseRecord,
+  type TargetContext,
+  type TargetStep,
+} from '../../../../plugin/api.js';
+import { checkRelease } from '../../release-folder.js';
+import { appendSwitch, earlierReleases, type History, orderReleases, readHistory } from './journal.js';
+import { type Layout, type LocalOptions, layOut } from './layout.js';
+import { pointCurrent, readCurrent } from './link.js';
+import { whileLocked } from './lock.js';
+import { listReleaseFolders, putRelease, removeRelease } from './releases.js';
+
+type Context = TargetContext<LocalOptions>;
+
+/**
+ * Releases in a folder of this machine, for `maas serve` here:
+ *
+ *   releases/<digest>/   whole, read-only copies
+ *   current              link to one of them
+ *   history.jsonl        every switch: when, by whom, from what to what
+ *
+ * Two projects may share the folder. Each change is made under a lock and is safe to repeat after a kill at any
+ * instant; those who read `current` need no lock.
+ */
+export const localTarget = defineTarget<LocalOptions>({
+  name: 'local',
+  summary: 'A folder on this machine, with a link to the current release.',
+  options: z.strictObject({
+    directory: z
+      .string()
+      .min(1)
+      .default('.maas/deploy')
+      .describe('Folder for the releases, relative to the config file.'),
+  }),
+  link: (context) => layOut(context).link,
+  async current(context) {
+    return (await readCurrent(layOut(context)))?.digest;
+  },
+  steps: planSteps,
+  list: (context) => onDisk('cannot list the releases', () => listReleases(layOut(context))),
+  rollback: rollBack,
+});
+
+function planSteps(context: Context, release: Release): TargetStep[] {
+  const layout = layOut(context);
+  const copy: Release = { digest: release.digest, path: join(layout.releases, release.digest) };
+  return [
+    {
+      title: 'Copy the release',
+      run: (note) =>
+        whileLocked(layout, context.signal, async () => {
+          const done = await putRelease(layout, release, context.signal);
+          if (done === 'mended') note('the copy that was there was damaged, and has been mended');
+        }),
+    },
+    {
+      title: 'Verify it',
+      run: async (note) => {
+        await context.verify(copy, note);
+      },
+    },
+    {
+      title: 'Switch to it',
+      run: (note) =>
+        whileLocked(layout, context.signal, async () => {
+          // Another project on the same folder may have tidied it away meanwhile.
+          await putRelease(layout, release, context.signal);
+          await switchTo(layout, 'deploy', release.digest);
+          note(`${layout.link} → ${release.digest.slice(0, 12)}`);
+        }),
+    },
+    {
+      title: 'Remove old releases',
+      run: (note) =>
+        whileLocked(layout, context.signal, async () => {
+          const removed = await prune(layout, context.keep);
+          if (removed > 0) note(`${removed} removed, the newest ${context.keep} kept`);
+        }),
+    },
+  ];
+}
+
+async function rollBack(context: Context, count: number): Promise<string> {
+  const layout = layOut(context);
+  return whileLocked(layout, context.signal, async () => {
+    const there = new Set(await listReleaseFolders(layout));
+    const earlier = earlierReleases(await history(layout)).filter((digest) => there.has(digest));
+    const digest = earlier[count - 1];
+    if (digest === undefined) throw nothingToGoBackTo(layout, earlier.length, count);
+    await checkRelease(join(layout.releases, digest));
+    await switchTo(layout, 'rollback', digest);
+    return digest;
+  });
+}
+
+function nothingToGoBackTo(layout: Layout, there: number, asked: number): MaasError {
+  const found =
+    there === 0
+      ? 'no earlier release is'
+      : `only ${there} earlier ${there === 1 ? 'release is' : 'releases are'}`;
+  return new MaasError('MAAS_RELEASE_MISSING', `cannot go back ${asked}: ${found} there`, {
+    place: { file: layout.root },
+    hint: 'Run `maas deploy --list` for the releases there are.',
+  });
+}
+
+async function listReleases(layout: Layout): Promise<ReleaseRecord[]> {
+  return orderReleases(await listReleaseFolders(layout), await history(layout));
+}
+
+async function history(layout: Layout): Promise<History> {
+  const current = await readCurrent(layout);
+  return readHistory(layout.journal, current?.digest, current?.switchedAt);
+}
+
+async function switchTo(layout: Layout, action: 'deploy' | 'rollback', digest: string): Promise<void> {
+  const from = (await readCurrent(layout))?.digest ?? null;
+  if (from === digest) return;
+  await appendSwitch(layout.journal, {
+    at: new Date().toISOString(),
+    by: whoAmI(),
+    action,
+    from,
+    to: digest,
+  });
+  await pointCurrent(layout, digest);
+}
+
+/** Keeps the newest `keep` releases, and always the current one and the one that a rollback goes to. */
+async function prune(layout: Layout, keep: number): Promise<number> {
+  const past = await history(layout);
+  const safe = new Set([past.stack.at(-1), earlierReleases(past)[0]]);
+  const old = orderReleases(await listReleaseFolders(layout), past)
+    .slice(keep)
+    .filter(({ digest }) => !safe.has(digest));
+  for (const { digest } of old) await removeRelease(layout, digest);
+  return old.length;
+}
+
+function whoAmI(): string {
+  try {
+    return `${userInfo().username}@${hostname()}`;
+  } catch {
+    // A container may run under a user id that has no name.
+    return `${process.getuid?.() ?? 'unknown'}@${hostname()}`;
+  }
+}

@@ -1,0 +1,37 @@
+import type { ListrTask } from 'listr2';
+import type { EffectRun, StageRun } from '../../plugin/api.js';
+import { copyModel, writeGolden } from './build-release.js';
+import type { DeployOptions } from './config.js';
+import { openTarget } from './target-context.js';
+
+/** Builds the release. */
+export function buildTasks(run: StageRun<DeployOptions>): ListrTask[] {
+  return [
+    { title: 'Copy the model', task: () => copyModel(run) },
+    {
+      title: 'Record golden rows',
+      task: async (_context, task) => {
+        const rows = await writeGolden(run);
+        task.title = `Record ${rows} golden rows`;
+      },
+    },
+  ];
+}
+
+/** Brings the release to the target. */
+export function targetTasks(run: EffectRun<DeployOptions>): ListrTask[] {
+  const { project, registry, signal, artifact, result } = run;
+  const { target, context } = openTarget({
+    project,
+    registry,
+    signal,
+    onVerified: (verification) => Object.assign(result.measured, { verify: { ...verification } }),
+  });
+  return target.steps(context, artifact).map((step) => ({
+    title: step.title,
+    task: (_context, task) =>
+      step.run((text) => {
+        task.output = text;
+      }),
+  }));
+}
