@@ -10,6 +10,8 @@ export interface ProgressOutput {
   /** Progress is for people, so it goes to stderr. */
   readonly stream: NodeJS.WriteStream;
   readonly color: boolean;
+  /** See PlainRendererOptions. */
+  readonly outputInterval?: number;
 }
 
 /**
@@ -21,13 +23,13 @@ export async function runTasks(tasks: readonly ListrTask[], output: ProgressOutp
   await new Listr([...tasks], { ...options, ...rendererFor(output) }).run();
 }
 
-function rendererFor({ mode, stream, color }: ProgressOutput) {
+function rendererFor({ mode, stream, color, outputInterval }: ProgressOutput) {
   switch (mode) {
     case 'tree':
       return { renderer: TreeRenderer as never, rendererOptions: treeOptions(stream, color) as never };
     case 'lines': {
       const write = (line: string) => stream.write(`${line}\n`);
-      return { renderer: PlainRenderer as never, rendererOptions: { write, color } as never };
+      return { renderer: PlainRenderer as never, rendererOptions: { write, color, outputInterval } as never };
     }
     case 'silent':
       return { renderer: 'silent' as never };

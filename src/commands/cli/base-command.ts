@@ -1,0 +1,92 @@
+import { Command, Flags, type Interfaces } from '@oclif/core';
+import { createReporter, type Reporter } from './reporter.js';
+import { asInterruption, listenForStop, type StopSignal } from './signals.js';
+import { asUsageError } from './usage-errors.js';
+
+export type FlagsOf<T extends typeof Command> = Interfaces.InferredFlags<
+  (typeof BaseCommand)['baseFlags'] & T['flags']
+>;
+export type ArgsOf<T extends typeof Command> = Interfaces.InferredArgs<T['args']>;
+
+export interface CommandResult {
+  /** What --json prints. */
+  readonly json: object;
+  /** What people read on stdout instead. */
+  readonly text: string;
+}
+
+/** What all commands share: the flags, where output goes, signals, and exit codes by kind of error. */
+export abstract class BaseCommand<T extends typeof Command> extends Command {
+  static override baseFlags = {
+    json: Flags.boolean({
+      summary: 'Print the result as one JSON object on stdout.',
+      helpGroup: 'OUTPUT',
+      exclusive: ['events'],
+    }),
+    events: Flags.boolean({
+      summary: 'Print progress as newline-delimited JSON on stdout; the last line is the result.',
+      helpGroup: 'OUTPUT',
+    }),
+    verbose: Flags.boolean({
+      summary: 'Print every line of progress, and stacks of errors.',
+      helpGroup: 'OUTPUT',
+      exclusive: ['quiet'],
+    }),
+    quiet: Flags.boolean({ summary: 'Print errors and results only.', helpGroup: 'OUTPUT' }),
+  };
+
+  protected flags!: FlagsOf<T>;
+  protected args!: ArgsOf<T>;
+  protected reporter: Reporter = createReporter({
+    json: this.argv.includes('--json'),
+    events: this.argv.includes('--events'),
+    quiet: this.argv.includes('--quiet'),
+    verbose: this.argv.includes('--verbose'),
+  });
+  protected stopping!: StopSignal;
+
+  /** The command's work. */
+  protected abstract execute(): Promise<CommandResult>;
+
+  /** What is known so far; joins the JSON form of a failure. */
+  protected known(): object {
+    return {};
+  }
+
+  override async init(): Promise<void> {
+    await super.init();
+    this.stopping = listenForStop((name) => {
+      this.onStop(name);
+    });
+    const type = this.ctor as typeof BaseCommand & T;
+    const { flags, args } = await this.parse({
+      flags: type.flags,
+      baseFlags: BaseCommand.baseFlags,
+      args: type.args,
+      strict: type.strict,
+    });
+    this.flags = flags as FlagsOf<T>;
+    this.args = args as ArgsOf<T>;
+  }
+
+  override async run(): Promise<void> {
+    const { json, text } = await this.execute();
+    this.reporter.result(json, text);
+  }
+
+  protected onStop(name: string): void {
+    this.reporter.say(`\n${name}: stopping; once more to stop at once`);
+  }
+
+  protected override catch(error: unknown): Promise<void> {
+    const usage = asUsageError(error, this.id);
+    const reason = this.stopping?.signal ? asInterruption(usage, this.stopping.signal) : usage;
+    process.exitCode = this.reporter.fail(reason, this.known());
+    return Promise.resolve();
+  }
+
+  protected override finally(): Promise<void> {
+    this.stopping?.dispose();
+    return Promise.resolve();
+  }
+}
