@@ -1,0 +1,102 @@
+import { MaasError } from '../errors.js';
+import type { GraphBuilder } from './builder.js';
+import { elementwiseGradients } from './gradient/elementwise.js';
+import { layoutGradients } from './gradient/layout.js';
+import { linearGradients } from './gradient/linear.js';
+import { reduceGradients } from './gradient/reduce.js';
+import { describe, GradientSite, sum, type GradientRules } from './gradient/rule.js';
+import { attr, readsOf, type Dim, type Node } from './graph.js';
+import type { NumericDType } from './tensor.js';
+
+/**
+ * Vector–Jacobian products by operator. They emit standard ONNX operators only (operator set 16 or later), so the
+ * backward pass runs wherever the forward pass does.
+ */
+export const gradientRules: GradientRules = {
+  ...elementwiseGradients,
+  ...linearGradients,
+  ...reduceGradients,
+  ...layoutGradients,
+};
+
+/** Rules that look at the gradients of all outputs; the others know only the first. */
+const ofAllOutputs = new Set(['Split']);
+
+/**
+ * Emits the backward pass of what `g` holds so far: the gradients of the scalar `loss` with respect to `wanted`.
+ * @returns the gradient of each wanted value, in its shape; values that the loss does not depend on are left out.
+ * @throws MaasError MAAS_MODEL_UNSUPPORTED when an operator between the two has no rule.
+ */
+export function gradients(g: GraphBuilder, loss: string, wanted: Iterable<string>): Map<string, string> {
+  const nodes = [...g.nodes];
+  const targets = [...wanted];
+  const moving = dependents(g, nodes, targets);
+  const total = new Map<string, string>();
+  if (moving.has(loss)) total.set(loss, g.scalar(1, (g.typeOf(loss)?.dtype ?? 'float32') as NumericDType));
+
+  for (const node of nodes.reverse()) {
+    const dys = node.outputs.map((name) => total.get(name));
+    if (dys.every((dy) => dy === undefined) || !readsOf(node).some((name) => moving.has(name))) continue;
+    const derivatives = ruleOf(node, dys)(new GradientSite(g, node, dys));
+    node.inputs.forEach((name, index) => {
+      const derivative = derivatives[index];
+      if (!moving.has(name) || !derivative) return;
+      const partial = sumToShapeOf(g, derivative(), name);
+      const sofar = total.get(name);
+      total.set(name, sofar === undefined ? partial : g.op('Add', [sofar, partial]));
+    });
+  }
+  return new Map(targets.flatMap((name) => (total.has(name) ? [[name, total.get(name)!]] : [])));
+}
+
+/** Every real-valued name that changes with `roots`. */
+function dependents(g: GraphBuilder, nodes: readonly Node[], roots: readonly string[]): Set<string> {
+  const moving = new Set(roots);
+  for (const node of nodes) {
+    if (!readsOf(node).some((name) => moving.has(name))) continue;
+    for (const name of node.outputs) {
+      const dtype = g.typeOf(name)?.dtype;
+      if (name !== '' && (dtype === undefined || dtype.includes('float'))) moving.add(name);
+    }
+  }
+  return moving;
+}
+
+function ruleOf(node: Node, dys: readonly (string | undefined)[]) {
+  const standard = node.domain === '' || node.domain === 'ai.onnx';
+  const rule = standard ? gradientRules[node.op] : undefined;
+  if (rule && (ofAllOutputs.has(node.op) || dys.slice(1).every((dy) => dy === undefined))) return rule;
+  throw new MaasError(
+    'MAAS_MODEL_UNSUPPORTED',
+    `cannot train through ${describe(node)}: it has no gradient rule`,
+    {
+      hint: 'Freeze the parameters up to that node, or build the model from other operators.',
+      details: { op: node.op, domain: node.domain, node: node.name },
+    },
+  );
+}
+
+/**
+ * Undoes broadcasting: sums `gradient` over the axes along which `name` was repeated. Where a symbolic size may turn
+ * out to be 1, the axes are found when the graph runs.
+ */
+function sumToShapeOf(g: GraphBuilder, gradient: string, name: string): string {
+  const to = g.typeOf(name)?.shape;
+  const from = g.typeOf(gradient)?.shape;
+  if (!to || !from) return gradient;
+  const added = from.length - to.length;
+  const trimmed = added > 0 ? sum(g, gradient, [...Array(added).keys()], false) : gradient;
+  const sizes = from.slice(Math.max(added, 0));
+  if (to.some((size, axis) => mayBeOne(size, sizes[axis]!))) {
+    const ones = g.op('NonZero', [g.op('Equal', [g.op('Shape', [name]), g.int64s([1])])]);
+    return g.op('ReduceSum', [trimmed, g.op('Reshape', [ones, g.int64s([-1])])], {
+      noop_with_empty_axes: attr.int(1),
+    });
+  }
+  const repeated = to.flatMap((size, axis) => (size === 1 && sizes[axis] !== 1 ? [axis] : []));
+  return repeated.length > 0 ? sum(g, trimmed, repeated) : trimmed;
+}
+
+function mayBeOne(size: Dim, gradientSize: Dim): boolean {
+  return typeof size === 'string' && size !== gradientSize;
+}

@@ -1,0 +1,116 @@
+import { MaasError } from '../../errors.js';
+import type { GraphBuilder } from '../builder.js';
+import { attr, type Attribute, type Dim, type Node } from '../graph.js';
+import { Site } from '../shapes/rule.js';
+import { dtypes, tensor, type DType, type NumericDType } from '../tensor.js';
+
+/** Emits the gradient of one input; it may still have the shape that the input was broadcast to. */
+export type Derivative = () => string;
+
+/** For each input of the node its derivative, called only when it is wanted; undefined where no gradient flows. */
+export type GradientRule = (site: GradientSite) => readonly (Derivative | undefined)[];
+export type GradientRules = Readonly<Record<string, GradientRule>>;
+
+/** A node on the way back: its inputs `x`, its outputs `y`, the gradients `dys` of the outputs, and a pen. */
+export class GradientSite extends Site {
+  readonly x: readonly string[];
+  readonly y: readonly string[];
+
+  constructor(
+    readonly g: GraphBuilder,
+    node: Node,
+    readonly dys: readonly (string | undefined)[],
+  ) {
+    super(
+      node,
+      (name) => g.typeOf(name),
+      (name) => g.constantOf(name),
+    );
+    this.x = node.inputs;
+    this.y = node.outputs;
+  }
+
+  /** Gradient of the first output. */
+  get dy(): string {
+    return this.dys[0]!;
+  }
+
+  /** A constant of the first input's element type. */
+  number(value: number): string {
+    return this.g.scalar(value, this.dtypeOf(this.x[0]!));
+  }
+
+  dtypeOf(name: string): NumericDType {
+    const dtype = this.g.typeOf(name)?.dtype;
+    return dtype === undefined ? this.refuse(`the type of ${name} is not known`) : (dtype as NumericDType);
+  }
+
+  /** Sizes of an input. */
+  dims(index: number): readonly Dim[] {
+    return this.shape(index) ?? this.refuse(`the shape of its input ${this.x[index]} is not known`);
+  }
+
+  refuse(why: string): never {
+    throw new MaasError('MAAS_MODEL_UNSUPPORTED', `cannot train through ${describe(this.node)}: ${why}`);
+  }
+
+  add(a: string, b: string): string {
+    return this.g.op('Add', [a, b]);
+  }
+  sub(a: string, b: string): string {
+    return this.g.op('Sub', [a, b]);
+  }
+  mul(a: string, b: string): string {
+    return this.g.op('Mul', [a, b]);
+  }
+  div(a: string, b: string): string {
+    return this.g.op('Div', [a, b]);
+  }
+  neg(a: string): string {
+    return this.g.op('Neg', [a]);
+  }
+  /** 1 where `condition` holds, else 0, in the element type of the first input. */
+  mask(condition: string): string {
+    return cast(this.g, condition, this.dtypeOf(this.x[0]!));
+  }
+  /** `value` where `condition` holds, else 0: unlike a product with a mask it keeps NaN and infinity out. */
+  where(condition: string, value: string): string {
+    return this.g.op('Where', [condition, value, this.g.scalar(0, this.dtypeOf(value))]);
+  }
+  sum(value: string, axes: readonly number[], keepdims = true): string {
+    return sum(this.g, value, axes, keepdims);
+  }
+}
+
+export function describe(node: Node): string {
+  const op = node.domain === '' || node.domain === 'ai.onnx' ? node.op : `${node.domain}:${node.op}`;
+  return `${op} (node ${node.name || node.outputs.find(Boolean)})`;
+}
+
+export function dtypeNumber(dtype: DType): Attribute {
+  return attr.int(dtypes.indexOf(dtype) + 1);
+}
+
+export function cast(g: GraphBuilder, value: string, dtype: DType): string {
+  return g.op('Cast', [value], { to: dtypeNumber(dtype) });
+}
+
+export function sum(g: GraphBuilder, value: string, axes: readonly number[], keepdims = true): string {
+  return g.op('ReduceSum', [value, g.int64s(axes)], { keepdims: attr.int(keepdims ? 1 : 0) });
+}
+
+/** Zeros in the shape and element type of `name`. */
+export function zerosLike(g: GraphBuilder, name: string): string {
+  const zero = tensor(g.dtypeOf(name) as NumericDType, [1], [0]);
+  return g.op('ConstantOfShape', [g.op('Shape', [name])], { value: attr.tensor(zero) });
+}
+
+/** `value` reshaped to the shape of `name`. */
+export function reshapeLike(g: GraphBuilder, value: string, name: string): string {
+  const shape = g.typeOf(name)?.shape;
+  const names = shape?.filter((dim) => typeof dim === 'string').length;
+  if (shape && (names === 0 || (names === 1 && !shape.includes(0)))) {
+    return g.op('Reshape', [value, g.int64s(shape.map((dim) => (typeof dim === 'number' ? dim : -1)))]);
+  }
+  return g.op('Reshape', [value, g.op('Shape', [name])]);
+}
