@@ -1,0 +1,34 @@
+// Commits one artifact of some size and prints the code of the error, if any, and its message.
+// argv: compiled source, store, bytes
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+const [source, root, bytes] = process.argv.slice(2);
+const { digestOf, openStore } = await import(join(source, 'artifacts', 'index.js'));
+const { asDiskError } = await import(join(source, 'errors.js'));
+try {
+  const store = openStore(root);
+  const unlock = await store.lock('write-once');
+  const staging = await store.stage('train');
+  try {
+    await writeFile(join(staging.path, 'model.onnx'), Buffer.alloc(Number(bytes)));
+    await staging.commit({
+      stage: 'train',
+      kind: 'model',
+      name: 'test',
+      seed: 1,
+      inputs: {},
+      options: digestOf({}),
+      key: {},
+      toolchain: {},
+      metrics: {},
+    });
+  } finally {
+    await staging.discard();
+    await unlock();
+  }
+  process.stdout.write('done');
+} catch (error) {
+  const reason = asDiskError(error, 'cannot write');
+  process.stdout.write(`${reason.code} ${reason.message}`);
+}
