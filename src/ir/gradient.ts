@@ -4,7 +4,7 @@ import { elementwiseGradients } from './gradient/elementwise.js';
 import { layoutGradients } from './gradient/layout.js';
 import { linearGradients } from './gradient/linear.js';
 import { reduceGradients } from './gradient/reduce.js';
-import { describe, GradientSite, sum, type GradientRules } from './gradient/rule.js';
+import { describe, GradientSite, sum, type GradientRule, type GradientRules } from './gradient/rule.js';
 import { attr, readsOf, type Dim, type Node } from './graph.js';
 import type { NumericDType } from './tensor.js';
 
@@ -28,16 +28,23 @@ const ofAllOutputs = new Set(['Split']);
  * @throws MaasError MAAS_MODEL_UNSUPPORTED when an operator between the two has no rule.
  */
 export function gradients(g: GraphBuilder, loss: string, wanted: Iterable<string>): Map<string, string> {
-  const nodes = [...g.nodes];
   const targets = [...wanted];
-  const moving = dependents(g, nodes, targets);
+  const path = pathBack(g, loss, targets);
   const total = new Map<string, string>();
-  if (moving.has(loss)) total.set(loss, g.scalar(1, (g.typeOf(loss)?.dtype ?? 'float32') as NumericDType));
+  if (path.length > 0 || targets.includes(loss)) {
+    total.set(loss, g.scalar(1, (g.typeOf(loss)?.dtype ?? 'float32') as NumericDType));
+  }
+  // All rules before the first gradient: a node without one is named before others complain of what it left unknown.
+  const rules = path.map(({ node }) => ruleOf(node));
 
-  for (const node of nodes.reverse()) {
+  for (const [step, { node, moving }] of path.entries()) {
     const dys = node.outputs.map((name) => total.get(name));
-    if (dys.every((dy) => dy === undefined) || !readsOf(node).some((name) => moving.has(name))) continue;
-    const derivatives = ruleOf(node, dys)(new GradientSite(g, node, dys));
+    if (dys.every((dy) => dy === undefined)) continue;
+    const site = new GradientSite(g, node, dys);
+    if (!ofAllOutputs.has(node.op) && dys.slice(1).some((dy) => dy !== undefined)) {
+      site.refuse('the loss depends on one of its further outputs');
+    }
+    const derivatives = rules[step]!(site);
     node.inputs.forEach((name, index) => {
       const derivative = derivatives[index];
       if (!moving.has(name) || !derivative) return;
@@ -49,23 +56,36 @@ export function gradients(g: GraphBuilder, loss: string, wanted: Iterable<string
   return new Map(targets.flatMap((name) => (total.has(name) ? [[name, total.get(name)!]] : [])));
 }
 
-/** Every real-valued name that changes with `roots`. */
-function dependents(g: GraphBuilder, nodes: readonly Node[], roots: readonly string[]): Set<string> {
+interface Step {
+  readonly node: Node;
+  /** The node's inputs that change with what is wanted. */
+  readonly moving: ReadonlySet<string>;
+}
+
+/** The nodes that lie between `roots` and the loss, the last first. */
+function pathBack(g: GraphBuilder, loss: string, roots: readonly string[]): Step[] {
   const moving = new Set(roots);
-  for (const node of nodes) {
+  for (const node of g.nodes) {
     if (!readsOf(node).some((name) => moving.has(name))) continue;
     for (const name of node.outputs) {
       const dtype = g.typeOf(name)?.dtype;
+      // Nothing flows through integers: they change in steps.
       if (name !== '' && (dtype === undefined || dtype.includes('float'))) moving.add(name);
     }
   }
-  return moving;
+  const needed = new Set([loss]);
+  return [...g.nodes].reverse().flatMap((node) => {
+    const inputs = readsOf(node).filter((name) => moving.has(name));
+    if (inputs.length === 0 || !node.outputs.some((name) => needed.has(name) && moving.has(name))) return [];
+    for (const name of inputs) needed.add(name);
+    return [{ node, moving: new Set(inputs) }];
+  });
 }
 
-function ruleOf(node: Node, dys: readonly (string | undefined)[]) {
+function ruleOf(node: Node): GradientRule {
   const standard = node.domain === '' || node.domain === 'ai.onnx';
   const rule = standard ? gradientRules[node.op] : undefined;
-  if (rule && (ofAllOutputs.has(node.op) || dys.slice(1).every((dy) => dy === undefined))) return rule;
+  if (rule) return rule;
   throw new MaasError(
     'MAAS_MODEL_UNSUPPORTED',
     `cannot train through ${describe(node)}: it has no gradient rule`,

@@ -265,4 +265,12 @@ describe('gradients', () => {
       }) as Error,
     );
   });
+
+  it('lets nothing flow through a mask', () => {
+    const g = new GraphBuilder();
+    const x = g.input('x', 'float32', ['N', 4]);
+    const parts = g.ops('Dropout', [x], {}, { outputs: 2 });
+    const mask = g.op('Cast', [parts[1]!], { to: attr.int(1) });
+    expect(gradients(g, g.op('ReduceSum', [mask], { keepdims: attr.int(0) }), [x]).size).toBe(0);
+  });
 });
