@@ -1,3 +1,4 @@
+import { isAbsolute, relative } from 'node:path';
 import { MaasError, type Place } from '../errors.js';
 import { createStyle, type Style } from './style.js';
 
@@ -5,6 +6,8 @@ export interface ErrorPrintOptions {
   readonly color: boolean;
   /** Also print stacks and causes of errors that the user can act on. */
   readonly verbose?: boolean;
+  /** Files inside this folder are shown relative to it. */
+  readonly cwd?: string;
 }
 
 /**
@@ -27,7 +30,7 @@ export function renderError(error: unknown, options: ErrorPrintOptions): string 
   const all = [error, ...error.others];
   const blocks = all.map((each, index) => {
     const lines = [`${style.bold(style.red(`error[${each.code}]`))}: ${style.bold(each.message)}`];
-    if (each.place) lines.push(...renderPlace(each.place, style));
+    if (each.place) lines.push(...renderPlace(shorten(each.place, options.cwd), style));
     if (each.hint !== '' && each.hint !== all[index + 1]?.hint) {
       lines.push('', `${style.bold(style.cyan('hint'))}: ${each.hint}`);
     }
@@ -39,6 +42,12 @@ export function renderError(error: unknown, options: ErrorPrintOptions): string 
 
 export function formatPlace({ file, line, column }: Place): string {
   return [file, line, line === undefined ? undefined : column].filter((part) => part !== undefined).join(':');
+}
+
+function shorten(place: Place, cwd: string | undefined): Place {
+  if (cwd === undefined || !isAbsolute(place.file)) return place;
+  const path = relative(cwd, place.file);
+  return path === '' || path.startsWith('..') ? place : { ...place, file: path };
 }
 
 function renderPlace(place: Place, style: Style): string[] {

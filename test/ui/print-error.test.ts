@@ -45,6 +45,16 @@ describe('renderError', () => {
     );
   });
 
+  it('shows files below the current folder relative to it, and others whole', () => {
+    const at = (file: string) =>
+      renderError(new MaasError('MAAS_DATA_EMPTY', 'no rows', { place: { file } }), {
+        color: false,
+        cwd: '/work/iris',
+      });
+    expect(at('/work/iris/data/iris.csv')).toContain('--> data/iris.csv\n');
+    expect(at('/work/iris2/iris.csv')).toContain('--> /work/iris2/iris.csv\n');
+  });
+
   it('says the same with colour', () => {
     const error = new MaasError('MAAS_PORT', 'port 8080 is taken');
     const painted = renderError(error, { color: true });

@@ -45,8 +45,11 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
   });
   protected stopping!: StopSignal;
 
-  /** The command's work. */
-  protected abstract execute(): Promise<CommandResult>;
+  /** Flags that nobody gave. */
+  protected defaulted: ReadonlySet<string> = new Set();
+
+  /** The command's work; nothing comes back when it has printed its result itself. */
+  protected abstract execute(): Promise<CommandResult | undefined>;
 
   /** What is known so far; joins the JSON form of a failure. */
   protected known(): object {
@@ -59,7 +62,7 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
       this.onStop(name);
     });
     const type = this.ctor as typeof BaseCommand & T;
-    const { flags, args } = await this.parse({
+    const { flags, args, metadata } = await this.parse({
       flags: type.flags,
       baseFlags: BaseCommand.baseFlags,
       args: type.args,
@@ -67,11 +70,14 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
     });
     this.flags = flags as FlagsOf<T>;
     this.args = args as ArgsOf<T>;
+    this.defaulted = new Set(
+      Object.keys(metadata.flags).filter((name) => metadata.flags[name]?.setFromDefault),
+    );
   }
 
   override async run(): Promise<void> {
-    const { json, text } = await this.execute();
-    this.reporter.result(json, text);
+    const result = await this.execute();
+    if (result) this.reporter.result(result.json, result.text);
   }
 
   protected onStop(name: string): void {

@@ -1,5 +1,4 @@
-import { Config, run, settings } from '@oclif/core';
-import { findProjectPackage, pluginAdditions, refuseMissingPlugins } from './find-plugins.js';
+import { run, settings } from '@oclif/core';
 import { createReporter } from './reporter.js';
 import { asUsageError } from './usage-errors.js';
 
@@ -14,22 +13,14 @@ export async function execute(root: string): Promise<void> {
   const words = process.argv.slice(2);
   const argv = words[0] === 'help' ? [...words.slice(1), '--help'] : words;
   try {
-    const folder = findProjectPackage(argv, process.cwd());
-    const config = await Config.load({
-      root: new URL('bin/run.js', root).href,
-      devPlugins: false,
-      userPlugins: false,
-      ...(folder !== undefined && { pluginAdditions: pluginAdditions(folder) }),
-    });
-    refuseMissingPlugins(config, folder);
-    await run(argv, config);
+    // Plugins are what the config lists, and nothing that lies about on the machine.
+    await run(argv, { root: new URL('bin/run.js', root).href, devPlugins: false, userPlugins: false });
   } catch (error) {
-    const has = (flag: string) => argv.includes(flag);
     const reporter = createReporter({
-      json: has('--json'),
-      events: has('--events'),
-      quiet: has('--quiet'),
-      verbose: has('--verbose'),
+      json: argv.includes('--json'),
+      events: argv.includes('--events'),
+      quiet: argv.includes('--quiet'),
+      verbose: argv.includes('--verbose'),
     });
     process.exitCode = reporter.fail(asUsageError(error, undefined));
   }

@@ -14,6 +14,7 @@ export interface ReporterOptions {
 
 export interface Reporter {
   readonly progress: ProgressOutput;
+  readonly quiet: boolean;
   /** Whether stdout is painted. */
   readonly color: boolean;
   /** A line on stdout with --events; warnings, and with --verbose notes, are lines on stderr otherwise. */
@@ -36,6 +37,7 @@ export function createReporter(options: ReporterOptions): Reporter {
   };
   return {
     progress,
+    quiet: options.quiet,
     color: wantsColor(stdout, env),
     emit(event) {
       if (options.events) printEvent(event);
@@ -52,7 +54,9 @@ export function createReporter(options: ReporterOptions): Reporter {
       if (!options.quiet) stderr.write(`${text}\n`);
     },
     fail(error, known = {}) {
-      stderr.write(`${renderError(error, { color: progress.color, verbose: options.verbose })}\n`);
+      stderr.write(
+        `${renderError(error, { color: progress.color, verbose: options.verbose, cwd: process.cwd() })}\n`,
+      );
       const json = { ...known, status: 'failed', error: errorJson(error) };
       if (options.events) printEvent({ event: 'result', ...json });
       else if (options.json) stdout.write(`${JSON.stringify(json, null, 2)}\n`);

@@ -59,6 +59,7 @@ export function deriveName(target: string): string {
     .replace(/\p{M}/gu, '')
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, '-')
+    .slice(0, 64)
     .replace(/^-+|-+$/g, '');
   return name === '' ? 'model' : name;
 }

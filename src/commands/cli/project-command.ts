@@ -1,0 +1,76 @@
+import { join, resolve } from 'node:path';
+import { Flags, type Command } from '@oclif/core';
+import { openStore } from '../../artifacts/index.js';
+import { openProject } from '../../config/index.js';
+import {
+  openPipeline,
+  type Outcome,
+  type Pipeline,
+  type RunnerContext,
+  type Selection,
+} from '../../pipeline.js';
+import { runTasks } from '../../ui/run-tasks.js';
+import { BaseCommand } from './base-command.js';
+
+/** Flags of every command that works on a project. */
+export const projectFlags = {
+  config: Flags.string({
+    char: 'c',
+    summary: 'The project’s config file; paths in it are relative to its folder.',
+    default: 'maas.config.yaml',
+    helpValue: 'FILE',
+  }),
+  set: Flags.string({
+    summary: 'Override a value of the config, as in train.epochs=20. May be given several times.',
+    multiple: true,
+    multipleNonGreedy: true,
+    helpValue: 'KEY=VALUE',
+  }),
+  // Scripts may pass the same flags to every command; where nothing is cached there is nothing to force.
+  force: Flags.boolean({ hidden: true }),
+};
+
+export const forceFlag = {
+  force: Flags.boolean({ summary: 'Run even when nothing changed, and start from nothing.' }),
+};
+
+/** A command about one project: opens it, and runs stages of it. */
+export abstract class ProjectCommand<T extends typeof Command> extends BaseCommand<T> {
+  static override flags = projectFlags;
+
+  private pipeline: Pipeline | undefined;
+
+  protected async open(): Promise<RunnerContext> {
+    const { config: file, set } = this.flags as unknown as { config: string; set?: string[] };
+    const { project, registry } = await openProject({
+      oclif: this.config,
+      file: resolve(file),
+      set,
+      env: process.env,
+    });
+    return {
+      project,
+      registry,
+      store: openStore(join(project.root, '.maas')),
+      signal: this.stopping.signal,
+      emit: this.reporter.emit,
+    };
+  }
+
+  /** Runs the selected stages with their progress on stderr. */
+  protected async runStages(
+    context: RunnerContext,
+    selection: Selection,
+    force: boolean,
+  ): Promise<readonly Outcome[]> {
+    const pipeline = openPipeline(context, selection);
+    this.pipeline = pipeline;
+    await runTasks(pipeline.tasks({ force }), this.reporter.progress);
+    return pipeline.outcomes;
+  }
+
+  /** What became of the stages so far. */
+  protected get outcomes(): readonly Outcome[] {
+    return this.pipeline?.outcomes ?? [];
+  }
+}

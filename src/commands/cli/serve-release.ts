@@ -1,0 +1,46 @@
+import { join } from 'node:path';
+import { readSignature } from '../../data/read-signature.js';
+import { MaasError } from '../../errors.js';
+import type { Registry, ServiceContext } from '../../plugin/api.js';
+import { curlLine } from '../../ui/curl-line.js';
+import { shortDigest } from '../../ui/format.js';
+import type { Reporter } from './reporter.js';
+
+export interface ServeOrder {
+  readonly registry: Registry;
+  /** The config's section, when there is a config. */
+  readonly options: unknown;
+  /** What the command line says instead. */
+  readonly overrides: { readonly host?: string; readonly port?: number };
+  readonly release: ServiceContext['release'];
+}
+
+/** Serves a release until `signal` says to stop, then answers what is under way and returns. */
+export async function serveRelease(
+  { registry, options, overrides, release }: ServeOrder,
+  reporter: Reporter,
+  signal: AbortSignal,
+): Promise<void> {
+  const service = registry.services.get('serve');
+  if (!service) throw new MaasError('MAAS_PLUGIN_FAILED', 'no plugin brings the service serve');
+  const running = await service.start({
+    options: { ...((options ?? service.options(registry).parse({})) as object), ...overrides },
+    registry,
+    release,
+    signal,
+    emit: (event) => {
+      reporter.emit(event);
+      if (event.event === 'serving') {
+        reporter.say(`Serving ${event.model}, release ${shortDigest(event.digest)}, at ${event.url}`);
+      }
+    },
+  });
+  const signature = await readSignature(join(release.path, 'signature.json'));
+  reporter.say(`\n  ${curlLine(running.url, signature)}\n\nCtrl-C stops it.`);
+  if (!signal.aborted) {
+    await new Promise((resolve) => {
+      signal.addEventListener('abort', resolve, { once: true });
+    });
+  }
+  await running.stop();
+}

@@ -1,0 +1,57 @@
+import { Args, Flags } from '@oclif/core';
+import { MaasError } from '../errors.js';
+import { shortDigest } from '../ui/format.js';
+import { releaseTable } from '../ui/tables.js';
+import type { CommandResult } from './cli/base-command.js';
+import { StageCommand } from './cli/stage-command.js';
+
+export default class Deploy extends StageCommand<typeof Deploy> {
+  static override summary = 'Release the newest model: verify it, then switch to it.';
+  static override description =
+    'Builds a release, starts it on a spare port, checks that it answers as it should, and only then makes it the current one. A running `maas serve` goes over to it.';
+  static override examples = [
+    { description: 'Release the newest model', command: '<%= config.bin %> deploy' },
+    { description: 'See the releases there are', command: '<%= config.bin %> deploy --list' },
+    { description: 'Go back to the release before this one', command: '<%= config.bin %> deploy --rollback' },
+    { description: 'Go back two releases', command: '<%= config.bin %> deploy --rollback 2' },
+  ];
+  static override flags = {
+    ...StageCommand.flags,
+    list: Flags.boolean({ summary: 'List the releases of the target and stop.' }),
+    rollback: Flags.boolean({
+      summary: 'Go back to the release before the current one, or COUNT releases.',
+      exclusive: ['list', 'force'],
+    }),
+  };
+  static override args = {
+    count: Args.integer({ description: 'How many releases --rollback goes back; 1 when left out.', min: 1 }),
+  };
+
+  protected override readonly stage = 'deploy';
+
+  protected override async execute(): Promise<CommandResult> {
+    if (this.args.count !== undefined && !this.flags.rollback) {
+      throw new MaasError('MAAS_USAGE', `unexpected argument: ${this.args.count}`, {
+        hint: 'A number goes with --rollback only.',
+      });
+    }
+    if (this.flags.list) return this.listReleases();
+    if (this.flags.rollback) return this.rollBack();
+    return super.execute();
+  }
+
+  private async listReleases(): Promise<CommandResult> {
+    const { listReleases, openTarget } = await import('../stages/deploy/index.js');
+    const releases = await listReleases(openTarget(await this.open()));
+    return { json: { stage: this.stage, releases }, text: releaseTable(releases, this.reporter) };
+  }
+
+  private async rollBack(): Promise<CommandResult> {
+    const { openTarget, rollbackRelease } = await import('../stages/deploy/index.js');
+    const digest = await rollbackRelease(openTarget(await this.open()), this.args.count ?? 1);
+    return {
+      json: { stage: this.stage, status: 'done', digest },
+      text: `Went back to release ${shortDigest(digest)}.`,
+    };
+  }
+}

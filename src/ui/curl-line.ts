@@ -1,0 +1,13 @@
+import type { Feature, Signature } from '../data/signature.js';
+
+/** A command to paste that asks a served model about a plausible row: middles of ranges, first categories. */
+export function curlLine(url: string, signature: Signature): string {
+  const row = Object.fromEntries(signature.features.map((feature) => [feature.name, exampleOf(feature)]));
+  // Single quotes end at a single quote; column names may hold one.
+  const body = JSON.stringify(row).replaceAll("'", String.raw`'\''`);
+  return `curl -s ${url}/predict -H 'content-type: application/json' -d '${body}'`;
+}
+
+function exampleOf({ type, min = 0, max = 0, categories = [] }: Feature): number | string {
+  return type === 'category' ? (categories[0] ?? '') : Number(((min + max) / 2).toPrecision(2));
+}
