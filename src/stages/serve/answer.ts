@@ -1,0 +1,88 @@
+import type { HttpRequest, HttpResponse, Protocol, ServeHost } from '../../plugin/api.js';
+import type { Answer } from './http.js';
+import { jsonResponse } from './json/body.js';
+import type { Metrics } from './metrics.js';
+import type { ModelHost } from './model-host.js';
+import { allowMethods, RequestError } from './request-error.js';
+
+/** Stands for the server itself where a protocol's name is asked for. */
+const own = 'maas';
+
+export interface AnswererOptions {
+  readonly models: ModelHost;
+  readonly protocols: readonly Protocol[];
+  readonly metrics: Metrics;
+  /** Told of errors that are nobody's fault but ours. */
+  readonly onBug: (error: unknown) => void;
+}
+
+export interface Answerer {
+  /** Never rejects: every error becomes an answer. */
+  readonly answer: (request: HttpRequest) => Promise<Answer>;
+  readonly fail: (error: unknown, protocol?: string) => Answer;
+}
+
+/** Gives each request to the server's own pages, or to the first protocol that knows its path. */
+export function createAnswerer({ models, protocols, metrics, onBug }: AnswererOptions): Answerer {
+  async function answer(request: HttpRequest): Promise<Answer> {
+    const lease = models.lease();
+    let protocol = own;
+    try {
+      const page = ownPage(request, lease.host);
+      if (page) return { protocol, ...(await page) };
+      for (const candidate of protocols) {
+        protocol = candidate.name;
+        const response = candidate.handle(request, lease.host);
+        if (response) return { protocol, ...(await response) };
+      }
+      protocol = own;
+      throw new RequestError(404, `there is nothing at ${request.path}; GET / tells what there is`);
+    } catch (error) {
+      return fail(error, protocol);
+    } finally {
+      lease.end();
+    }
+  }
+
+  function ownPage({ path, method }: HttpRequest, host: ServeHost): Promise<HttpResponse> | undefined {
+    if (path !== '/' && path !== '/metrics') return undefined;
+    allowMethods(method, ['GET', 'HEAD']);
+    return path === '/' ? Promise.resolve(describe(host)) : printMetrics();
+  }
+
+  function describe(host: ServeHost): HttpResponse {
+    const served = host.models().map(({ name, version, signature }) => ({
+      name,
+      version,
+      task: signature.task,
+      features: signature.features,
+      inputs: signature.inputs,
+      outputs: signature.outputs,
+    }));
+    const body = {
+      name: host.projectName,
+      ready: host.ready,
+      models: served,
+      protocols: protocols.map(({ name, summary }) => ({ name, summary })),
+      metrics: '/metrics',
+    };
+    return jsonResponse(`${JSON.stringify(body, null, 2)}\n`);
+  }
+
+  async function printMetrics(): Promise<HttpResponse> {
+    return { status: 200, headers: { 'content-type': metrics.contentType }, body: await metrics.print() };
+  }
+
+  function fail(error: unknown, protocol: string = own): Answer {
+    if (error instanceof RequestError) {
+      const { status, message, headers, problems } = error;
+      const body = JSON.stringify({ error: message, ...(problems.length > 0 && { problems }) });
+      return { protocol, ...jsonResponse(body, { headers }), status };
+    }
+    // The caller learns nothing about our insides; the operator does.
+    onBug(error);
+    return { protocol, ...jsonResponse('{"error":"internal error"}'), status: 500 };
+  }
+
+  return { answer, fail };
+}

@@ -1,0 +1,138 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { NdArray } from '../../ir/tensor.js';
+import type { Feeds } from '../../runtime/session.js';
+import type { CheckedInputs } from './check-inputs.js';
+import { busy } from './request-error.js';
+import { joinRows, splitRows } from './rows.js';
+
+export type Outputs = Record<string, NdArray>;
+
+export interface BatcherOptions {
+  readonly run: (feeds: Feeds) => Promise<Outputs>;
+  /** False for a model whose rows cannot share a run. */
+  readonly batching: boolean;
+  /** In rows. */
+  readonly maxBatchSize: number;
+  /** In requests. */
+  readonly maxQueue: number;
+  /** Told of every run: rows and seconds. */
+  readonly onRun?: (rows: number, seconds: number) => void;
+}
+
+interface Job extends CheckedInputs {
+  readonly resolve: (outputs: Outputs) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * Natural batching: what queued while the last run was busy goes into the next one, so that a lone request never waits
+ * for company. Requests share a run only when they differ in nothing but their number of rows, and each gets back
+ * exactly the rows it brought.
+ */
+export class Batcher {
+  readonly #options: BatcherOptions;
+  #batching: boolean;
+  #queue: Job[] = [];
+  #work: Promise<void> | undefined;
+  #closed = false;
+
+  constructor(options: BatcherOptions) {
+    this.#options = options;
+    this.#batching = options.batching && options.maxBatchSize > 1;
+  }
+
+  /** Requests that wait for a run. */
+  get depth(): number {
+    return this.#queue.length;
+  }
+
+  /** @throws RequestError 503 when the queue is full or the batcher is closed. */
+  submit(inputs: CheckedInputs): Promise<Outputs> {
+    if (this.#closed) return Promise.reject(busy('the model is being unloaded'));
+    if (this.#queue.length >= this.#options.maxQueue) {
+      return Promise.reject(busy(`${this.#queue.length} requests are waiting already`));
+    }
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ ...inputs, resolve, reject });
+      this.#work ??= this.#runAll();
+    });
+  }
+
+  /** Refuses what still waits and resolves when the run under way has ended. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const job of this.#queue.splice(0)) job.reject(busy('the model is being unloaded'));
+    await this.#work;
+  }
+
+  async #runAll(): Promise<void> {
+    while (this.#queue.length > 0) {
+      // A run blocks this thread: one turn of the event loop between two runs takes in the requests that came meanwhile.
+      await nextTurn();
+      const batch = this.#takeBatch();
+      if (batch.length > 0) await this.#runBatch(batch);
+    }
+    this.#work = undefined;
+  }
+
+  /** The oldest request and those behind it that fit into its run. */
+  #takeBatch(): Job[] {
+    const [first, ...others] = this.#queue;
+    if (!first) return [];
+    if (!this.#batching) {
+      this.#queue = others;
+      return [first];
+    }
+    const batch = [first];
+    const rest: Job[] = [];
+    let rows = first.rows;
+    let full = false;
+    for (const job of others) {
+      const alike = job.shapeKey === first.shapeKey;
+      // Once one does not fit, later ones of its kind must not overtake it.
+      if (alike && rows + job.rows > this.#options.maxBatchSize) full = true;
+      if (alike && !full) {
+        batch.push(job);
+        rows += job.rows;
+      } else rest.push(job);
+    }
+    this.#queue = rest;
+    return batch;
+  }
+
+  async #runBatch(batch: readonly Job[]): Promise<void> {
+    if (batch.length > 1) {
+      try {
+        const sizes = batch.map((job) => job.rows);
+        const joined = await this.#run(joinRows(batch.map((job) => job.feeds)), sum(sizes));
+        const parts = splitRows(joined, sizes);
+        // A model that mixes or drops rows despite its signature never gets a second chance to do so.
+        if (!parts) this.#batching = false;
+        else {
+          batch.forEach((job, index) => {
+            job.resolve(parts[index]!);
+          });
+          return;
+        }
+      } catch {
+        // One request may have failed the others: run them singly, so that only that one fails.
+      }
+    }
+    for (const job of batch) {
+      await this.#run(job.feeds, job.rows).then(job.resolve, job.reject);
+    }
+  }
+
+  async #run(feeds: Feeds, rows: number): Promise<Outputs> {
+    const start = performance.now();
+    try {
+      return await this.#options.run(feeds);
+    } finally {
+      this.#options.onRun?.(rows, (performance.now() - start) / 1000);
+    }
+  }
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}

@@ -1,0 +1,211 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { MaasError } from '../../errors.js';
+import type { HttpRequest, HttpResponse } from '../../plugin/api.js';
+import { readBody } from './read-body.js';
+
+/** An answer, and which protocol gave it. */
+export interface Answer extends HttpResponse {
+  readonly protocol: string;
+}
+
+/** In milliseconds. */
+export interface Timeouts {
+  /** Until a request's header is there. */
+  readonly headers: number;
+  /** Until the whole request is there. */
+  readonly request: number;
+  /** That an idle connection is kept; longer than the minute after which load balancers commonly drop theirs. */
+  readonly keepAlive: number;
+  /** That connections idle at the start of a stop have to bring a request that was already on its way. */
+  readonly linger: number;
+}
+
+const defaultTimeouts: Timeouts = { headers: 15_000, request: 120_000, keepAlive: 72_000, linger: 100 };
+
+export interface HttpOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly maxBodyBytes: number;
+  readonly timeouts?: Partial<Timeouts>;
+  /** Never rejects. */
+  readonly answer: (request: HttpRequest) => Promise<Answer>;
+  /** The answer to a request that never becomes an HttpRequest. Never rejects. */
+  readonly fail: (error: unknown) => Answer;
+  readonly onBegin: () => void;
+  /** Without an answer, the caller went away before it. */
+  readonly onEnd: (answer: Answer | undefined, seconds: number) => void;
+  /** Told when a connection cannot be accepted, such as for want of file descriptors. */
+  readonly onError: (error: Error) => void;
+}
+
+export interface HttpFront {
+  readonly url: string;
+  /**
+   * Stops without cutting anyone off: answers from now on close their connections, then no new ones are accepted, then
+   * it waits for requests under way, at most `timeout` milliseconds.
+   * @returns how many requests were cut off.
+   */
+  stop(timeout: number): Promise<number>;
+}
+
+/** @throws MaasError MAAS_PORT when it cannot listen there. */
+export async function listenHttp(options: HttpOptions): Promise<HttpFront> {
+  const timeouts = { ...defaultTimeouts, ...options.timeouts };
+  const sockets = new Set<Socket>();
+  let inFlight = 0;
+  let stopping = false;
+  let whenIdle: (() => void) | undefined;
+
+  const server = createServer(
+    {
+      headersTimeout: timeouts.headers,
+      requestTimeout: timeouts.request,
+      keepAliveTimeout: timeouts.keepAlive,
+      connectionsCheckingInterval: Math.min(1000, timeouts.headers),
+    },
+    (message, response) => {
+      void exchange(message, response);
+    },
+  );
+  server.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  server.on('clientError', refuseBytes);
+
+  async function exchange(message: IncomingMessage, response: ServerResponse): Promise<void> {
+    const start = performance.now();
+    inFlight++;
+    options.onBegin();
+    const closed = new Promise<void>((resolve) => response.once('close', resolve));
+    let answer: Answer | undefined;
+    try {
+      const body = await readBody(message, options.maxBodyBytes);
+      answer = await options.answer(toRequest(message, body));
+    } catch (error) {
+      // A caller that went away in the middle of the body has nobody to answer.
+      if (!message.destroyed || message.complete) answer = options.fail(error);
+    }
+    if (answer && !response.destroyed) {
+      const { body, headers } = answer;
+      response.writeHead(answer.status, {
+        ...headers,
+        'content-length': Buffer.byteLength(body),
+        ...(stopping && { connection: 'close' }),
+      });
+      response.end(body);
+    }
+    await closed;
+    inFlight--;
+    options.onEnd(response.writableFinished ? answer : undefined, (performance.now() - start) / 1000);
+    if (inFlight === 0) whenIdle?.();
+  }
+
+  await listen(server, options);
+  return {
+    url: urlOf(server),
+    async stop(timeout) {
+      stopping = true;
+      if (sockets.size > 0) await sleepAndPoll(Math.min(timeouts.linger, timeout));
+      const closed = new Promise<void>((resolve) =>
+        server.close(() => {
+          resolve();
+        }),
+      );
+      if (inFlight > 0) {
+        await new Promise<void>((resolve) => {
+          const timer = setTimeout(resolve, timeout);
+          whenIdle = () => {
+            clearTimeout(timer);
+            resolve();
+          };
+        });
+      }
+      const cut = inFlight;
+      server.closeAllConnections();
+      await closed;
+      return cut;
+    },
+  };
+}
+
+function listen(server: Server, { host, port, onError }: HttpOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      reject(asPortError(error, host, port));
+    });
+    server.listen({ host, port }, () => {
+      server.removeAllListeners('error').on('error', onError);
+      resolve();
+    });
+  });
+}
+
+function asPortError(error: NodeJS.ErrnoException, host: string, port: number): Error {
+  const place = `${host.includes(':') ? `[${host}]` : host}:${port}`;
+  switch (error.code) {
+    case 'EADDRINUSE':
+      return new MaasError('MAAS_PORT', `${place} is in use by another program`, { cause: error });
+    case 'EACCES':
+      return new MaasError('MAAS_PORT', `this user may not listen on ${place}`, {
+        hint: 'Ports below 1024 need rights of their own: choose a higher one with --port.',
+        cause: error,
+      });
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+    case 'EINVAL':
+    case 'EAFNOSUPPORT':
+      return new MaasError('MAAS_PORT', `cannot listen on ${place}: ${host} is no address of this machine`, {
+        hint: 'Choose another with --host: 127.0.0.1 for this machine only, 0.0.0.0 for all its networks.',
+        cause: error,
+      });
+    default:
+      return error;
+  }
+}
+
+function urlOf(server: Server): string {
+  const { address, family, port } = server.address() as AddressInfo;
+  // The wildcard is no address that anyone can connect to everywhere.
+  if (address === '0.0.0.0' || address === '::') return `http://localhost:${port}`;
+  return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+}
+
+function toRequest(message: IncomingMessage, body: Buffer): HttpRequest {
+  const url = message.url ?? '/';
+  const mark = url.indexOf('?');
+  return {
+    // node:http leaves the body out of an answer to HEAD by itself.
+    method: message.method === 'HEAD' ? 'GET' : (message.method ?? 'GET'),
+    path: mark < 0 ? url : url.slice(0, mark),
+    query: new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1)),
+    headers: message.headers,
+    body,
+  };
+}
+
+/** Answers what the HTTP parser refuses: there is no request object for it. */
+function refuseBytes(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const statuses: Readonly<Record<string, string>> = {
+    ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+    HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+  };
+  const status = statuses[error.code ?? ''] ?? '400 Bad Request';
+  const body = JSON.stringify({ error: status.slice(4).toLowerCase() });
+  socket.end(
+    `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-type: application/json\r\n` +
+      `content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  );
+}
+
+/** Waits, and then lets the event loop read what arrived while a run of the model blocked it. */
+async function sleepAndPoll(milliseconds: number): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, milliseconds));
+  await new Promise((resolve) => setImmediate(resolve));
+}

@@ -1,0 +1,17 @@
+import { defineService } from '../../plugin/api.js';
+import { serveOptions, type ServeOptions } from './config.js';
+
+export { openInferenceProtocol } from './protocols/open-inference.js';
+export { predictProtocol } from './protocols/predict.js';
+
+/** Serves a release over HTTP with every registered protocol. */
+export const serveService = defineService<ServeOptions>({
+  name: 'serve',
+  summary: 'Serve the current release over HTTP',
+  options: () => serveOptions,
+  async start(context) {
+    // Loaded here, so that naming the service costs other commands nothing.
+    const { startServing } = await import('./serve.js');
+    return startServing(context);
+  },
+});

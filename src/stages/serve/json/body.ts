@@ -1,0 +1,46 @@
+import { isUtf8 } from 'node:buffer';
+import type { HttpRequest, HttpResponse } from '../../../plugin/api.js';
+import { RequestError } from '../request-error.js';
+import { JsonSyntaxError, parseJson } from './parse.js';
+
+/** @throws RequestError 415 unless the body is plain JSON by its headers. A body without a type is taken for JSON. */
+function checkType(headers: HttpRequest['headers']): void {
+  const type = String(headers['content-type'] ?? 'application/json');
+  if (!/^application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i.test(type)) {
+    throw new RequestError(415, `content type ${type} is not supported; send application/json`, {
+      headers: { accept: 'application/json' },
+    });
+  }
+  const encoding = String(headers['content-encoding'] ?? 'identity');
+  if (encoding.toLowerCase() !== 'identity') {
+    throw new RequestError(415, `content encoding ${encoding} is not supported; send the body as it is`, {
+      headers: { 'accept-encoding': 'identity' },
+    });
+  }
+}
+
+/** The text of a JSON body. @throws RequestError 415 for other types, 400 for an empty body or bad UTF-8. */
+export function textOf({ headers, body }: HttpRequest): string {
+  checkType(headers);
+  if (body.length === 0) throw new RequestError(400, 'the request has no body');
+  if (!isUtf8(body)) throw new RequestError(400, 'the body is not valid UTF-8');
+  return body.toString('utf8');
+}
+
+/** @throws RequestError 400 with line and column when the text is not JSON. */
+export function parseBody(text: string, options?: { readonly bigints?: boolean }): unknown {
+  try {
+    return parseJson(text, options);
+  } catch (error) {
+    if (!(error instanceof JsonSyntaxError)) throw error;
+    throw new RequestError(400, `malformed JSON: ${error.message}`, { cause: error });
+  }
+}
+
+export function jsonResponse(body: string, rest: Omit<HttpResponse, 'status' | 'body'> = {}): HttpResponse {
+  return { status: 200, body, ...rest, headers: { 'content-type': 'application/json', ...rest.headers } };
+}
+
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,179 @@
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { ServedModel } from '../../plugin/api.js';
+import type { LoadedModel } from './loaded-model.js';
+
+type Identity = Pick<ServedModel, 'name' | 'version'>;
+
+export interface Exchange {
+  /** Protocol that answered, or `maas` for the server's own pages and errors. */
+  readonly protocol: string;
+  readonly status: number;
+  readonly model: Identity | undefined;
+  readonly seconds: number;
+}
+
+export interface Metrics {
+  readonly contentType: string;
+  /** The text form that Prometheus reads. */
+  readonly print: () => Promise<string>;
+  readonly began: () => void;
+  readonly ended: (exchange: Exchange) => void;
+  /** The caller went away before the answer. */
+  readonly abandoned: () => void;
+  readonly ran: (model: Identity, rows: number, seconds: number) => void;
+  readonly reloaded: (result: 'done' | 'refused') => void;
+}
+
+const seconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+const rowCounts = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
+
+/**
+ * Metrics of one server, in a registry of its own. Names follow https://prometheus.io/docs/practices/naming/: base
+ * units, `_total` on counters. Labels hold only names that the server gave itself, never a caller's text.
+ */
+export function createMetrics(current: () => LoadedModel | undefined, isReady: () => boolean): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  const labels = ['model', 'version', 'protocol', 'status'] as const;
+  const requests = new Counter({
+    name: 'maas_requests_total',
+    help: 'Requests answered.',
+    labelNames: labels,
+    registers,
+  });
+  const durations = new Histogram({
+    name: 'maas_request_duration_seconds',
+    help: 'Time from the first byte of a request to the end of its answer.',
+    labelNames: labels,
+    buckets: seconds,
+    registers,
+  });
+  const inFlight = new Gauge({
+    name: 'maas_requests_in_flight',
+    help: 'Requests being read or answered.',
+    registers,
+  });
+  const batches = new Histogram({
+    name: 'maas_batch_rows',
+    help: 'Rows in one run of the model.',
+    labelNames: ['model', 'version'],
+    buckets: rowCounts,
+    registers,
+  });
+  const runs = new Histogram({
+    name: 'maas_run_duration_seconds',
+    help: 'Time of one run of the model.',
+    labelNames: ['model', 'version'],
+    buckets: seconds,
+    registers,
+  });
+  const reloads = new Counter({
+    name: 'maas_reloads_total',
+    help: 'Releases that the server went over to, or refused.',
+    labelNames: ['result'],
+    registers,
+  });
+  new Gauge({
+    name: 'maas_queue_depth',
+    help: 'Requests that wait for a run of the model.',
+    registers,
+    collect() {
+      this.set(current()?.depth ?? 0);
+    },
+  });
+  new Gauge({
+    name: 'maas_ready',
+    help: '1 when the server is ready for requests.',
+    registers,
+    collect() {
+      this.set(isReady() ? 1 : 0);
+    },
+  });
+  new Gauge({
+    name: 'maas_model_info',
+    help: 'The model that is served; version is the digest of its release.',
+    labelNames: ['model', 'version', 'project', 'batching'],
+    registers,
+    collect() {
+      this.reset();
+      const model = current();
+      if (!model) return;
+      const batching = String(model.batching);
+      this.set({ model: model.name, version: model.version, project: model.projectName, batching }, 1);
+    },
+  });
+  addProcessMetrics(registers);
+
+  return {
+    contentType: registry.contentType,
+    print: () => registry.metrics(),
+    began: () => {
+      inFlight.inc();
+    },
+    ended({ protocol, status, model, seconds: duration }) {
+      inFlight.dec();
+      const of = {
+        model: model?.name ?? '',
+        version: model?.version ?? '',
+        protocol,
+        status: String(status),
+      };
+      requests.inc(of);
+      durations.observe(of, duration);
+    },
+    abandoned: () => {
+      inFlight.dec();
+    },
+    ran({ name, version }, rows, duration) {
+      batches.observe({ model: name, version }, rows);
+      runs.observe({ model: name, version }, duration);
+    },
+    reloaded: (result) => {
+      reloads.inc({ result });
+    },
+  };
+}
+
+/**
+ * The process metrics that dashboards ask for first. prom-client's own set starts observers and timers that nothing
+ * can stop again; these only look when they are asked.
+ */
+function addProcessMetrics(registers: Registry[]): void {
+  let counted = 0;
+  new Counter({
+    name: 'process_cpu_seconds_total',
+    help: 'User and system CPU time in seconds.',
+    registers,
+    collect() {
+      const { user, system } = process.cpuUsage();
+      const total = (user + system) / 1e6;
+      this.inc(total - counted);
+      counted = total;
+    },
+  });
+  gauge('process_start_time_seconds', 'Start of the process, in seconds since 1970.', () => {
+    return performance.timeOrigin / 1000;
+  });
+  gauge('process_resident_memory_bytes', 'Resident memory in bytes.', () => process.memoryUsage.rss());
+  gauge('nodejs_heap_size_used_bytes', 'JavaScript heap in use, in bytes.', () => {
+    return process.memoryUsage().heapUsed;
+  });
+  gauge(
+    'nodejs_eventloop_utilization',
+    'Share of time in which the event loop was busy, from 0 to 1.',
+    () => {
+      return performance.eventLoopUtilization().utilization;
+    },
+  );
+
+  function gauge(name: string, help: string, read: () => number): void {
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(read());
+      },
+    });
+  }
+}

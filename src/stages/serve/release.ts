@@ -1,0 +1,111 @@
+import { readFile, realpath } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { digestOf, type Manifest } from '../../artifacts/index.js';
+import { readSignature } from '../../data/read-signature.js';
+import type { Signature } from '../../data/signature.js';
+import { asDiskError, MaasError } from '../../errors.js';
+import { parseGolden, type Golden } from './golden.js';
+
+/** A release as it was read from disk: every byte of it is what its manifest says. */
+export interface ReleaseFiles {
+  readonly digest: string;
+  readonly manifest: Manifest;
+  /** Bytes of model.onnx. The folder may go away: nothing is read from it later. */
+  readonly model: Uint8Array;
+  readonly signature: Signature;
+  readonly golden: Golden;
+}
+
+/**
+ * Reads a release folder, or a link to one.
+ * @throws MaasError MAAS_RELEASE_MISSING when there is none, MAAS_ARTIFACT_CORRUPT when a file is missing or is not
+ * what the manifest says, or the manifest is not what the folder's name says.
+ */
+export async function readRelease(path: string): Promise<ReleaseFiles> {
+  // One release from here on, wherever a link may point to the next moment.
+  const folder = await realpath(path).catch((error: unknown) => {
+    throw missing(path, error);
+  });
+  const bytes = await readManifest(folder);
+  const manifest = parse(folder, 'manifest.json', bytes) as Manifest;
+  if (manifest.schemaVersion !== 1 || manifest.kind !== 'release' || typeof manifest.files !== 'object') {
+    throw corrupt(folder, 'manifest.json is not the manifest of a release');
+  }
+  // The file holds canonical JSON, so that its bytes have the digest that names the folder.
+  const digest = digestOf(bytes);
+  const named = basename(folder);
+  if (/^[0-9a-f]{64}$/.test(named) && named !== digest) {
+    throw corrupt(folder, `manifest.json has digest ${digest.slice(0, 12)}…, not that of its folder`);
+  }
+  const files = await readFiles(folder, manifest);
+  take(folder, files, 'signature.json');
+  return {
+    digest,
+    manifest,
+    model: take(folder, files, 'model.onnx'),
+    signature: await readSignature(join(folder, 'signature.json')),
+    golden: parseGolden(parse(folder, 'golden.json', take(folder, files, 'golden.json'))),
+  };
+}
+
+async function readManifest(folder: string): Promise<Buffer> {
+  try {
+    return await readFile(join(folder, 'manifest.json'));
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') throw missing(folder, error);
+    throw asDiskError(error, 'cannot read the release');
+  }
+}
+
+/** Reads every file once and checks the bytes that were read, so that nothing can change between check and use. */
+async function readFiles(folder: string, manifest: Manifest): Promise<Map<string, Buffer>> {
+  const files = new Map<string, Buffer>();
+  for (const [name, entry] of Object.entries(manifest.files)) {
+    if (name.split('/').some((part) => part === '' || part === '.' || part === '..')) {
+      throw corrupt(
+        folder,
+        `manifest.json names ${JSON.stringify(name)}, which is no path inside the folder`,
+      );
+    }
+    let bytes: Buffer;
+    try {
+      bytes = await readFile(join(folder, name));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT')
+        throw corrupt(folder, `${name} is missing`, error);
+      throw asDiskError(error, 'cannot read the release');
+    }
+    if (bytes.length !== entry.size || digestOf(bytes) !== entry.sha256) {
+      throw corrupt(folder, `${name} is not the file that manifest.json describes`);
+    }
+    files.set(name, bytes);
+  }
+  return files;
+}
+
+function take(folder: string, files: ReadonlyMap<string, Buffer>, name: string): Buffer {
+  const bytes = files.get(name);
+  if (!bytes) throw corrupt(folder, `it has no ${name}`);
+  return bytes;
+}
+
+function parse(folder: string, name: string, bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString('utf8')) as unknown;
+  } catch (error) {
+    throw corrupt(folder, `${name} is not JSON`, error);
+  }
+}
+
+function missing(path: string, cause: unknown): MaasError {
+  return new MaasError('MAAS_RELEASE_MISSING', `there is no release at ${path}`, { cause });
+}
+
+function corrupt(folder: string, what: string, cause?: unknown): MaasError {
+  return new MaasError('MAAS_ARTIFACT_CORRUPT', `the release in ${folder} is refused: ${what}`, {
+    place: { file: folder },
+    hint: 'Run `maas deploy --force` to make the release again, or `maas deploy --rollback` to go back.',
+    cause,
+  });
+}

@@ -1,0 +1,115 @@
+import { MaasError } from '../../errors.js';
+import type { RunningService, ServiceContext } from '../../plugin/api.js';
+import { createAnswerer } from './answer.js';
+import type { ServeOptions } from './config.js';
+import { followLink, type Follower } from './follow.js';
+import { listenHttp, type HttpFront } from './http.js';
+import { loadModel, type LoadedModel } from './loaded-model.js';
+import { createMetrics } from './metrics.js';
+import { ModelHost } from './model-host.js';
+
+/**
+ * Listens, loads the release, and is ready. With `follow` it goes over to each new release as the link is switched:
+ * loaded and warmed up beside the old one, which answers until then and finishes what it began.
+ * @throws MaasError MAAS_PORT, MAAS_RELEASE_MISSING, MAAS_ARTIFACT_CORRUPT, MAAS_MODEL_INVALID, MAAS_VERIFY_FAILED,
+ * MAAS_INTERRUPTED
+ */
+export async function startServing(context: ServiceContext<ServeOptions>): Promise<RunningService> {
+  const { options, release, registry, signal, emit } = context;
+  const warn = (text: string): void => {
+    emit({ event: 'warning', stage: 'serve', text });
+  };
+  const models = new ModelHost(warn);
+  const metrics = createMetrics(
+    () => models.current,
+    () => models.ready,
+  );
+  const { answer, fail } = createAnswerer({
+    models,
+    protocols: [...registry.protocols.values()],
+    metrics,
+    onBug: (error) => {
+      warn(`a request failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+    },
+  });
+  // First the port: a taken one is no reason to wait for a model, and a probe gets to see "not ready".
+  const front = await listenHttp({
+    ...options,
+    answer,
+    fail,
+    onBegin: metrics.began,
+    onEnd: (answered, seconds) => {
+      if (answered) metrics.ended({ ...answered, model: answered.model, seconds });
+      else metrics.abandoned();
+    },
+    onError: (error) => {
+      warn(`a connection was not accepted: ${error.message}`);
+    },
+  });
+
+  const open = async (path: string): Promise<void> => {
+    const model = await loadModel(path, { ...options, onRun: metrics.ran });
+    models.replace(model);
+    announce(model, front, context);
+  };
+  let follower: Follower | undefined;
+  try {
+    signal.throwIfAborted();
+    if (release.follow) {
+      follower = await followLink({
+        link: release.path,
+        open: async (path) => {
+          const first = models.current === undefined;
+          await open(path);
+          if (!first) metrics.reloaded('done');
+        },
+        onRefused: (path, error) => {
+          metrics.reloaded('refused');
+          warn(`release ${path} is refused, the one before it goes on: ${describeError(error)}`);
+        },
+      });
+    } else await open(release.path);
+    signal.throwIfAborted();
+  } catch (error) {
+    await follower?.stop();
+    await front.stop(0);
+    await models.close();
+    if (signal.aborted)
+      throw new MaasError('MAAS_INTERRUPTED', 'stopped before it was ready', { cause: error });
+    throw error;
+  }
+
+  let stopped: Promise<void> | undefined;
+  const stop = (): Promise<void> => {
+    stopped ??= (async () => {
+      models.beginStop();
+      await follower?.stop();
+      const cut = await front.stop(options.drainTimeout * 1000);
+      if (cut > 0) warn(`${cut} requests were cut off after ${options.drainTimeout} s`);
+      await models.close();
+    })();
+    return stopped;
+  };
+  signal.addEventListener('abort', () => void stop(), { once: true });
+  return {
+    url: front.url,
+    get model() {
+      return models.current?.name ?? '';
+    },
+    get digest() {
+      return models.current?.version ?? '';
+    },
+    stop,
+  };
+}
+
+function announce(model: LoadedModel, front: HttpFront, { emit }: ServiceContext<ServeOptions>): void {
+  if (model.unbatched !== undefined) {
+    emit({ event: 'note', stage: 'serve', text: `requests run one by one: ${model.unbatched}` });
+  }
+  emit({ event: 'serving', url: front.url, model: model.name, digest: model.version });
+}
+
+function describeError(error: unknown): string {
+  return error instanceof MaasError ? `${error.message} (${error.code})` : String(error);
+}
