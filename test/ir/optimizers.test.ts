@@ -1,0 +1,120 @@
+import { describe, expect, it } from 'vitest';
+import { GraphBuilder } from '../../src/ir/builder.js';
+import { encodeModel } from '../../src/ir/onnx/save.js';
+import { optimizers, type OptimizerOptions } from '../../src/ir/optimizers.js';
+import type { NdArray } from '../../src/ir/tensor.js';
+import { openSession } from '../../src/runtime/session.js';
+
+/** Runs steps over given gradients of one parameter of two elements, from 0. */
+async function descend(
+  name: string,
+  options: OptimizerOptions,
+  steps: readonly number[][],
+): Promise<number[]> {
+  const optimizer = optimizers[name]!;
+  const settings = { ...optimizer.defaults, ...options };
+  const g = new GraphBuilder();
+  const parameter = g.input('parameter', 'float32', [2]);
+  const gradient = g.input('gradient', 'float32', [2]);
+  const slots = Object.fromEntries(
+    optimizer.slots(settings).map((slot) => [slot, g.input(slot, 'float32', [2])]),
+  );
+  const scalars = Object.fromEntries(
+    Object.keys(optimizer.scalars(settings, 1)).map((key) => [key, g.input(`${key}_now`, 'float32', [])]),
+  );
+  const next = optimizer.emit(g, { parameter, gradient, slots, scalars }, settings);
+  g.output(next.parameter, 'next');
+  expect(Object.keys(next.slots)).toEqual(Object.keys(slots));
+  for (const [slot, value] of Object.entries(next.slots)) g.output(value, `next_${slot}`);
+  const model = { irVersion: 10, opsets: { '': 21 }, producer: '', graph: g.build(), metadata: {} };
+  const session = await openSession(encodeModel(model), { optimization: 'basic' });
+  try {
+    const real = (dims: number[], values: number[]): NdArray => ({
+      dtype: 'float32',
+      dims,
+      data: Float32Array.from(values),
+    });
+    const feeds: Record<string, NdArray> = { parameter: real([2], [0, 0]) };
+    for (const slot of Object.keys(slots)) feeds[slot] = real([2], [0, 0]);
+    for (const [index, values] of steps.entries()) {
+      feeds['gradient'] = real([2], values);
+      for (const [key, value] of Object.entries(optimizer.scalars(settings, index + 1))) {
+        feeds[`${key}_now`] = real([], [value]);
+      }
+      const found = await session.run(feeds);
+      feeds['parameter'] = found['next']!;
+      for (const slot of Object.keys(slots)) feeds[slot] = found[`next_${slot}`]!;
+    }
+    return Array.from(feeds['parameter']!.data, Number);
+  } finally {
+    await session.close();
+  }
+}
+
+const steps: readonly number[][] = [
+  [1, -2],
+  [0.5, 0],
+  [-3, 4],
+  [0, 1e-3],
+];
+
+/** Keras' formulas, in double precision, for one element. */
+function sgd(element: number, rate: number, momentum: number, nesterov: boolean): number {
+  let [value, velocity] = [0, 0];
+  for (const gradients of steps) {
+    const gradient = gradients[element]!;
+    velocity = momentum * velocity - rate * gradient;
+    value += nesterov ? momentum * velocity - rate * gradient : velocity;
+  }
+  return value;
+}
+
+function adam(element: number, rate: number, beta1: number, beta2: number, epsilon: number): number {
+  let [value, mean, variance] = [0, 0, 0];
+  steps.forEach((gradients, index) => {
+    const gradient = gradients[element]!;
+    mean = beta1 * mean + (1 - beta1) * gradient;
+    variance = beta2 * variance + (1 - beta2) * gradient ** 2;
+    const [meanHat, varianceHat] = [mean / (1 - beta1 ** (index + 1)), variance / (1 - beta2 ** (index + 1))];
+    value -= (rate * meanHat) / (Math.sqrt(varianceHat) + epsilon);
+  });
+  return value;
+}
+
+describe('sgd', () => {
+  it.each([
+    ['plain', 0, false],
+    ['with momentum', 0.9, false],
+    ['after Nesterov', 0.9, true],
+  ])('%s', async (_, momentum, nesterov) => {
+    const found = await descend('sgd', { learningRate: 0.1, momentum, nesterov }, steps);
+    [0, 1].forEach((element) => {
+      expect(found[element]).toBeCloseTo(sgd(element, 0.1, momentum, nesterov), 5);
+    });
+  });
+});
+
+describe('adam', () => {
+  it.each([
+    ['defaults', {}],
+    ['other options', { learningRate: 0.05, beta1: 0.7, beta2: 0.9, epsilon: 0.5 }],
+  ])('%s', async (_, options) => {
+    const { learningRate, beta1, beta2, epsilon } = { ...optimizers['adam']!.defaults, ...options } as Record<
+      string,
+      number
+    >;
+    const found = await descend('adam', options, steps);
+    [0, 1].forEach((element) => {
+      expect(found[element]).toBeCloseTo(adam(element, learningRate!, beta1!, beta2!, epsilon!), 6);
+    });
+  });
+
+  it('stands still where nothing pulls', async () => {
+    expect(
+      await descend('adam', {}, [
+        [0, 0],
+        [0, 0],
+      ]),
+    ).toEqual([0, 0]);
+  });
+});
