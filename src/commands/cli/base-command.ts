@@ -1,7 +1,7 @@
 import { Command, Flags, type Interfaces } from '@oclif/core';
 import { createReporter, type Reporter } from './reporter.js';
 import { asInterruption, listenForStop, type StopSignal } from './signals.js';
-import { asUsageError } from './usage-errors.js';
+import { usageError } from './usage-errors.js';
 
 export type FlagsOf<T extends typeof Command> = Interfaces.InferredFlags<
   (typeof BaseCommand)['baseFlags'] & T['flags']
@@ -67,6 +67,8 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
       baseFlags: BaseCommand.baseFlags,
       args: type.args,
       strict: type.strict,
+    }).catch((error: unknown) => {
+      throw usageError(error, this.id);
     });
     this.flags = flags as FlagsOf<T>;
     this.args = args as ArgsOf<T>;
@@ -85,8 +87,7 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
   }
 
   protected override catch(error: unknown): Promise<void> {
-    const usage = asUsageError(error, this.id);
-    const reason = this.stopping?.signal ? asInterruption(usage, this.stopping.signal) : usage;
+    const reason = this.stopping?.signal ? asInterruption(error, this.stopping.signal) : error;
     process.exitCode = this.reporter.fail(reason, this.known());
     return Promise.resolve();
   }

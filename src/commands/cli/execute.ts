@@ -1,6 +1,6 @@
+import { fileURLToPath } from 'node:url';
 import { run, settings } from '@oclif/core';
 import { createReporter } from './reporter.js';
-import { asUsageError } from './usage-errors.js';
 
 /**
  * Runs the command line of this process. `root` is the URL of the package's folder.
@@ -14,7 +14,7 @@ export async function execute(root: string): Promise<void> {
   const argv = words[0] === 'help' ? [...words.slice(1), '--help'] : words;
   try {
     // Plugins are what the config lists, and nothing that lies about on the machine.
-    await run(argv, { root: new URL('bin/run.js', root).href, devPlugins: false, userPlugins: false });
+    await run(argv, { root: fileURLToPath(root), devPlugins: false, userPlugins: false });
   } catch (error) {
     const reporter = createReporter({
       json: argv.includes('--json'),
@@ -22,7 +22,7 @@ export async function execute(root: string): Promise<void> {
       quiet: argv.includes('--quiet'),
       verbose: argv.includes('--verbose'),
     });
-    process.exitCode = reporter.fail(asUsageError(error, undefined));
+    process.exitCode = reporter.fail(error);
   }
 }
 

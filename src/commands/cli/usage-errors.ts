@@ -1,4 +1,4 @@
-import { Errors, type Interfaces } from '@oclif/core';
+import type { Interfaces } from '@oclif/core';
 import { didYouMean } from '../../data/suggest.js';
 import { MaasError } from '../../errors.js';
 
@@ -9,13 +9,12 @@ interface ParseFailure extends Error {
   readonly flags?: readonly string[];
 }
 
-/** Turns oclif's complaints about the command line into coded errors; leaves every other error as it is. */
-export function asUsageError(error: unknown, commandId: string | undefined): unknown {
-  if (!(error instanceof Errors.CLIError)) return error;
+/** What oclif's parser threw about the command line, as a coded error. */
+export function usageError(error: unknown, commandId: string | undefined): MaasError {
   const failure = error as ParseFailure;
-  // oclif's last line points at --help; the hint does.
   const message = failure.message
     .replace(/^The following errors? occurred:\s*/, '')
+    // oclif's last line points at --help; the hint does.
     .replace(/\nSee more help with --help$/, '')
     .trim();
   const help = `Run \`maas ${commandId === undefined ? '' : `${commandId} `}--help\`.`;
