@@ -1,0 +1,50 @@
+import type { Table } from '../data/dataset.js';
+import type { Signature } from '../data/signature.js';
+import { MaasError } from '../errors.js';
+import { accuracy, logLoss, mae, mse, r2, recall, signalToNoise } from './metrics.js';
+import { predict, type Predictions } from './predict.js';
+
+/**
+ * Measures a model on a table, in bounded batches.
+ * @returns Classification: `accuracy`, `logLoss` and `recall.<label>` for each label in the table. Regression: `mse`,
+ * `mae`, `r2`.
+ */
+export async function evaluate(
+  model: Uint8Array | string,
+  table: Table,
+  signature: Signature,
+): Promise<Record<string, number>> {
+  return score(await predict(model, table, signature), table, signature);
+}
+
+/** The figures of `evaluate`, from predictions that are there already. */
+export function score(predictions: Predictions, table: Table, signature: Signature): Record<string, number> {
+  const truth = Array.from(table.target.data as ArrayLike<number | bigint>, Number);
+  if (signature.task === 'regression') {
+    const { values } = predictions;
+    return { mse: mse(truth, values), mae: mae(truth, values), r2: r2(truth, values) };
+  }
+  const labels = signature.target.labels ?? [];
+  const names = truth.map((index) => {
+    const label = labels[index];
+    if (label === undefined) throw new MaasError('MAAS_MODEL_INVALID', `the signature has no label ${index}`);
+    return label;
+  });
+  const recalls = Object.entries(recall(names, predictions.labels));
+  return {
+    accuracy: accuracy(names, predictions.labels),
+    logLoss: logLoss(truth, predictions.values, labels.length),
+    ...Object.fromEntries(recalls.map(([label, share]) => [`recall.${label}`, share])),
+  };
+}
+
+/**
+ * How far a model's predictions are from those of the model it was made from: `signalToNoise` of the probabilities or
+ * values, in dB, and for classification the share of rows with the same label as `agreement`.
+ */
+export function compare(reference: Predictions, other: Predictions): Record<string, number> {
+  return {
+    ...(reference.labels.length > 0 && { agreement: accuracy(reference.labels, other.labels) }),
+    signalToNoise: signalToNoise(reference.values, other.values),
+  };
+}

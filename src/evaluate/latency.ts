@@ -1,0 +1,109 @@
+import { setImmediate } from 'node:timers/promises';
+import type { Table } from '../data/dataset.js';
+import { allocate } from '../ir/tensor.js';
+import { openSession, type Feeds, type Session } from '../runtime/session.js';
+
+export interface LatencyOptions {
+  /** Rows per request. Default 1 and 64. */
+  readonly batches?: readonly number[];
+  /** Pairs of measurements per batch size. Default 60. */
+  readonly rounds?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface Latency {
+  readonly batch: number;
+  /** Median time of one run of the first model, in microseconds. */
+  readonly before: number;
+  /** Median time of one run of the second, in microseconds. */
+  readonly after: number;
+  /** Median over the pairs of after / before: each pair sees the same load on the machine. */
+  readonly ratio: number;
+}
+
+/** Milliseconds that one measurement lasts at least: far above the clock's steps, well below a scheduler's pause. */
+const leastBlock = 2;
+const warmUps = 30;
+
+/**
+ * Times two models against each other in this process, one thread each: first one, then the other, then the other way
+ * round, so that what else the machine does hits both alike.
+ * @param table Rows to run on; repeated when a batch needs more.
+ */
+export async function compareLatency(
+  before: Uint8Array | string,
+  after: Uint8Array | string,
+  table: Table,
+  options: LatencyOptions = {},
+): Promise<Latency[]> {
+  const { batches = [1, 64], rounds = 60, signal } = options;
+  const sessions: Session[] = [];
+  try {
+    const first = await openSession(before);
+    sessions.push(first);
+    const second = await openSession(after);
+    sessions.push(second);
+    const results: Latency[] = [];
+    for (const batch of batches) {
+      results.push({ batch, ...(await comparePair(first, second, takeRows(table, batch), rounds, signal)) });
+    }
+    return results;
+  } finally {
+    await Promise.all(sessions.map((session) => session.close()));
+  }
+}
+
+async function comparePair(
+  first: Session,
+  second: Session,
+  feeds: Feeds,
+  rounds: number,
+  signal?: AbortSignal,
+): Promise<Omit<Latency, 'batch'>> {
+  await time(first, feeds, warmUps);
+  await time(second, feeds, warmUps);
+  const runs = Math.max(1, Math.ceil(leastBlock / (await time(first, feeds, warmUps))));
+  const times: { before: number; after: number }[] = [];
+  for (let round = 0; round < rounds; round++) {
+    signal?.throwIfAborted();
+    // Lets timers and signals through: running a model blocks the thread.
+    await setImmediate();
+    if (round % 2 === 0) {
+      const one = await time(first, feeds, runs);
+      times.push({ before: one, after: await time(second, feeds, runs) });
+    } else {
+      const two = await time(second, feeds, runs);
+      times.push({ before: await time(first, feeds, runs), after: two });
+    }
+  }
+  return {
+    before: median(times.map((pair) => pair.before)) * 1000,
+    after: median(times.map((pair) => pair.after)) * 1000,
+    ratio: median(times.map((pair) => pair.after / pair.before)),
+  };
+}
+
+/** Mean time of a run, in milliseconds. */
+async function time(session: Session, feeds: Feeds, runs: number): Promise<number> {
+  const start = performance.now();
+  for (let run = 0; run < runs; run++) await session.run(feeds);
+  return (performance.now() - start) / runs;
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+/** `count` rows of every input, from the table's first on, round and round. */
+function takeRows(table: Table, count: number): Feeds {
+  return Object.fromEntries(
+    Object.entries(table.inputs).map(([name, { dtype, dims, data }]) => {
+      const length = (data.length / table.rows) * count;
+      const rows = dtype === 'string' ? new Array<string>(length) : allocate(dtype, length);
+      for (let index = 0; index < length; index++) rows[index] = data[index % data.length]!;
+      return [name, { dtype, dims: [count, ...dims.slice(1)], data: rows }];
+    }),
+  );
+}

@@ -1,0 +1,82 @@
+import type { Table } from '../data/dataset.js';
+import type { Signature } from '../data/signature.js';
+import { MaasError } from '../errors.js';
+import type { NdArray } from '../ir/tensor.js';
+import { openSession, type Feeds, type Session } from '../runtime/session.js';
+
+/** What a model says of the rows of a table. Regression has no labels, and one value a row. */
+export interface Predictions {
+  readonly rows: number;
+  readonly labels: readonly string[];
+  /** Class probabilities [rows, classes], or the predicted values [rows]. */
+  readonly values: Float32Array;
+}
+
+/** Keeps the activations of a batch within a few MB for models of any common width. */
+const defaultBatchSize = 256;
+
+/**
+ * Runs a model over a table in bounded batches.
+ * @throws MaasError MAAS_MODEL_INVALID when the model does not give the outputs its signature states.
+ */
+export async function predict(
+  model: Uint8Array | string,
+  table: Table,
+  signature: Signature,
+  batchSize = defaultBatchSize,
+): Promise<Predictions> {
+  const session = await openSession(model);
+  try {
+    const labels: string[] = [];
+    const chunks: Float32Array[] = [];
+    for (let start = 0; start < table.rows; start += batchSize) {
+      const feeds = sliceRows(table.inputs, start, Math.min(start + batchSize, table.rows));
+      const outputs = await session.run(feeds);
+      const classification = signature.task === 'classification';
+      if (classification) for (const label of outputOf(session, outputs, 'label')) labels.push(String(label));
+      const values = outputOf(session, outputs, classification ? 'probabilities' : 'prediction');
+      chunks.push(Float32Array.from(values as ArrayLike<number>));
+    }
+    return { rows: table.rows, labels, values: concat(chunks) };
+  } finally {
+    await session.close();
+  }
+}
+
+function outputOf(
+  session: Session,
+  outputs: Readonly<Record<string, NdArray>>,
+  name: string,
+): ArrayLike<unknown> & Iterable<unknown> {
+  const output = outputs[name];
+  if (!output) {
+    const message = `the model gives no output ${name}; it gives ${session.outputs.join(', ')}`;
+    throw new MaasError('MAAS_MODEL_INVALID', message);
+  }
+  return output.data;
+}
+
+/** Rows `start` to `end` of every input, as views where the data allows it. */
+export function sliceRows(inputs: Readonly<Record<string, NdArray>>, start: number, end: number): Feeds {
+  return Object.fromEntries(
+    Object.entries(inputs).map(([name, { dtype, dims, data }]) => {
+      const [rows = 1, ...rest] = dims;
+      const width = data.length / Math.max(rows, 1);
+      const part =
+        dtype === 'string'
+          ? (data as string[]).slice(start * width, end * width)
+          : (data as Float32Array).subarray(start * width, end * width);
+      return [name, { dtype, dims: [end - start, ...rest], data: part }];
+    }),
+  );
+}
+
+function concat(chunks: readonly Float32Array[]): Float32Array {
+  const all = new Float32Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
+  let offset = 0;
+  for (const chunk of chunks) {
+    all.set(chunk, offset);
+    offset += chunk.length;
+  }
+  return all;
+}

@@ -1,0 +1,31 @@
+import { expect, it } from 'vitest';
+import { compareLatency } from '../../src/evaluate/index.js';
+import { median } from '../../src/evaluate/latency.js';
+import { encodeModel } from '../../src/ir/onnx/save.js';
+import { classes, classifier, flowers, tableOf } from './models.js';
+
+const table = tableOf({ features: flowers(3) }, classes([0, 1, 2]));
+
+it('takes the middle of measurements', () => {
+  expect(median([3, 1, 2])).toBe(2);
+  expect(median([4, 1, 2, 3])).toBe(2.5);
+});
+
+it('finds a model as fast as itself, and one with 256 times the work slower', async () => {
+  const small = encodeModel(classifier(64));
+  const large = encodeModel(classifier(1024));
+  const options = { rounds: 9 };
+  const [one, many] = await compareLatency(small, large, table, options);
+  expect([one!.batch, many!.batch]).toEqual([1, 64]);
+  expect(many!.ratio).toBeGreaterThan(5);
+  expect(many!.after).toBeGreaterThan(many!.before);
+  const [same] = await compareLatency(small, small, table, { ...options, batches: [1] });
+  expect(same!.ratio).toBeGreaterThan(0.5);
+  expect(same!.ratio).toBeLessThan(2);
+});
+
+it('stops when it is told to', async () => {
+  const model = encodeModel(classifier(16));
+  const signal = AbortSignal.abort();
+  await expect(compareLatency(model, model, table, { signal })).rejects.toThrow(/abort/);
+});
