@@ -1,5 +1,7 @@
 // `npm run bench:startup`: what `maas --version` costs, against the least that Node.js costs. Median of 20, interleaved.
+// Fails when it costs more than 2.5 times as much.
 import { spawnSync } from 'node:child_process';
+import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
 
 const run = fileURLToPath(new URL('../../bin/run.js', import.meta.url));
@@ -36,3 +38,4 @@ for (const [name, measured] of Object.entries(times)) {
   const middle = median(measured);
   console.log(`${name.padEnd(16)} ${middle.toFixed(1).padStart(7)} ms  ${(middle / least).toFixed(2)} ×`);
 }
+if (median(times['maas --version']) > 2.5 * least) process.exitCode = 1;
