@@ -46,7 +46,13 @@ export function composeSchema(registry: Registry): z.ZodType<Record<string, unkn
       orDefaults(sectionOf(service, registry)),
     ]),
   ]) as Record<string, z.ZodType>;
-  return z.strictObject({ name, seed, plugins: pluginList, data: dataSchema, ...sections });
+  return z.strictObject({
+    name,
+    seed,
+    plugins: pluginList,
+    data: dataSchema.describe('Where the rows come from, and which column to predict.'),
+    ...sections,
+  });
 }
 
 function sectionOf({ name, summary, ...definition }: Stage | Service, registry: Registry): z.ZodType {

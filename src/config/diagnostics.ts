@@ -1,49 +1,31 @@
 import type { z } from 'zod';
 import { didYouMean, closest } from '../data/suggest.js';
-import { MaasError, type ErrorCode, type Place } from '../errors.js';
+import type { MaasError } from '../errors.js';
+import { joinErrors, type Problem } from './join-errors.js';
 import { find, placeOf, type Located, type Origin } from './located.js';
-import { describeFound, expectation, foundMark } from './phrase.js';
+import { describeFound, expectationIn, foundMark } from './phrase.js';
 import { descriptionAt, keysAt, sectionWith, type JsonSchema } from './schema-path.js';
 
 type Issue = z.core.$ZodIssue;
 
-interface Problem {
-  readonly code: ErrorCode;
-  readonly message: string;
-  readonly origin: Origin;
-  readonly hint?: string;
+interface Finding extends Problem {
+  /** Where it stands in the file. */
+  readonly offset: number;
 }
 
 /**
- * What zod found, as errors that point into the file, in the order in which they stand there. All are thrown as one:
- * the first, with the rest in `others`.
+ * What zod found, as errors that point into the file, in the order in which they stand there; what came by `--set` goes
+ * last. All are thrown as one: the first, with the rest in `others`.
  */
 export function toError(issues: readonly Issue[], root: Located, schema: JsonSchema): MaasError {
   const flat = issues.flatMap(narrowUnion);
   const renamed = new Set(flat.flatMap((issue) => suggestedPaths(issue, schema)));
-  const problems = flat
+  const findings = flat
     // A misspelt required key is one mistake, not an unknown key and a missing one.
     .filter((issue) => !(isMissing(issue, root) && renamed.has(issue.path.join('\0'))))
-    .flatMap((issue) => explain(issue, root, schema));
-  return joinErrors(
-    inOrder(problems, root).map(({ code, message, origin, hint }) => ({
-      code,
-      message,
-      place: placeOf(origin),
-      hint,
-    })),
-  );
-}
-
-/** One error that carries all: the first in front. */
-export function joinErrors(
-  problems: readonly { code: ErrorCode; message: string; place: Place; hint?: string }[],
-): MaasError {
-  const [first, ...others] = problems.map(({ code, message, ...options }) => ({ code, message, options }));
-  return new MaasError(first!.code, first!.message, {
-    ...first!.options,
-    others: others.map(({ code, message, options }) => new MaasError(code, message, options)),
-  });
+    .flatMap((issue) => explain(issue, root, schema))
+    .sort((a, b) => a.offset - b.offset);
+  return joinErrors(findings);
 }
 
 /** Replaces a failed union by the alternative that was most likely meant. */
@@ -56,7 +38,7 @@ function narrowUnion(issue: Issue): Issue[] {
     .sort((a, b) => a.length - b.length)[0];
   if (fitting) return fitting.map((each) => ({ ...each, path: [...issue.path, ...each.path] }));
   const mismatches = branches.flatMap((errors) => errors.filter((each) => each.path.length === 0));
-  const words = [...new Set(mismatches.map((each) => expectation(each) ?? each.message))];
+  const words = [...new Set(mismatches.map(({ message }) => expectationIn(message)))];
   return [{ ...issue, errors: [], message: `expected ${words.join(' or ')}, found ${foundMark}` }];
 }
 
@@ -65,7 +47,7 @@ function isMismatch({ code }: Issue): boolean {
 }
 
 function isMissing(issue: Issue, root: Located): boolean {
-  return issue.code === 'invalid_type' && find(root, issue.path).value === undefined;
+  return isMismatch(issue) && find(root, issue.path).value === undefined;
 }
 
 function suggestedPaths(issue: Issue, schema: JsonSchema): string[] {
@@ -77,33 +59,32 @@ function suggestedPaths(issue: Issue, schema: JsonSchema): string[] {
   });
 }
 
-function explain(issue: Issue, root: Located, schema: JsonSchema): Problem[] {
+function explain(issue: Issue, root: Located, schema: JsonSchema): Finding[] {
   const { path } = issue;
   const { value, nearest } = find(root, path);
+  const at = (origin: Origin): Pick<Finding, 'place' | 'offset'> => ({
+    place: placeOf(origin),
+    offset: origin.source === root.origin.source ? origin.start : Infinity,
+  });
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) =>
-      explainUnknownKey(key, path, find(root, [...path, key]).value ?? nearest, schema),
-    );
+    return issue.keys.map((key) => {
+      const located = find(root, [...path, key]).value ?? nearest;
+      return { ...explainUnknownKey(key, path, schema), ...at(located.key ?? located.origin) };
+    });
   }
   if (isMissing(issue, root)) {
-    const key = String(path.at(-1));
-    return [
-      {
-        code: 'MAAS_CONFIG_INVALID',
-        message: `missing key "${key}"${inside(path.slice(0, -1))}`,
-        origin: nearest.key ?? nearest.origin,
-        hint: describeKey(schema, path),
-      },
-    ];
+    const message = `missing key "${String(path.at(-1))}"${inside(path.slice(0, -1))}`;
+    // At the top there is nothing to point at: no key is more to blame than another.
+    const where = nearest.key ? at(nearest.key) : { place: { file: root.origin.source.name }, offset: -1 };
+    return [{ code: 'MAAS_CONFIG_INVALID', message, hint: describeKey(schema, path), ...where }];
   }
-  const origin = isAboutKey(issue) && value?.key ? value.key : (value ?? nearest).origin;
   const message = issue.message.replace(foundMark, () => describeFound(value));
   return [
     {
       code: 'MAAS_CONFIG_INVALID',
       message: path.length === 0 ? message : `${path.join('.')}: ${message}`,
-      origin,
       hint: hintFor(issue, value) ?? describeKey(schema, path),
+      ...at(isAboutKey(issue) && value?.key ? value.key : (value ?? nearest).origin),
     },
   ];
 }
@@ -111,9 +92,8 @@ function explain(issue: Issue, root: Located, schema: JsonSchema): Problem[] {
 function explainUnknownKey(
   key: string,
   path: readonly PropertyKey[],
-  at: Located,
   schema: JsonSchema,
-): Problem {
+): Pick<Finding, 'code' | 'message' | 'hint'> {
   const known = keysAt(schema, path);
   const section = sectionWith(schema, key);
   const list = known.length > 0 ? `Keys${inside(path) || ' here'}: ${known.join(', ')}.` : undefined;
@@ -121,7 +101,6 @@ function explainUnknownKey(
   return {
     code: 'MAAS_CONFIG_UNKNOWN_KEY',
     message: `unknown key "${key}"${inside(path)}`,
-    origin: at.key ?? at.origin,
     hint: didYouMean(key, known) ?? elsewhere ?? list,
   };
 }
@@ -155,10 +134,4 @@ function hintFor(issue: Issue, located: Located | undefined): string | undefined
     return 'YAML 1.2 has only true and false.';
   }
   return undefined;
-}
-
-/** By place in the file; what came by --set goes last. */
-function inOrder(problems: readonly Problem[], root: Located): Problem[] {
-  const rank = ({ origin }: Problem): number => (origin.source === root.origin.source ? 0 : 1);
-  return [...problems].sort((a, b) => rank(a) - rank(b) || a.origin.start - b.origin.start);
 }

@@ -1,4 +1,13 @@
-import { isAlias, isMap, isScalar, isSeq, type Document, type Node as YamlNode, type YAMLMap } from 'yaml';
+import {
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  type Alias,
+  type Document,
+  type Node as YamlNode,
+  type YAMLMap,
+} from 'yaml';
 import { MaasError } from '../errors.js';
 import { interpolate, type Environment } from './interpolate.js';
 import type { Located, Origin, Scalar } from './located.js';
@@ -22,13 +31,15 @@ export interface LocateOptions {
  */
 export function locate(document: Document.Parsed, { source, shift = 0, env }: LocateOptions): Located {
   const open = new Set<YamlNode>();
+  const targets = new Map<Alias, YamlNode | undefined>();
   let count = 0;
 
   function visit(node: YamlNode | null, key: Origin | undefined): Located {
     if (node === null) return { origin: key ?? { source, start: shift, end: shift }, key, content: null };
     if (++count > nodeLimit) fail(node, `the aliases stand for more than ${nodeLimit} values`);
     if (isAlias(node)) {
-      const target = node.resolve(document)!;
+      const target = resolveAlias(node);
+      if (!target) return fail(node, `the alias *${node.source} has no anchor before it`);
       if (open.has(target)) fail(node, `the alias *${node.source} stands for something that it is part of`);
       return visit(target, key);
     }
@@ -41,6 +52,12 @@ export function locate(document: Document.Parsed, { source, shift = 0, env }: Lo
         : null;
     open.delete(node);
     return { origin: originOf(node), key, content };
+  }
+
+  /** Remembers, because `resolve` walks the whole document. */
+  function resolveAlias(alias: Alias): YamlNode | undefined {
+    if (!targets.has(alias)) targets.set(alias, alias.resolve(document));
+    return targets.get(alias);
   }
 
   function visitMap(map: YAMLMap): Map<string, Located> {

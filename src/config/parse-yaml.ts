@@ -1,5 +1,5 @@
 import { parseDocument, type Document, type YAMLError } from 'yaml';
-import { MaasError } from '../errors.js';
+import { joinErrors } from './join-errors.js';
 import type { SourceText } from './source-text.js';
 
 /** What is wrong, in the words of somebody who writes YAML; the parser's own words for everything else. */
@@ -16,10 +16,13 @@ const hints: Readonly<Partial<Record<YAMLError['code'], string>>> = {
   DUPLICATE_KEY: 'Keep one of them.',
 };
 
+/** Faults that say nothing about the rest of the file; every other one makes the parser stumble on. */
+const selfContained: readonly YAMLError['code'][] = ['DUPLICATE_KEY', 'TAG_RESOLVE_FAILED', 'MULTIPLE_DOCS'];
+
 /**
  * Parses YAML 1.2 with anchors and merge keys, and keeps the range of every node.
  * @param shift Offset of `text` in the source.
- * @throws MaasError MAAS_CONFIG_SYNTAX with all errors the parser found.
+ * @throws MaasError MAAS_CONFIG_SYNTAX with the first fault, and those that do not follow from it.
  */
 export function parseYaml(source: SourceText, text = source.text, shift = 0): Document.Parsed {
   const document = parseDocument(text, {
@@ -27,35 +30,42 @@ export function parseYaml(source: SourceText, text = source.text, shift = 0): Do
     merge: true,
     stringKeys: true,
     prettyErrors: false,
-    logLevel: 'silent',
   });
-  const errors = [...document.errors, ...document.warnings].map((error) => {
-    const [start, end] = error.pos;
-    return new MaasError('MAAS_CONFIG_SYNTAX', describe(error, text), {
-      place: source.place(start + shift, end + shift),
-      hint: hintFor(error, text),
-    });
-  });
-  const [first, ...others] = errors;
-  if (first) {
-    throw new MaasError(first.code, first.message, { place: first.place, hint: first.hint, others });
-  }
-  return document;
+  const faults = [...document.errors, ...document.warnings];
+  if (faults.length === 0) return document;
+  const stumble = faults.find(({ code }) => !selfContained.includes(code));
+  throw joinErrors(
+    faults
+      .filter((fault) => fault === stumble || selfContained.includes(fault.code))
+      .map((fault) => {
+        const { message, hint, start, end } = explain(fault, text);
+        return { code: 'MAAS_CONFIG_SYNTAX', message, hint, place: source.place(start + shift, end + shift) };
+      }),
+  );
 }
 
-function describe({ code, pos, message }: YAMLError, text: string): string {
+interface Explanation {
+  readonly message: string;
+  readonly hint?: string;
+  readonly start: number;
+  readonly end: number;
+}
+
+function explain({ code, pos: [start, end], message }: YAMLError, text: string): Explanation {
   if (code === 'DUPLICATE_KEY') {
-    const key = /^[^\s:]+/.exec(text.slice(pos[0]))?.[0];
-    return `the key ${key === undefined ? '' : `"${key}" `}is there twice`;
+    const key = /^(?:"[^"]*"|'[^']*'|[^\s:,}]+)/.exec(text.slice(start))?.[0] ?? '';
+    return { message: `the key ${key} is there twice`, hint: hints[code], start, end: start + key.length };
   }
-  return messages[code] ?? `${message.charAt(0).toLowerCase()}${message.slice(1)}`;
-}
-
-function hintFor({ code, pos }: YAMLError, text: string): string | undefined {
-  // In {…} and […] the brace of ${NAME} starts a mapping.
-  const line = text.slice(text.lastIndexOf('\n', pos[0] - 1) + 1, text.indexOf('\n', pos[0]) >>> 0);
-  if (/[{[,].*\$\{/.test(line)) {
-    return 'Inside {…} and […] quote "${NAME}", or put the key on a line of its own.';
+  // In {…} and […] the brace of ${NAME} starts a mapping, which the parser takes ill.
+  const reference = /\$\{[^}\s]*\}?$/.exec(text.slice(0, text.indexOf('}', start) + 1));
+  if (reference?.index === start - 1) {
+    return {
+      message: `${reference[0]} stands inside {…} or […] without quotes`,
+      hint: 'Put the key on a line of its own, or quote the variable if it is text.',
+      start: reference.index,
+      end: reference.index + reference[0].length,
+    };
   }
-  return hints[code];
+  const words = messages[code] ?? `${message.charAt(0).toLowerCase()}${message.slice(1)}`;
+  return { message: words, hint: hints[code], start, end };
 }

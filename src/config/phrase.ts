@@ -21,8 +21,13 @@ export function phrase(issue: z.core.$ZodRawIssue): string | undefined {
   return expected === undefined ? undefined : `expected ${expected}, found ${foundMark}`;
 }
 
-/** The part after "expected"; undefined for issues that are about something else. */
-export function expectation(issue: z.core.$ZodRawIssue | z.core.$ZodIssue): string | undefined {
+/** The part of a phrase between "expected" and "found"; all of a message that is none. */
+export function expectationIn(message: string): string {
+  const end = message.indexOf(`, found ${foundMark}`);
+  return end < 0 ? message : message.slice('expected '.length, end);
+}
+
+function expectation(issue: z.core.$ZodRawIssue): string | undefined {
   switch (issue.code) {
     case 'invalid_type':
       return types[issue.expected] ?? issue.expected;
@@ -72,7 +77,6 @@ export function describeFound(located: Located | undefined): string {
     const kind = content === '' ? 'empty text' : `a ${typeof content}`;
     return `${kind} from ${origin.variables.map((name) => `\${${name}}`).join(' and ')}`;
   }
-  if (content === '') return 'empty text';
   const shown = JSON.stringify(content);
   return shown.length > 60 ? `${shown.slice(0, 57)}…"` : shown;
 }

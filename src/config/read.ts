@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { MaasError } from '../errors.js';
-import { joinErrors } from './diagnostics.js';
+import { joinErrors } from './join-errors.js';
 import type { Environment } from './interpolate.js';
 import { unresolvedIn, type Located } from './located.js';
 import { locate } from './locate.js';

@@ -33,7 +33,9 @@ export class SourceText {
   }
 
   #frame(index: number, column: number, width: number): string {
-    const last = Math.min(index + 1, this.#lineStarts.length - 1);
+    // The empty line behind the last newline is no line to a reader.
+    const next = Math.min(index + 1, this.#lineStarts.length - 1);
+    const last = this.#lineStarts[next]! < this.text.length ? next : index;
     const digits = this.numbered ? String(last + 1).length : 0;
     const from = Math.max(0, column - frameWidth / 2);
     const gutter = (number: number | ''): string => (this.numbered ? String(number) : '').padStart(digits);
@@ -41,7 +43,7 @@ export class SourceText {
     const show = (line: number): string =>
       this.#line(line)
         .slice(from, from + frameWidth)
-        .replaceAll('\t', ' ')
+        .replaceAll('\t', '→')
         .replace(/\p{Cc}/gu, '\uFFFD');
     const rows = [];
     for (let line = Math.max(0, index - 1); line <= last; line++) {
