@@ -1,0 +1,151 @@
+import { MaasError } from '../errors.js';
+import { kindOf, whyNoNumber } from './cells.js';
+import type { ColumnType, DataConfig } from './config.js';
+import type { RawTable } from './readers/index.js';
+import { didYouMean } from './suggest.js';
+
+export interface NumberColumn {
+  readonly name: string;
+  readonly type: 'number';
+  readonly values: Float64Array;
+}
+
+export interface CategoryColumn {
+  readonly name: string;
+  readonly type: 'category';
+  readonly values: readonly string[];
+}
+
+/** A column that the model uses, every cell of it checked. */
+export type Column = NumberColumn | CategoryColumn;
+
+export interface Columns {
+  /** In the order of the source. */
+  readonly features: readonly Column[];
+  readonly target: Column;
+}
+
+/** Names of the graph's own inputs and outputs. */
+const reserved = ['features', 'label', 'probabilities', 'prediction'];
+
+/**
+ * Picks the columns that the config names, finds out their types and reads their cells.
+ * @throws MaasError MAAS_DATA_COLUMN for names, MAAS_DATA_VALUE at the first cell that does not fit its column.
+ */
+export async function selectColumns(table: RawTable, config: DataConfig): Promise<Columns> {
+  await checkNames(table, config);
+  const excluded = new Set([config.target, ...(config.exclude ?? [])]);
+  const names = table.header.filter((name) => config.features?.includes(name) ?? !excluded.has(name));
+  if (names.length === 0) {
+    throw new MaasError('MAAS_DATA_COLUMN', `no column is left to predict "${config.target}" from`, {
+      place: { file: table.path },
+      hint: 'Check data.features and data.exclude.',
+    });
+  }
+  const target = await readColumn(table, config.target, config);
+  const features: Column[] = [];
+  for (const name of names) {
+    const column = await readColumn(table, name, config);
+    if (column.type === 'category') await checkCategories(table, column, config.types?.[name] !== undefined);
+    features.push(column);
+  }
+  return { features, target };
+}
+
+async function checkNames(table: RawTable, config: DataConfig): Promise<void> {
+  const named = [
+    { key: 'target', names: [config.target] },
+    { key: 'features', names: config.features ?? [] },
+    { key: 'exclude', names: config.exclude ?? [] },
+    { key: 'types', names: Object.keys(config.types ?? {}) },
+  ];
+  for (const { key, names } of named) {
+    const name = names.find((each) => !table.header.includes(each));
+    if (name === undefined) continue;
+    const headless = table.header.every((cell) => kindOf(cell) === 'number');
+    const hint = headless
+      ? 'The first line holds numbers: put a line with the column names before it.'
+      : (didYouMean(name, table.header) ?? `The columns are: ${table.header.join(', ')}.`);
+    const place = await table.locate(-1, 0);
+    throw new MaasError('MAAS_DATA_COLUMN', `there is no column "${name}", which data.${key} names`, {
+      place,
+      hint,
+    });
+  }
+}
+
+async function readColumn(table: RawTable, name: string, config: DataConfig): Promise<Column> {
+  const index = table.header.indexOf(name);
+  const cells = table.columns[index]!;
+  const guessed = guessType(cells);
+  if (guessed === undefined) {
+    throw new MaasError('MAAS_DATA_VALUE', `column "${name}" has no value in any row`, {
+      place: await table.locate(0, index),
+      hint: name === config.target ? 'Check data.target.' : 'List it under data.exclude.',
+    });
+  }
+  const type = config.types?.[name] ?? guessed;
+  const problemOf =
+    type === 'number' ? whyNoNumber : (cell: string) => (cell === '' ? 'is empty' : undefined);
+  const row = cells.findIndex((cell) => problemOf(cell) !== undefined);
+  if (row !== -1) {
+    const more = cells.reduce((count, cell) => count + (problemOf(cell) === undefined ? 0 : 1), -1);
+    throw new MaasError(
+      'MAAS_DATA_VALUE',
+      `column "${name}" ${problemOf(cells[row]!)} in this row${more > 0 ? `, and ${more} more ${more === 1 ? 'row has' : 'rows have'} such a cell` : ''}`,
+      { place: await table.locate(row, index), hint: hintFor(name, type, cells[row]!, config) },
+    );
+  }
+  return type === 'number'
+    ? { name, type, values: Float64Array.from(cells, Number) }
+    : { name, type, values: cells };
+}
+
+/** A column with more numbers than words holds numbers, and its words are mistakes to report. */
+function guessType(cells: readonly string[]): ColumnType | undefined {
+  let [numbers, texts] = [0, 0];
+  for (const cell of cells) {
+    const kind = kindOf(cell);
+    if (kind === 'number' || kind === 'infinite') numbers += 1;
+    else if (cell !== '') texts += kind === 'text' ? 1 : 0;
+  }
+  if (numbers === 0 && texts === 0) return undefined;
+  return numbers > texts ? 'number' : 'category';
+}
+
+function hintFor(name: string, type: ColumnType, cell: string, config: DataConfig): string {
+  if (type === 'number' && kindOf(cell) === 'text') {
+    return `Correct the value or drop the row; if the column is not meant as numbers, set data.types: {${name}: category}.`;
+  }
+  const fill = type === 'number' ? 'Fill in a value' : 'Write a word such as "unknown" there';
+  return name === config.target
+    ? 'Fill in a value or drop the row.'
+    : `${fill}, drop the row, or list "${name}" under data.exclude.`;
+}
+
+/** @throws MaasError MAAS_DATA_COLUMN when a text column has a name or values that no graph input should have. */
+async function checkCategories(table: RawTable, column: Column, declared: boolean): Promise<void> {
+  const distinct = new Set<string | number>(column.values).size;
+  const rows = column.values.length;
+  const isReserved = reserved.includes(column.name);
+  if (!isReserved && (declared || distinct <= Math.max(20, rows / 2))) return;
+  const place = await table.locate(-1, table.header.indexOf(column.name));
+  if (isReserved) {
+    throw new MaasError(
+      'MAAS_DATA_COLUMN',
+      `a text column cannot be named "${column.name}": the model uses that name`,
+      {
+        place,
+        hint: 'Rename the column, or list it under data.exclude.',
+      },
+    );
+  }
+  throw new MaasError(
+    'MAAS_DATA_COLUMN',
+    `column "${column.name}" has ${distinct} different texts in ${rows} rows, as names and identifiers do`,
+    {
+      place,
+      hint: `List it under data.exclude, or set data.types: {${column.name}: category} to use it all the same.`,
+    },
+  );
+}

@@ -1,0 +1,100 @@
+import { extname } from 'node:path';
+import { z } from 'zod';
+import { extensions } from './readers/formats.js';
+
+const share = z
+  .number()
+  .gt(0, 'each part of the split needs a share above 0')
+  .lt(1, 'each part of the split needs a share below 1');
+
+const columnNames = z
+  .array(z.string().min(1))
+  .min(1, 'expected at least one column name')
+  .check((context) => {
+    context.value.forEach((name, index) => {
+      if (context.value.indexOf(name) === index) return;
+      context.issues.push({
+        code: 'custom',
+        input: context.value,
+        path: [index],
+        message: `"${name}" is listed twice`,
+      });
+    });
+  });
+
+/** Fractions as people write them (0.33, 0.33, 0.34) add up to 1 only nearly. */
+const splitTolerance = 0.005;
+
+const split = z
+  .strictObject({
+    train: share.meta({ description: 'Share of the rows that the weights are fitted to.' }),
+    validation: share.meta({
+      description: 'Share that is watched during training and calibrates compression.',
+    }),
+    test: share.meta({ description: 'Share that is only ever measured on.' }),
+  })
+  .check((context) => {
+    const { train, validation, test } = context.value;
+    const sum = train + validation + test;
+    if (Math.abs(sum - 1) <= splitTolerance) return;
+    context.issues.push({
+      code: 'custom',
+      input: context.value,
+      message: `train, validation and test must add up to 1, these add up to ${Number(sum.toFixed(4))}`,
+    });
+  });
+
+/** The config's `data` section. */
+export const dataSchema = z
+  .strictObject({
+    source: z
+      .string()
+      .min(1)
+      .refine((path) => extensions.includes(extname(path).toLowerCase()), {
+        error: ({ input }) =>
+          `no reader for "${extname(String(input)) || String(input)}", expected a file that ends in ${extensions.join(', ')}`,
+      })
+      .meta({ description: 'File with one row per line and the column names first; relative to this file.' }),
+    target: z.string().min(1).meta({ description: 'Column to predict.' }),
+    features: columnNames
+      .optional()
+      .meta({ description: 'Columns to predict from. Default: all but the target.' }),
+    exclude: columnNames
+      .optional()
+      .meta({ description: 'Columns to leave out, such as identifiers and copies of the target.' }),
+    types: z
+      .record(z.string(), z.enum(['number', 'category']))
+      .optional()
+      .meta({ description: 'Types of columns, where the guess from the values is wrong.' }),
+    task: z.enum(['classification', 'regression']).optional().meta({
+      description:
+        'Default: classification when the target is text or has at most ten different whole numbers, else regression.',
+    }),
+    split: split.default({ train: 0.7, validation: 0.15, test: 0.15 }).meta({
+      description: 'How the rows are divided. Copies of a row stay together; classes are spread evenly.',
+    }),
+    delimiter: z
+      .string()
+      .length(1, 'expected a single character')
+      .refine((text) => !/["\r\n]/.test(text), 'a quote or line break cannot separate fields')
+      .optional()
+      .meta({ description: 'Character between fields. Default: a comma, in .tsv files a tab.' }),
+  })
+  .check((context) => {
+    const { target, features = [], exclude = [] } = context.value;
+    const conflict = (path: (string | number)[], message: string): void => {
+      context.issues.push({ code: 'custom', input: context.value, path, message });
+    };
+    features.forEach((name, index) => {
+      if (name === target)
+        conflict(['features', index], `"${name}" is the target, it cannot be a feature too`);
+      if (exclude.includes(name)) conflict(['features', index], `"${name}" is under data.exclude too`);
+    });
+    exclude.forEach((name, index) => {
+      if (name === target) conflict(['exclude', index], `"${name}" is the target, it cannot be excluded`);
+    });
+  });
+
+export type DataConfig = z.output<typeof dataSchema>;
+export type Split = DataConfig['split'];
+export type ColumnType = 'number' | 'category';

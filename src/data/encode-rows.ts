@@ -1,0 +1,97 @@
+import { allocate, isNumeric, type NdArray, type TypedArray } from '../ir/tensor.js';
+import type { Feature, Port, Signature } from './signature.js';
+import { didYouMean } from './suggest.js';
+
+/** What is wrong with one field of one row. */
+export interface FieldError {
+  /** Index into the rows given, from 0. */
+  readonly row: number;
+  readonly field: string | undefined;
+  /** A whole sentence that names row and field. */
+  readonly message: string;
+}
+
+export type EncodedRows =
+  | { readonly ok: true; readonly rows: number; readonly inputs: Readonly<Record<string, NdArray>> }
+  | { readonly ok: false; readonly errors: readonly FieldError[] };
+
+/** A caller with a thousand bad rows learns as much from the first few. */
+const maxErrors = 20;
+
+/**
+ * Turns raw feature objects into the model's inputs, [rows, …] each, the way training did. A category the model has
+ * not seen is no error: the graph gives it no weight.
+ */
+export function encodeRows(signature: Signature, rows: readonly unknown[]): EncodedRows {
+  const inputs = Object.fromEntries(
+    signature.inputs.map((port) => [port.name, emptyInput(port, rows.length)]),
+  );
+  const known = signature.features.map((feature) => feature.name);
+  const errors: FieldError[] = [];
+  for (const [index, row] of rows.entries()) {
+    if (errors.length >= maxErrors) break;
+    const report = (message: string, field?: string): void => {
+      errors.push({ row: index, field, message: `row ${index}: ${message}` });
+    };
+    if (typeof row !== 'object' || row === null || Array.isArray(row)) {
+      report(`expected an object with the fields ${known.join(', ')}; found ${describe(row)}`);
+      continue;
+    }
+    for (const field of Object.keys(row)) {
+      if (known.includes(field)) continue;
+      const hint = didYouMean(field, known) ?? `Known fields: ${known.join(', ')}.`;
+      report(`unknown field "${field}". ${hint}`, field);
+    }
+    for (const feature of signature.features) {
+      const value: unknown = Object.hasOwn(row, feature.name)
+        ? row[feature.name as keyof typeof row]
+        : undefined;
+      const problem = value === undefined ? 'is missing' : put(inputs[feature.input]!, index, feature, value);
+      if (problem !== undefined) report(`field "${feature.name}" ${problem}`, feature.name);
+    }
+  }
+  return errors.length > 0 ? { ok: false, errors } : { ok: true, rows: rows.length, inputs };
+}
+
+function emptyInput({ name, dtype, shape }: Port, rows: number): NdArray {
+  const dims = [rows, ...shape.slice(1).map(Number)];
+  const size = dims.reduce((product, dim) => product * dim, 1);
+  if (!Number.isInteger(size)) throw new TypeError(`input "${name}" of the model has no fixed row size`);
+  if (dtype === 'string') return { dtype, dims, data: new Array<string>(size).fill('') };
+  if (!isNumeric(dtype))
+    throw new TypeError(`input "${name}" of the model has type ${dtype}, which no row can fill`);
+  return { dtype, dims, data: allocate(dtype, size) };
+}
+
+/** Writes one value in its place; returns what is wrong with it, if anything. */
+function put(input: NdArray, row: number, feature: Feature, value: unknown): string | undefined {
+  const at = row * (input.data.length / input.dims[0]!) + feature.column;
+  if (feature.type === 'category') {
+    const text = categoryOf(feature, value);
+    if (text === undefined) return `must be text, found ${describe(value)}`;
+    (input.data as string[])[at] = text;
+    return undefined;
+  }
+  if (typeof value !== 'number') return `must be a number, found ${describe(value)}`;
+  if (!Number.isFinite(value)) return `must be a finite number, found ${value}`;
+  if (input.dtype === 'float32' && !Number.isFinite(Math.fround(value))) return `is too large: ${value}`;
+  const data = input.data as TypedArray;
+  data[at] =
+    data instanceof BigInt64Array || data instanceof BigUint64Array ? BigInt(Math.round(value)) : value;
+  return undefined;
+}
+
+/** Numbers and booleans stand for a category only where training saw them written so (a passenger class: 1, 2, 3). */
+function categoryOf(feature: Feature, value: unknown): string | undefined {
+  if (typeof value === 'string') return value;
+  const text = typeof value === 'number' || typeof value === 'boolean' ? String(value) : undefined;
+  return text !== undefined && feature.categories?.includes(text) ? text : undefined;
+}
+
+function describe(value: unknown): string {
+  if (value === null || value === undefined) return 'null';
+  if (Array.isArray(value)) return 'a list';
+  if (typeof value === 'object') return 'an object';
+  const text = JSON.stringify(value) ?? typeof value;
+  return `the ${typeof value} ${text.length > 40 ? `${text.slice(0, 40)}…` : text}`;
+}

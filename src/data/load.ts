@@ -1,0 +1,108 @@
+import { createHash } from 'node:crypto';
+import { resolve } from 'node:path';
+import type { NdArray } from '../ir/tensor.js';
+import { selectColumns, type CategoryColumn, type NumberColumn } from './columns.js';
+import type { DataConfig } from './config.js';
+import type { Dataset, Statistics, Table } from './dataset.js';
+import { delimiterOf, digestSource, readSource } from './readers/index.js';
+import { describeSignature, numbersInput } from './describe-signature.js';
+import { splitRows } from './split.js';
+import { measureColumns } from './statistics.js';
+import { encodeTarget, readTarget } from './target.js';
+
+export interface LoadOptions {
+  /** Folder that `source` is relative to. */
+  readonly root: string;
+  readonly seed: number;
+  /** The project's name, for the signature. */
+  readonly name: string;
+  readonly signal?: AbortSignal;
+}
+
+/** Raise it when the same source and config give other rows or another split. */
+const loaderVersion = 1;
+
+/**
+ * Reads the data that the config names, checks every cell that is used, splits the rows and encodes them as tensors.
+ * Numbers go in one input `features`, float32 [N, F], in the order of the source; each text column is an input of its
+ * own, string [N, 1].
+ * @throws MaasError MAAS_DATA_*; the first thing that is wrong, with its line and column where it has one.
+ */
+export async function loadDataset(config: DataConfig, options: LoadOptions): Promise<Dataset> {
+  const path = resolve(options.root, config.source);
+  const table = await readSource(path, { delimiter: config.delimiter, signal: options.signal });
+  const columns = await selectColumns(table, config);
+  const target = readTarget(columns.target, config, path);
+  const rows = splitRows(table, target, config.split, options.seed);
+  options.signal?.throwIfAborted();
+
+  const numbers = columns.features.filter((column): column is NumberColumn => column.type === 'number');
+  const categories = columns.features.filter(
+    (column): column is CategoryColumn => column.type === 'category',
+  );
+  const statistics: Record<string, Statistics> =
+    numbers.length > 0
+      ? {
+          [numbersInput]: measureColumns(
+            numbers.map((column) => column.values),
+            rows.train,
+          ),
+        }
+      : {};
+  const encode = (part: readonly number[]): Table => ({
+    rows: part.length,
+    lines: Uint32Array.from(part, (row) => table.lines[row]!),
+    inputs: {
+      ...(numbers.length > 0 && { [numbersInput]: encodeNumbers(numbers, part) }),
+      ...Object.fromEntries(categories.map((column) => [column.name, encodeTexts(column, part)])),
+    },
+    target: encodeTarget(target, part),
+  });
+  const digest = digestParts(table.sha256, config, options.seed);
+  return {
+    digest,
+    signature: describeSignature(columns, target, rows.train, options.name, digest),
+    statistics,
+    splits: { train: encode(rows.train), validation: encode(rows.validation), test: encode(rows.test) },
+  };
+}
+
+/**
+ * The digest that `loadDataset` would give, without looking at the rows.
+ * @throws MaasError MAAS_DATA_MISSING or MAAS_DATA_EMPTY.
+ */
+export async function digestDataset(
+  config: DataConfig,
+  { root, seed, signal }: Pick<LoadOptions, 'root' | 'seed' | 'signal'>,
+): Promise<string> {
+  return digestParts(await digestSource(resolve(root, config.source), signal), config, seed);
+}
+
+/** Where the source lies does not matter, what is in it does. */
+function digestParts(sha256: string, config: DataConfig, seed: number): string {
+  const { target, features, exclude, types, task, split, delimiter } = config;
+  const parts = [
+    loaderVersion,
+    sha256,
+    seed,
+    target,
+    features?.toSorted() ?? null,
+    exclude?.toSorted() ?? null,
+    Object.entries(types ?? {}).sort(([a], [b]) => (a < b ? -1 : 1)),
+    task ?? null,
+    [split.train, split.validation, split.test],
+    delimiter ?? delimiterOf(config.source),
+  ];
+  return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
+}
+
+function encodeNumbers(columns: readonly NumberColumn[], rows: readonly number[]): NdArray {
+  const data = new Float32Array(rows.length * columns.length);
+  let at = 0;
+  for (const row of rows) for (const column of columns) data[at++] = column.values[row]!;
+  return { dtype: 'float32', dims: [rows.length, columns.length], data };
+}
+
+function encodeTexts(column: CategoryColumn, rows: readonly number[]): NdArray {
+  return { dtype: 'string', dims: [rows.length, 1], data: rows.map((row) => column.values[row]!) };
+}

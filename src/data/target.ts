@@ -1,0 +1,73 @@
+import { MaasError } from '../errors.js';
+import type { NdArray } from '../ir/tensor.js';
+import type { Column } from './columns.js';
+import type { DataConfig } from './config.js';
+
+/** Whole numbers with more different values than this are amounts, not classes, unless `data.task` says otherwise. */
+const maxNumericClasses = 10;
+
+export type Target =
+  | {
+      readonly task: 'classification';
+      readonly name: string;
+      /** Sorted; numbers by value. */
+      readonly labels: readonly string[];
+      /** Index into `labels` of each row. */
+      readonly classes: Int32Array;
+    }
+  | { readonly task: 'regression'; readonly name: string; readonly values: Float64Array };
+
+/**
+ * Decides what is predicted, classes or an amount.
+ * @throws MaasError MAAS_DATA_VALUE for text where amounts are wanted, or a single class.
+ */
+export function readTarget(column: Column, config: DataConfig, path: string): Target {
+  const { name } = column;
+  const place = { file: path };
+  const task = config.task ?? (looksLikeClasses(column) ? 'classification' : 'regression');
+  if (task === 'regression') {
+    if (column.type === 'number') return { task, name, values: column.values };
+    throw new MaasError(
+      'MAAS_DATA_VALUE',
+      `data.task is regression, and the target column "${name}" holds text`,
+      {
+        place,
+        hint: 'Set data.task: classification, or choose a target column of numbers.',
+      },
+    );
+  }
+  const texts = Array.from<number | string, string>(column.values, String);
+  const labels = [...new Set(texts)].sort(
+    column.type === 'number' ? (a, b) => Number(a) - Number(b) : undefined,
+  );
+  if (labels.length < 2) {
+    throw new MaasError(
+      'MAAS_DATA_VALUE',
+      `every row has ${name} = "${labels[0]!}", there is nothing to tell apart`,
+      {
+        place,
+        hint: 'A classifier needs rows of at least two classes.',
+      },
+    );
+  }
+  const indices = new Map(labels.map((label, index) => [label, index]));
+  return { task, name, labels, classes: Int32Array.from(texts, (text) => indices.get(text)!) };
+}
+
+function looksLikeClasses(column: Column): boolean {
+  if (column.type === 'category') return true;
+  return column.values.every(Number.isInteger) && new Set(column.values).size <= maxNumericClasses;
+}
+
+/** The target of some rows as a tensor: int64 [rows] class indices, or float32 [rows, 1]. */
+export function encodeTarget(target: Target, rows: readonly number[]): NdArray {
+  if (target.task === 'classification') {
+    const data = BigInt64Array.from(rows, (row) => BigInt(target.classes[row]!));
+    return { dtype: 'int64', dims: [rows.length], data };
+  }
+  return {
+    dtype: 'float32',
+    dims: [rows.length, 1],
+    data: Float32Array.from(rows, (row) => target.values[row]!),
+  };
+}

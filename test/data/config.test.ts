@@ -1,0 +1,57 @@
+import { describe, expect, it } from 'vitest';
+import { dataSchema } from '../../src/data/index.js';
+
+const minimal = { source: 'data/iris.csv', target: 'species' };
+
+describe('the data section', () => {
+  it('needs a source and a target, and splits 70 : 15 : 15 by default', () => {
+    expect(dataSchema.parse(minimal)).toEqual({
+      ...minimal,
+      split: { train: 0.7, validation: 0.15, test: 0.15 },
+    });
+  });
+
+  it('takes shares that add up to 1 within rounding', () => {
+    const split = { train: 0.333, validation: 0.333, test: 0.333 };
+    expect(dataSchema.parse({ ...minimal, split }).split).toEqual(split);
+  });
+
+  it.each<[Record<string, unknown>, (string | number)[], string]>([
+    [
+      { split: { train: 0.7, validation: 0.2, test: 0.2 } },
+      ['split'],
+      'train, validation and test must add up to 1, these add up to 1.1',
+    ],
+    [
+      { split: { train: 1, validation: 0, test: 0 } },
+      ['split', 'train'],
+      'each part of the split needs a share below 1',
+    ],
+    [
+      { source: 'data.xlsx' },
+      ['source'],
+      'no reader for ".xlsx", expected a file that ends in .csv, .tsv, .txt, .data',
+    ],
+    [
+      { source: 'data' },
+      ['source'],
+      'no reader for "data", expected a file that ends in .csv, .tsv, .txt, .data',
+    ],
+    [{ features: ['a', 'b', 'a'] }, ['features', 2], '"a" is listed twice'],
+    [{ features: ['species'] }, ['features', 0], '"species" is the target, it cannot be a feature too'],
+    [{ features: ['a', 'b'], exclude: ['b'] }, ['features', 1], '"b" is under data.exclude too'],
+    [{ exclude: ['species'] }, ['exclude', 0], '"species" is the target, it cannot be excluded'],
+    [{ delimiter: '||' }, ['delimiter'], 'expected a single character'],
+    [{ delimiter: '"' }, ['delimiter'], 'a quote or line break cannot separate fields'],
+  ])('refuses %j', (change, path, message) => {
+    const result = dataSchema.safeParse({ ...minimal, ...change });
+    expect(result.error?.issues[0]).toMatchObject({ path, message });
+  });
+
+  it('refuses unknown keys', () => {
+    expect(dataSchema.safeParse({ ...minimal, tarrget: 'x' }).error?.issues[0]).toMatchObject({
+      code: 'unrecognized_keys',
+      keys: ['tarrget'],
+    });
+  });
+});
