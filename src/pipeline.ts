@@ -17,7 +17,16 @@ export { readStatus, type StageStatus } from './stages/status.js';
  * Plugins put stages of their own after any of the first three. A stage runs when its section is in the config, and
  * does nothing when its options, inputs, data, seed and code are what they were.
  */
-export const stageOrder = ['train', 'compress', 'deploy'] as const;
+export function openPipeline(context: RunnerContext, selection: Selection = {}): Pipeline {
+  const stages = selectStages(context, selection);
+  const runner = createRunner(context);
+  return {
+    stages,
+    plan: () => runner.plan(stages),
+    tasks: (options) => runner.tasks(stages, options),
+    outcomes: runner.outcomes,
+  };
+}
 
 /** Which stages a command is about: one, or a stretch of the pipeline with both ends in it, or all. */
 export type Selection = { readonly only: string } | { readonly from?: string; readonly to?: string };
@@ -31,17 +40,6 @@ export interface Pipeline {
   tasks(options: { force: boolean }): ReturnType<Runner['tasks']>;
   /** What became of the stages that have ended, the failed one included. */
   readonly outcomes: Runner['outcomes'];
-}
-
-export function openPipeline(context: RunnerContext, selection: Selection = {}): Pipeline {
-  const stages = selectStages(context, selection);
-  const runner = createRunner(context);
-  return {
-    stages,
-    plan: () => runner.plan(stages),
-    tasks: (options) => runner.tasks(stages, options),
-    outcomes: runner.outcomes,
-  };
 }
 
 /** @throws MaasError MAAS_USAGE for a stage that does not exist, is not in the config, or for an end before the start. */

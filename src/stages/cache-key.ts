@@ -32,10 +32,15 @@ export function explainChanges(before: Parts, after: Parts): string[] {
   const names = [...new Set([...Object.keys(before), ...Object.keys(after)])].sort();
   return names.flatMap((name) => {
     const [old, now] = [before[name], after[name]];
-    if (old === undefined) return [`${name} added: ${show(now!)}`];
-    if (now === undefined) return [`${name} removed (was ${show(old)})`];
+    if (old === undefined) return isFilled(name, before) ? [] : [`${name} added: ${show(now!)}`];
+    if (now === undefined) return isFilled(name, after) ? [] : [`${name} removed (was ${show(old)})`];
     return canonicalJson(old) === canonicalJson(now) ? [] : [`${name} changed: ${show(old)} → ${show(now)}`];
   });
+}
+
+/** True when `name`, an empty object or list elsewhere, has members here: those are told one by one. */
+function isFilled(name: string, parts: Parts): boolean {
+  return Object.keys(parts).some((other) => other.startsWith(`${name}.`) || other.startsWith(`${name}[`));
 }
 
 /** Enough of a digest to tell it from others by eye. */

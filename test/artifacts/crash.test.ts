@@ -3,16 +3,9 @@ import { once } from 'node:events';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { openStore } from '../../src/artifacts/index.js';
-import { compileSource } from './compile-source.js';
 import { makeStore } from './fixtures.js';
-
-let source: Awaited<ReturnType<typeof compileSource>>;
-beforeAll(async () => {
-  source = await compileSource(['errors.ts', 'artifacts']);
-});
-afterAll(() => source.remove());
 
 const script = fileURLToPath(new URL('children/commit-forever.mjs', import.meta.url));
 
@@ -20,7 +13,7 @@ it('names a whole artifact after a kill at any time', async () => {
   const { root } = await makeStore();
   const kills = 30;
   for (let kill = 0; kill < kills; kill++) {
-    const child = spawn(process.execPath, [script, source.folder, root, String(kill)], {
+    const child = spawn(process.execPath, [script, root, String(kill)], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     const gone = once(child, 'exit');

@@ -4,21 +4,14 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { openStore, type ArtifactStore } from '../../src/artifacts/index.js';
 import type { LockOwner } from '../../src/artifacts/lock.js';
-import { compileSource } from './compile-source.js';
 import { makeStore } from './fixtures.js';
-
-let source: Awaited<ReturnType<typeof compileSource>>;
-beforeAll(async () => {
-  source = await compileSource(['errors.ts', 'artifacts']);
-});
-afterAll(() => source.remove());
 
 function start(name: string, ...args: string[]): ChildProcess {
   const script = fileURLToPath(new URL(`children/${name}.mjs`, import.meta.url));
-  const child = spawn(process.execPath, [script, source.folder, ...args], {
+  const child = spawn(process.execPath, [script, ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   onTestFinished(() => void child.kill('SIGKILL'));
@@ -114,7 +107,6 @@ describe('lock', () => {
         'sh',
         process.execPath,
         fileURLToPath(new URL('children/hold-lock.mjs', import.meta.url)),
-        source.folder,
         store.root,
       ],
       {

@@ -1,9 +1,9 @@
-// Commits and records one artifact after another until it is killed; prints a dot after each. argv: compiled source, store, first number.
+// Commits and records one artifact after another until it is killed; prints a dot after each. argv: store, first number.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { digestOf, openStore } from '../../../dist/artifacts/index.js';
 
-const [source, root, start] = process.argv.slice(2);
-const { digestOf, openStore } = await import(join(source, 'artifacts', 'index.js'));
+const [root, start] = process.argv.slice(2);
 const store = openStore(root);
 await store.lock('commit-forever');
 for (let n = Number(start); ; n++) {

@@ -1,9 +1,8 @@
 // Tries for the lock. With it, says `held` and keeps it until it is killed; else says why not.
-// argv: compiled source, store
-import { join } from 'node:path';
+// argv: store
+import { openStore } from '../../../dist/artifacts/index.js';
 
-const [source, root] = process.argv.slice(2);
-const { openStore } = await import(join(source, 'artifacts', 'index.js'));
+const [root] = process.argv.slice(2);
 try {
   await openStore(root).lock('hold-lock');
   process.stdout.write('held\n');

@@ -1,10 +1,9 @@
 // Takes and gives back the lock `turns` times; while it has it, it must be the only one to have it.
-// argv: compiled source, store, turns
+// argv: store, turns
 import { open, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { openStore } from '../../../dist/artifacts/index.js';
 
-const [source, root, turns] = process.argv.slice(2);
-const { openStore } = await import(join(source, 'artifacts', 'index.js'));
+const [root, turns] = process.argv.slice(2);
 const store = openStore(root);
 const mark = `${root}.mark`;
 let refused = 0;

@@ -1,11 +1,11 @@
 // Commits one artifact of some size and prints the code of the error, if any, and its message.
-// argv: compiled source, store, bytes
+// argv: store, bytes
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { digestOf, openStore } from '../../../dist/artifacts/index.js';
+import { asDiskError } from '../../../dist/errors.js';
 
-const [source, root, bytes] = process.argv.slice(2);
-const { digestOf, openStore } = await import(join(source, 'artifacts', 'index.js'));
-const { asDiskError } = await import(join(source, 'errors.js'));
+const [root, bytes] = process.argv.slice(2);
 try {
   const store = openStore(root);
   const unlock = await store.lock('write-once');
