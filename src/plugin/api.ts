@@ -78,6 +78,11 @@ export interface Stage<Options = unknown> {
   readonly writes: Kind;
   /** Raise it when the same inputs and options give another result. */
   readonly version: number;
+  /**
+   * The part of the options that can change the artifact. Default: all of them. What only its effect looks at (where a
+   * release goes) makes it no other artifact.
+   */
+  artifactOptions?(options: Options): unknown;
   /** What else can change the result, beside options, inputs, seed and version: data digests, CPU features, … */
   key?(context: StageContext<Options>): Promise<Record<string, Json>>;
   tasks(run: StageRun<Options>): ListrTask[];
@@ -142,9 +147,12 @@ export interface TrainJob {
 }
 
 export interface TrainProgress {
+  /** From 1. */
   readonly epoch: number;
   readonly epochs: number;
+  /** Steps of the epoch that are done. */
   readonly step: number;
+  /** Steps of an epoch. */
   readonly steps: number;
   /** Mean training loss of the epoch so far. */
   readonly loss: number;
@@ -163,6 +171,8 @@ export interface TrainOutcome {
     readonly loss: number;
     readonly [figure: string]: number;
   }[];
+  /** Lines for the person who trains: where it went on from, what was left aside. */
+  readonly notes?: readonly string[];
 }
 
 export interface Engine {
@@ -186,6 +196,8 @@ export interface PassContext {
 
 export interface PassReport {
   readonly changed: boolean;
+  /** Parts that the pass changed, and what became of them. A gate that fails names them. */
+  readonly applied?: readonly { readonly node: string; readonly note: string }[];
   /** Parts that the pass looked at and left alone, with the reason. */
   readonly skipped: readonly { readonly node: string; readonly reason: string }[];
   readonly notes?: readonly string[];

@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import { createInterface } from 'node:readline';
+import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { execa, type ResultPromise } from 'execa';
 import { MaasError } from '../../errors.js';
@@ -42,6 +43,8 @@ if (isMainThread) {
 }`)}`;
 
 const stderrLines = 20;
+/** Milliseconds. */
+const grace = 500;
 
 /**
  * Serves `release` on a spare port of this machine while `use` runs. No child is left behind, whatever happens.
@@ -73,7 +76,12 @@ export async function withCandidate<T>(
     // Whoever races it sees the rejection; when nobody does any more, it is no news.
     ended.catch(() => undefined);
     const serving = await Promise.race([readServing(child), ended]);
-    return await use({ ...serving, startedAt, ended, stop: () => stop(child, tail) });
+    const candidate = { ...serving, startedAt, ended, stop: () => stop(child, tail) };
+    return await use(candidate).catch(async (error: unknown) => {
+      // A connection breaks a moment before the process that dies is seen to be dead, which tells more.
+      if (!(error instanceof MaasError)) await Promise.race([ended, wait(grace, undefined, { ref: false })]);
+      throw error;
+    });
   } finally {
     options.signal.removeEventListener('abort', kill);
     kill();

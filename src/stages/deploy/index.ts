@@ -25,6 +25,8 @@ export const deployStage = defineStage<DeployOptions>({
   reads: ['model'],
   writes: 'release',
   version: 1,
+  // Where it goes and how it is checked is no part of a release: the same one goes to every place.
+  artifactOptions: () => ({}),
   tasks: buildTasks,
   effect: {
     async inPlace(context, artifact) {

@@ -7,12 +7,12 @@ import { openTarget } from './target-context.js';
 /** Builds the release. */
 export function buildTasks(run: StageRun<DeployOptions>): ListrTask[] {
   return [
-    { title: 'Copy the model', task: () => copyModel(run) },
+    { title: 'copy the model', task: () => copyModel(run) },
     {
-      title: 'Record golden rows',
+      title: 'record golden rows',
       task: async (_context, task) => {
         const rows = await writeGolden(run);
-        task.title = `Record ${rows} golden rows`;
+        task.title = `record ${rows} golden rows`;
       },
     },
   ];

@@ -71,7 +71,7 @@ export async function verifyRelease(
     if (limit.signal.aborted) {
       throw new MaasError(
         'MAAS_VERIFY_FAILED',
-        `the candidate took more than ${run.timeout} s, last ${doing}`,
+        `gave up after ${run.timeout} s, waiting for the candidate ${doing}`,
         {
           hint: 'The previous release stays in place. Raise deploy.verify.timeout if the model needs longer.',
           cause: error,

@@ -53,7 +53,7 @@ function planSteps(context: Context, release: Release): TargetStep[] {
   const copy: Release = { digest: release.digest, path: join(layout.releases, release.digest) };
   return [
     {
-      title: 'Copy the release',
+      title: 'copy the release',
       run: (note) =>
         whileLocked(layout, context.signal, async () => {
           const done = await putRelease(layout, release, context.signal);
@@ -61,13 +61,13 @@ function planSteps(context: Context, release: Release): TargetStep[] {
         }),
     },
     {
-      title: 'Verify it',
+      title: 'verify it',
       run: async (note) => {
         await context.verify(copy, note);
       },
     },
     {
-      title: 'Switch to it',
+      title: 'switch to it',
       run: (note) =>
         whileLocked(layout, context.signal, async () => {
           // Another project on the same folder may have tidied it away meanwhile.
@@ -77,7 +77,7 @@ function planSteps(context: Context, release: Release): TargetStep[] {
         }),
     },
     {
-      title: 'Remove old releases',
+      title: 'remove old releases',
       run: (note) =>
         whileLocked(layout, context.signal, async () => {
           const removed = await prune(layout, context.keep);

@@ -16,7 +16,7 @@ export interface Switch {
 export interface History {
   /** Releases that were current one after the other, without those that were rolled back; the current one is last. */
   readonly stack: readonly string[];
-  /** ISO 8601, when each release was last switched to. */
+  /** ISO 8601, when each release was last switched to; in the order in which that happened. */
   readonly deployedAt: ReadonlyMap<string, string>;
 }
 
@@ -47,11 +47,16 @@ export async function readHistory(file: string, current?: string, switchedAt?: s
   lines.forEach((line, index) => {
     const next = lines[index + 1];
     if (line.to !== (next ? next.from : current)) return;
+    // Where a switch started from was current, even when no line tells of it.
+    if (line.from !== null && stack.at(-1) !== line.from) stack.push(line.from);
     apply(stack, line);
+    deployedAt.delete(line.to);
     deployedAt.set(line.to, line.at);
   });
   if (current !== undefined && stack.at(-1) !== current) {
+    // Somebody moved the link by hand, or the journal is lost.
     stack.push(current);
+    deployedAt.delete(current);
     if (switchedAt !== undefined) deployedAt.set(current, switchedAt);
   }
   return { stack, deployedAt };
@@ -63,21 +68,18 @@ export function earlierReleases({ stack }: History): string[] {
   return [...new Set(stack.slice(0, -1).reverse())].filter((digest) => digest !== current);
 }
 
-/** Releases by when they were last switched to, newest first; those that never were come last. */
+/** The current release, then the others by when they were last switched to, newest first, those that never were last. */
 export function orderReleases(digests: readonly string[], history: History): ReleaseRecord[] {
   const current = history.stack.at(-1);
+  const order = [...history.deployedAt.keys()];
+  const rank = (digest: string): number => (digest === current ? Infinity : order.indexOf(digest));
   return digests
+    .toSorted((a, b) => Math.sign(rank(b) - rank(a)) || (a < b ? -1 : 1))
     .map((digest) => ({
       digest,
       current: digest === current,
       deployedAt: history.deployedAt.get(digest),
-    }))
-    .sort(
-      (a, b) =>
-        Number(b.current) - Number(a.current) ||
-        compareText(b.deployedAt ?? '', a.deployedAt ?? '') ||
-        compareText(a.digest, b.digest),
-    );
+    }));
 }
 
 function apply(stack: string[], { action, to }: Switch): void {
@@ -106,8 +108,4 @@ function parse(line: string): Switch | undefined {
   } catch {
     return undefined;
   }
-}
-
-function compareText(a: string, b: string): number {
-  return a < b ? -1 : Number(a > b);
 }
