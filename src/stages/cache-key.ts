@@ -13,8 +13,14 @@ export function knownParts(
   const parts: Record<string, Json> = { name: project.name, seed: project.seed, version: stage.version };
   Object.assign(parts, readToolchain());
   for (const [kind, { digest }] of Object.entries(inputs)) parts[`input.${kind}`] = digest;
-  addLeaves(parts, 'options', project.config[stage.name]);
+  addLeaves(parts, 'options', artifactOptions(project, stage));
   return parts;
+}
+
+/** The options that can change the stage's artifact. */
+export function artifactOptions(project: Project, stage: Stage): unknown {
+  const options = project.config[stage.name];
+  return stage.artifactOptions ? stage.artifactOptions(options) : options;
 }
 
 /** Known parts and those that the stage states itself, by leaf path. */

@@ -9,7 +9,7 @@ import { digestOf, type Artifact, type StageRecord, type Staging } from '../arti
 import { asDiskError, MaasError } from '../errors.js';
 import type { Stage, StageResult } from '../plugin/api.js';
 import { assessStage, type Assessment, type RunnerContext } from './assess.js';
-import { shorten } from './cache-key.js';
+import { artifactOptions, shorten } from './cache-key.js';
 import { describeStaleInputs } from './inputs.js';
 import type { Outcome } from './runner.js';
 import { readToolchain } from './toolchain.js';
@@ -137,7 +137,7 @@ class StageLife {
       name: project.name,
       seed: project.seed,
       inputs: Object.fromEntries(Object.entries(context.inputs).map(([kind, { digest }]) => [kind, digest])),
-      options: digestOf(context.options),
+      options: digestOf(artifactOptions(project, stage)),
       key: stated,
       toolchain: { ...readToolchain() },
       metrics: result.metrics,

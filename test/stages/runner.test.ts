@@ -110,6 +110,24 @@ describe('a run', () => {
     expect(second[0]!.why).toEqual(['version changed: 1 → 2']);
   });
 
+  it('does not work again for options that the artifact does not depend on', async () => {
+    const bench = await makeBench();
+    const [train] = bench.stages;
+    bench.stages[0] = {
+      ...train!,
+      artifactOptions: (options) => ({ text: (options as { text: string }).text }),
+    };
+    const first = await bench.run({ only: 'train' });
+    bench.config['train'] = { text: 'a', where: 'elsewhere' };
+    expect(await bench.run({ only: 'train' })).toMatchObject([
+      { status: 'cached', digest: first[0]!.digest },
+    ]);
+    bench.config['train'] = { text: 'b', where: 'elsewhere' };
+    expect(await bench.run({ only: 'train' })).toMatchObject([
+      { status: 'done', why: ['options.text changed: a → b'] },
+    ]);
+  });
+
   it('goes back to an earlier run without working again', async () => {
     const bench = await makeBench();
     const first = await bench.run();
