@@ -1,0 +1,99 @@
+import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { digestOf } from '../../../../artifacts/index.js';
+import { asDiskError } from '../../../../errors.js';
+import { encodeModel } from '../../../../ir/onnx/save.js';
+import type { NdArray } from '../../../../ir/tensor.js';
+import type { TrainJob, TrainOutcome } from '../../../../plugin/api.js';
+import { runtimeVersion } from '../../../../runtime/version.js';
+import type { CompiledStep } from './compile-step.js';
+import { decodeTensors, encodeTensors } from './safetensors.js';
+import type { State } from './stepper.js';
+
+/** Where a training stands: everything that the rest of it depends on, beside the job. */
+export interface Standing {
+  /** Epoch in progress, from 0. */
+  readonly epoch: number;
+  /** Batches of it that are done. */
+  readonly batch: number;
+  /** Steps that are done, over all epochs. */
+  readonly step: number;
+  /** Sum of the loss over the rows of the epoch so far. */
+  readonly lossSum: number;
+  readonly history: TrainOutcome['history'];
+}
+
+export interface Checkpoint extends Standing {
+  readonly state: State;
+}
+
+export interface Checkpoints {
+  /** The last checkpoint of this very job; or why the one that is there was left aside, if one is. */
+  read(): Promise<{ readonly checkpoint?: Checkpoint; readonly note?: string }>;
+  /** Writes a checkpoint whole or not at all. */
+  write(checkpoint: Checkpoint): Promise<void>;
+}
+
+/**
+ * Checkpoints of a job in its work folder. They hold for exactly this graph, data, seed and runtime: under any other
+ * the rest of the training would not end in the weights of an unbroken one.
+ */
+export function openCheckpoints(job: TrainJob, compiled: CompiledStep): Checkpoints {
+  const path = join(job.work, 'checkpoint.safetensors');
+  const identity = identify(job, compiled);
+  return {
+    async read() {
+      let bytes: Uint8Array;
+      try {
+        bytes = await readFile(path);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {};
+        throw asDiskError(error, `cannot read ${path}`);
+      }
+      const file = decodeTensors(bytes);
+      if (!file) return { note: 'the checkpoint is damaged: training starts anew' };
+      if (file.metadata['identity'] !== identity) {
+        return { note: 'the checkpoint is of another job or runtime: training starts anew' };
+      }
+      const standing = JSON.parse(file.metadata['standing']!) as Standing;
+      return { checkpoint: { ...standing, state: file.tensors } };
+    },
+    async write({ state, ...standing }) {
+      const tensors = state as Record<string, NdArray<'float32'>>;
+      const parts = encodeTensors({ tensors, metadata: { identity, standing: JSON.stringify(standing) } });
+      try {
+        await mkdir(job.work, { recursive: true });
+        await writeWhole(path, parts);
+      } catch (error) {
+        throw asDiskError(error, `cannot write ${path}`);
+      }
+    },
+  };
+}
+
+function identify(job: TrainJob, { model, carried, masks }: CompiledStep): string {
+  const { seed, epochs, batchSize, threads, optimizer, dataset } = job;
+  return digestOf({
+    graph: digestOf(encodeModel(model)),
+    initial: carried.map(({ input, initial: { data } }) => [
+      input,
+      digestOf(new Uint8Array(data.buffer, data.byteOffset, data.byteLength)),
+    ]),
+    masks: masks.map(({ name, rate }) => [name, rate]),
+    job: { seed, epochs, batchSize, threads, optimizer, data: dataset.digest },
+    runtime: [runtimeVersion(), process.platform, process.arch],
+  });
+}
+
+async function writeWhole(path: string, parts: readonly Uint8Array[]): Promise<void> {
+  // Always the same draft: one that a kill left behind is overwritten by the next.
+  const draft = `${path}.tmp`;
+  const file = await open(draft, 'w');
+  try {
+    for (const part of parts) await file.writeFile(part);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(draft, path);
+}

@@ -1,0 +1,120 @@
+import { MaasError } from '../../../../errors.js';
+import { GraphBuilder } from '../../../../ir/builder.js';
+import { gradients } from '../../../../ir/gradient.js';
+import type { Model } from '../../../../ir/graph.js';
+import { optimizers, type Optimizer, type OptimizerOptions } from '../../../../ir/optimizers.js';
+import { removeDead } from '../../../../ir/rewrite.js';
+import { allocate, sizeOf, type NdArray } from '../../../../ir/tensor.js';
+import type { TrainJob } from '../../../../plugin/api.js';
+import { feedDropout, type Mask } from './dropout.js';
+import { choose, emitLoss, forwardOf, openWeights, weightOf } from './forward.js';
+
+/** A tensor that one step hands on to the next: a weight, under its name, or what the optimizer remembers of it. */
+export interface Carried {
+  readonly input: string;
+  readonly output: string;
+  readonly initial: NdArray<'float32'>;
+}
+
+/** Forward, loss, backward and update as one graph. */
+export interface CompiledStep {
+  readonly model: Model;
+  /** Columns of the data that the graph reads. */
+  readonly inputs: readonly string[];
+  readonly target: string;
+  readonly loss: string;
+  readonly parameters: readonly string[];
+  /** The parameters and their slots. */
+  readonly carried: readonly Carried[];
+  readonly masks: readonly Mask[];
+  /** Inputs that hold the optimizer's scalars, by scalar. */
+  readonly scalars: Readonly<Record<string, string>>;
+  scalarsAt(step: number): Readonly<Record<string, number>>;
+}
+
+/**
+ * Compiles a job to the graph of one training step.
+ * @throws MaasError MAAS_MODEL_UNSUPPORTED when the model cannot be trained, MAAS_MODEL_SHAPE when it does not fit the
+ * data or the loss.
+ */
+export function compileStep(job: TrainJob): CompiledStep {
+  const optimizer = choose(optimizers, job.optimizer.name, 'optimizer');
+  const options = { ...optimizer.defaults, ...onlySettings(job.optimizer) };
+  const forward = forwardOf(job);
+  const { graph, masks } = feedDropout(forward);
+  const parameters = job.trainable.filter((name) => graph.initializers.has(name));
+  const g = new GraphBuilder(openWeights(graph, parameters));
+  const { target, loss } = emitLoss(g, job);
+  const slopes = gradients(g, loss, parameters);
+  if (slopes.size === 0) {
+    throw new MaasError(
+      'MAAS_MODEL_UNSUPPORTED',
+      'the loss does not depend on any weight that may be trained',
+      {
+        hint: 'Check which layers are frozen.',
+      },
+    );
+  }
+  const scalars = Object.fromEntries(
+    Object.keys(optimizer.scalars(options, 1)).map((key) => [key, g.input(g.unique(key), 'float32', [])]),
+  );
+  const carried = parameters.flatMap((parameter) =>
+    update(
+      g,
+      { parameter, gradient: slopes.get(parameter), initial: weightOf(graph, parameter) },
+      { optimizer, options, scalars },
+    ),
+  );
+  g.output(loss);
+  for (const { output } of carried) g.output(output);
+  return {
+    model: { ...job.model, graph: removeDead(g.build()) },
+    inputs: forward.inputs.map(({ name }) => name),
+    target,
+    loss,
+    parameters,
+    carried,
+    masks,
+    scalars,
+    scalarsAt: (step) => optimizer.scalars(options, step),
+  };
+}
+
+interface Rule {
+  readonly optimizer: Optimizer;
+  readonly options: OptimizerOptions;
+  readonly scalars: Readonly<Record<string, string>>;
+}
+
+interface Weight {
+  readonly parameter: string;
+  readonly gradient: string | undefined;
+  readonly initial: NdArray<'float32'>;
+}
+
+function update(g: GraphBuilder, { parameter, gradient, initial }: Weight, rule: Rule): Carried[] {
+  if (gradient === undefined) {
+    // What does not move the loss stays as it is.
+    return [{ input: parameter, output: g.op('Identity', [parameter]), initial }];
+  }
+  const slots = Object.fromEntries(
+    rule.optimizer
+      .slots(rule.options)
+      .map((slot) => [slot, g.input(g.unique(`${parameter}.${slot}`), 'float32', initial.dims)]),
+  );
+  const next = rule.optimizer.emit(g, { parameter, gradient, slots, scalars: rule.scalars }, rule.options);
+  return [
+    { input: parameter, output: next.parameter, initial },
+    ...Object.entries(slots).map(([slot, input]) => ({
+      input,
+      output: next.slots[slot]!,
+      initial: { ...initial, data: allocate('float32', sizeOf(initial.dims)) },
+    })),
+  ];
+}
+
+function onlySettings(options: Readonly<Record<string, unknown>>): OptimizerOptions {
+  const usable = (entry: [string, unknown]): entry is [string, number | boolean] =>
+    typeof entry[1] === 'number' || typeof entry[1] === 'boolean';
+  return Object.fromEntries(Object.entries(options).filter(usable));
+}

@@ -1,0 +1,86 @@
+import { MaasError } from '../../../../errors.js';
+import type { GraphBuilder } from '../../../../ir/builder.js';
+import { describe } from '../../../../ir/gradient/rule.js';
+import { readsOf, type Graph } from '../../../../ir/graph.js';
+import { losses } from '../../../../ir/losses.js';
+import { removeDead } from '../../../../ir/rewrite.js';
+import { toNdArray, type NdArray } from '../../../../ir/tensor.js';
+import type { TrainJob } from '../../../../plugin/api.js';
+
+/** Gradients add up with ScatterElements, which has done so since operator set 16. */
+const leastOpset = 16;
+
+/**
+ * The part of the job's model that leads to the prediction, with the inputs that it reads.
+ * @throws MaasError MAAS_MODEL_UNSUPPORTED for an old operator set, MAAS_MODEL_SHAPE when the data lacks an input.
+ */
+export function forwardOf({ model, prediction, dataset }: TrainJob): Graph {
+  const opset = model.opsets[''] ?? 0;
+  if (opset < leastOpset) {
+    throw new MaasError('MAAS_MODEL_UNSUPPORTED', `cannot train a model of operator set ${opset}`, {
+      hint: `Export it with operator set ${leastOpset} or later.`,
+    });
+  }
+  const graph = removeDead({ ...model.graph, outputs: [{ name: prediction }] });
+  const read = new Set(graph.nodes.flatMap(readsOf));
+  // Models of IR version 3 list constants among the inputs too.
+  const inputs = graph.inputs.filter(({ name }) => read.has(name) && !graph.initializers.has(name));
+  const missing = inputs.find(({ name }) => !(name in dataset.splits.train.inputs));
+  if (missing)
+    throw new MaasError('MAAS_MODEL_SHAPE', `the data has no column for the model's input ${missing.name}`);
+  return { ...graph, inputs };
+}
+
+/** The same graph without outputs, and with the weights as inputs after its own. */
+export function openWeights(graph: Graph, parameters: readonly string[]): Graph {
+  const opened = new Set(parameters);
+  const weights = parameters.map((name) => {
+    const { dtype, dims } = weightOf(graph, name);
+    return { name, dtype, shape: dims };
+  });
+  const initializers = new Map([...graph.initializers].filter(([name]) => !opened.has(name)));
+  return { ...graph, outputs: [], inputs: [...graph.inputs, ...weights], initializers };
+}
+
+/** @throws MaasError MAAS_MODEL_UNSUPPORTED for weights in another type than float32. */
+export function weightOf(graph: Graph, name: string): NdArray<'float32'> {
+  const weight = graph.initializers.get(name)!;
+  if (weight.dtype === 'float32') return toNdArray(weight) as NdArray<'float32'>;
+  throw new MaasError('MAAS_MODEL_UNSUPPORTED', `cannot train ${name}: it is ${weight.dtype}, not float32`, {
+    hint: 'Convert the weights to float32, or freeze them.',
+  });
+}
+
+/** Emits the job's loss, and an input for the target. */
+export function emitLoss(
+  g: GraphBuilder,
+  { loss, dataset, prediction }: TrainJob,
+): { readonly target: string; readonly loss: string } {
+  const { dtype, dims } = dataset.splits.train.target;
+  const shape = g.typeOf(prediction)?.shape;
+  if (!shape || shape.length === 0) throw noShape(g, prediction);
+  const target = g.input(g.unique('target'), dtype, [shape[0]!, ...dims.slice(1)]);
+  return { target, loss: choose(losses, loss.name, 'loss').emit(g, { prediction, target }) };
+}
+
+function noShape(g: GraphBuilder, prediction: string): MaasError {
+  const culprit = g.nodes.find((node) => node.outputs.some((name) => name !== '' && !g.typeOf(name)?.shape));
+  return new MaasError(
+    'MAAS_MODEL_UNSUPPORTED',
+    `the shape of the prediction ${prediction} is not known${culprit ? `: maas cannot tell what ${describe(culprit)} gives` : ''}`,
+    { hint: 'State the shapes in the model (onnx.shape_inference), or build it from other operators.' },
+  );
+}
+
+/** @throws MaasError MAAS_CONFIG_INVALID when the table has no such name. */
+export function choose<Definition>(
+  table: Readonly<Record<string, Definition>>,
+  name: string,
+  what: string,
+): Definition {
+  const found = Object.hasOwn(table, name) ? table[name] : undefined;
+  if (found) return found;
+  throw new MaasError('MAAS_CONFIG_INVALID', `the onnx engine has no ${what} "${name}"`, {
+    hint: `Choose one of ${Object.keys(table).join(', ')}.`,
+  });
+}

@@ -1,0 +1,66 @@
+import { crc32 } from 'node:zlib';
+import { sizeOf, viewAs, type NdArray } from '../../../../ir/tensor.js';
+
+/** Named float32 tensors and words about them, in the safetensors format (huggingface.co/docs/safetensors). */
+export interface Tensors {
+  readonly tensors: Readonly<Record<string, NdArray<'float32'>>>;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+interface Entry {
+  readonly dtype: 'F32';
+  readonly shape: readonly number[];
+  readonly data_offsets: readonly [number, number];
+}
+
+/** The buffers of a file, in order: the tensors are not copied. */
+export function encodeTensors({ tensors, metadata }: Tensors): Uint8Array[] {
+  let offset = 0;
+  let checksum = 0;
+  const parts: Uint8Array[] = [];
+  const entries: Record<string, Entry> = {};
+  for (const [name, { dims, data }] of Object.entries(tensors)) {
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    entries[name] = { dtype: 'F32', shape: dims, data_offsets: [offset, offset + bytes.length] };
+    offset += bytes.length;
+    checksum = crc32(bytes, checksum);
+    parts.push(bytes);
+  }
+  const text = JSON.stringify({ __metadata__: { ...metadata, crc32: String(checksum) }, ...entries });
+  // Padding brings the data to a multiple of 8 bytes.
+  const header = Buffer.from(text + ' '.repeat((8 - (Buffer.byteLength(text) % 8)) % 8));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  return [length, header, ...parts];
+}
+
+/** @returns undefined when the bytes are not a whole file of this kind. */
+export function decodeTensors(bytes: Uint8Array): Tensors | undefined {
+  try {
+    const length = Number(new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true));
+    const text = Buffer.from(bytes.subarray(8, 8 + length)).toString();
+    const { __metadata__: metadata, ...entries } = JSON.parse(text) as Record<string, Entry> & {
+      __metadata__: Record<string, string>;
+    };
+    const data = bytes.subarray(8 + length);
+    const whole = Object.values(entries).every(
+      ({ dtype, shape, data_offsets: [from, to] }) => dtype === 'F32' && to - from === 4 * sizeOf(shape),
+    );
+    if (!whole || String(crc32(data)) !== metadata['crc32']) return undefined;
+    const tensors = Object.entries(entries).map(
+      ([
+        name,
+        {
+          shape,
+          data_offsets: [from, to],
+        },
+      ]) => {
+        const values = viewAs('float32', data.subarray(from, to));
+        return [name, { dtype: 'float32' as const, dims: shape, data: values }] as const;
+      },
+    );
+    return { tensors: Object.fromEntries(tensors), metadata };
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,143 @@
+import { MaasError } from '../../../../errors.js';
+import type { Model } from '../../../../ir/graph.js';
+import { loadWeights } from '../../../../ir/onnx/load.js';
+import { stripDropout } from '../../../../ir/rewrite.js';
+import { fromNdArray } from '../../../../ir/tensor.js';
+import type { TrainJob, TrainOutcome } from '../../../../plugin/api.js';
+import { columnsOf, prepareBatches } from './batches.js';
+import { openCheck, type Check } from './check.js';
+import { openCheckpoints, type Standing } from './checkpoint.js';
+import { compileStep, type CompiledStep } from './compile-step.js';
+import { startMeter } from './meter.js';
+import { readOptions } from './options.js';
+import { shuffledRows } from './random.js';
+import { pace, type Saver } from './saver.js';
+import { openStepper, type State, type Stepper } from './stepper.js';
+
+/**
+ * Trains with onnxruntime: each step is one run of one graph. A job that was stopped goes on from its last checkpoint
+ * and ends in the same weights, bit by bit, as one that was not.
+ * @throws MaasError MAAS_TRAIN_DIVERGED when the loss or a weight is no number, MAAS_INTERRUPTED when the signal stops
+ * it, MAAS_MODEL_UNSUPPORTED and MAAS_MODEL_SHAPE when the model cannot be trained.
+ */
+export async function train(given: TrainJob): Promise<TrainOutcome> {
+  const options = readOptions(given.options);
+  const job = { ...given, model: await loadWeights(given.model) };
+  const compiled = compileStep(job);
+  const checkpoints = openCheckpoints(job, compiled);
+  const { checkpoint, note } = await checkpoints.read();
+  const initial = Object.fromEntries(compiled.carried.map(({ input, initial }) => [input, initial]));
+  const stepper = await openStepper(compiled, checkpoint?.state ?? initial, job);
+  try {
+    const check = await openCheck(job, compiled.parameters, job.dataset.splits.validation);
+    try {
+      const saver = pace(checkpoints, stepper, options.checkpointSeconds);
+      const history = await run({ job, compiled, stepper, check, saver }, checkpoint ?? beginning);
+      const notes = [
+        ...(note === undefined ? [] : [note]),
+        ...(checkpoint ? [resumed(checkpoint, job)] : []),
+      ];
+      return { model: withWeights(job.model, compiled, stepper.state), history, notes };
+    } finally {
+      await check.close();
+    }
+  } finally {
+    await stepper.close();
+  }
+}
+
+const beginning: Standing = { epoch: 0, batch: 0, step: 0, lossSum: 0, history: [] };
+
+interface Run {
+  readonly job: TrainJob;
+  readonly compiled: CompiledStep;
+  readonly stepper: Stepper;
+  readonly check: Check;
+  readonly saver: Saver;
+}
+
+async function run(
+  { job, compiled, stepper, check, saver }: Run,
+  from: Standing,
+): Promise<TrainOutcome['history']> {
+  const table = job.dataset.splits.train;
+  const { batchSize, epochs, seed } = job;
+  const steps = Math.ceil(table.rows / batchSize);
+  const take = prepareBatches(columnsOf(compiled, table), Math.min(batchSize, table.rows));
+  const meter = startMeter(job, steps, (epochs - from.epoch) * table.rows - from.batch * batchSize);
+  let { step, lossSum } = from;
+  const history = [...from.history];
+  for (let epoch = from.epoch; epoch < epochs; epoch++) {
+    const order = shuffledRows(table.rows, seed, epoch);
+    const firstBatch = epoch === from.epoch ? from.batch : 0;
+    for (let batch = firstBatch; batch < steps; batch++) {
+      const standing = () => ({ epoch, batch, step, lossSum, history });
+      if (job.signal.aborted) {
+        await saver.save(standing());
+        throw interrupted(epoch);
+      }
+      await saver.saveIfDue(standing);
+      const start = batch * batchSize;
+      const rows = Math.min(batchSize, table.rows - start);
+      step += 1;
+      const loss = await stepper.run(take(order, start, rows), rows, step);
+      if (!Number.isFinite(loss)) throw diverged(`the loss is ${loss}`, epoch, batch);
+      lossSum += loss * rows;
+      meter.count(rows);
+      meter.report({ epoch: epoch + 1, step: batch + 1, loss: lossSum / (start + rows) });
+    }
+    const loss = lossSum / table.rows;
+    checkFinite(stepper.state, compiled.parameters, epoch, steps - 1);
+    const validation = await check.run(onlyWeights(stepper.state, compiled.parameters));
+    history.push({ epoch: epoch + 1, loss, ...prefixed('validation', validation) });
+    lossSum = 0;
+    meter.report({ epoch: epoch + 1, step: steps, loss, validation });
+  }
+  return history;
+}
+
+function onlyWeights(state: State, parameters: readonly string[]): State {
+  return Object.fromEntries(parameters.map((name) => [name, state[name]!]));
+}
+
+function prefixed(prefix: string, figures: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries(figures).map(([name, value]) => [
+      `${prefix}${name[0]!.toUpperCase()}${name.slice(1)}`,
+      value,
+    ]),
+  );
+}
+
+/** The model in its form for inference, with the weights of `state`. */
+function withWeights(model: Model, { parameters }: CompiledStep, state: State): Model {
+  const initializers = new Map(model.graph.initializers);
+  for (const name of parameters) initializers.set(name, fromNdArray(state[name]!));
+  return { ...model, graph: stripDropout({ ...model.graph, initializers }) };
+}
+
+/** The last update of an epoch shows in no loss, so the weights are looked at themselves. */
+function checkFinite(state: State, parameters: readonly string[], epoch: number, batch: number): void {
+  for (const name of parameters) {
+    if (!(state[name]!.data as Float32Array).every(Number.isFinite)) {
+      throw diverged(`weights of ${name} are no longer numbers`, epoch, batch);
+    }
+  }
+}
+
+function diverged(what: string, epoch: number, batch: number): MaasError {
+  return new MaasError('MAAS_TRAIN_DIVERGED', `${what} at epoch ${epoch + 1}, step ${batch + 1}`, {
+    details: { epoch: epoch + 1, step: batch + 1 },
+  });
+}
+
+function interrupted(epoch: number): MaasError {
+  return new MaasError(
+    'MAAS_INTERRUPTED',
+    `training was stopped in epoch ${epoch + 1}; a checkpoint is saved`,
+  );
+}
+
+function resumed({ epoch, batch }: Standing, { epochs }: TrainJob): string {
+  return `went on from a checkpoint: epoch ${epoch + 1} of ${epochs}, after ${batch} steps of it`;
+}
