@@ -56,6 +56,10 @@ function checkArray(port: Port, { dtype, dims, data }: NdArray, symbols: Map<str
   if (data.length !== sizeOf(dims)) {
     throw new RequestError(400, `input ${port.name}: ${data.length} values do not fill [${dims.join(', ')}]`);
   }
+  // onnxruntime-node hands strings on as C strings: the model would see another text than the caller sent.
+  if (dtype === 'string' && (data as string[]).some((text) => text.includes('\0'))) {
+    throw new RequestError(400, `input ${port.name}: text must not hold the character U+0000`);
+  }
 }
 
 /** True when the signature lets rows of several requests share one run: one symbol for dimension 0 of every port. */

@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import { Server as NetServer, type AddressInfo, type Socket } from 'node:net';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { MaasError } from '../../errors.js';
 import type { HttpRequest, HttpResponse } from '../../plugin/api.js';
 import { readBody } from './read-body.js';
@@ -42,8 +43,8 @@ export interface HttpOptions {
 export interface HttpFront {
   readonly url: string;
   /**
-   * Stops without cutting anyone off: answers from now on close their connections, then no new ones are accepted, then
-   * it waits for requests under way, at most `timeout` milliseconds.
+   * Stops without cutting anyone off: no new connections are accepted, answers from now on close their connections, idle
+   * ones are closed a moment later, and then it waits for requests under way, at most `timeout` milliseconds.
    * @returns how many requests were cut off.
    */
   stop(timeout: number): Promise<number>;
@@ -106,13 +107,15 @@ export async function listenHttp(options: HttpOptions): Promise<HttpFront> {
   return {
     url: urlOf(server),
     async stop(timeout) {
+      await acceptAll(server, Math.min(timeouts.linger, timeout));
+      const closed = closeListener(server);
       stopping = true;
-      if (sockets.size > 0) await sleepAndPoll(Math.min(timeouts.linger, timeout));
-      const closed = new Promise<void>((resolve) =>
-        server.close(() => {
-          resolve();
-        }),
-      );
+      if (sockets.size > 0) {
+        await sleep(Math.min(timeouts.linger, timeout));
+        // Lets the event loop read what arrived while a run of the model blocked it.
+        await nextTurn();
+        server.closeIdleConnections();
+      }
       if (inFlight > 0) {
         await new Promise<void>((resolve) => {
           const timer = setTimeout(resolve, timeout);
@@ -125,9 +128,37 @@ export async function listenHttp(options: HttpOptions): Promise<HttpFront> {
       const cut = inFlight;
       server.closeAllConnections();
       await closed;
+      // Nothing is left to close but the server's own timers.
+      server.close();
       return cut;
     },
   };
+}
+
+/** Takes in connections that are made already: the system resets those that are not accepted when a listener closes. */
+async function acceptAll(server: Server, limit: number): Promise<void> {
+  const start = performance.now();
+  let accepted = 0;
+  const count = (): void => {
+    accepted++;
+  };
+  server.on('connection', count);
+  // The event loop accepts one connection a turn, so that a turn without one means that none was waiting.
+  for (let quiet = 0; quiet < 2 && performance.now() - start < limit;) {
+    const before = accepted;
+    await nextTurn();
+    quiet = accepted === before ? quiet + 1 : 0;
+  }
+  server.off('connection', count);
+}
+
+/** http's own `close` would also cut idle connections, where a request may be on its way at this moment. */
+function closeListener(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    NetServer.prototype.close.call(server, () => {
+      resolve();
+    });
+  });
 }
 
 function listen(server: Server, { host, port, onError }: HttpOptions): Promise<void> {
@@ -202,10 +233,4 @@ function refuseBytes(error: NodeJS.ErrnoException, socket: Socket): void {
     `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-type: application/json\r\n` +
       `content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
   );
-}
-
-/** Waits, and then lets the event loop read what arrived while a run of the model blocked it. */
-async function sleepAndPoll(milliseconds: number): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, milliseconds));
-  await new Promise((resolve) => setImmediate(resolve));
 }

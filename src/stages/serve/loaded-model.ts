@@ -3,6 +3,7 @@ import { openSession } from '../../runtime/session.js';
 import { Batcher } from './batcher.js';
 import { checkInputs } from './check-inputs.js';
 import { readRelease } from './release.js';
+import { RequestError } from './request-error.js';
 import { warmUp } from './warm-up.js';
 
 export interface LoadOptions {
@@ -40,7 +41,7 @@ export async function loadModel(path: string, options: LoadOptions): Promise<Loa
     const identity = { name: signature.name, version: digest };
     const fetches = signature.outputs.map((output) => output.name);
     const batcher = new Batcher({
-      run: (feeds) => session.run(feeds, fetches),
+      run: (feeds) => session.run(feeds, fetches).catch(refuseRun),
       batching,
       maxBatchSize: options.maxBatchSize,
       maxQueue: options.maxQueue,
@@ -67,4 +68,10 @@ export async function loadModel(path: string, options: LoadOptions): Promise<Loa
     await session.close();
     throw error;
   }
+}
+
+/** Inputs of the right shape that the model still cannot take, such as an index outside of its table. */
+function refuseRun(error: unknown): never {
+  const reason = error instanceof Error ? error.message : String(error);
+  throw new RequestError(500, `the model cannot run on this input: ${reason}`, { cause: error });
 }

@@ -154,8 +154,8 @@ function signature(parts: {
 export interface Shelf {
   readonly root: string;
   readonly link: string;
-  /** Commits a release and returns its folder; its name is the digest. */
-  add(sample: Sample): Promise<string>;
+  /** Commits a release and returns its folder; its name is the digest. Golden outputs may come from another model. */
+  add(sample: Sample, options?: { goldenFrom?: Sample }): Promise<string>;
   /** Switches the link by rename, as a deploy does. */
   point(folder: string): Promise<void>;
   remove(): Promise<void>;
@@ -169,11 +169,14 @@ export async function makeShelf(): Promise<Shelf> {
   return {
     root,
     link,
-    async add({ model, signature: described, inputs }) {
+    async add({ model, signature: described, inputs }, { goldenFrom } = {}) {
       const draft = await store.stage('deploy');
       await writeFile(join(draft.path, 'model.onnx'), model);
       await writeFile(join(draft.path, 'signature.json'), JSON.stringify(described));
-      await writeFile(join(draft.path, 'golden.json'), JSON.stringify(await goldenOf(model, inputs)));
+      await writeFile(
+        join(draft.path, 'golden.json'),
+        JSON.stringify(await goldenOf(goldenFrom?.model ?? model, inputs)),
+      );
       const facts = { stage: 'deploy', kind: 'release', name: 'garden', seed: 1, inputs: {} };
       const artifact = await draft.commit({
         ...facts,
