@@ -3,6 +3,7 @@ import type { EffectRun, StageRun } from '../../plugin/api.js';
 import { copyModel, writeGolden } from './build-release.js';
 import type { DeployOptions } from './config.js';
 import { openTarget } from './target-context.js';
+import type { Verification } from './verify.js';
 
 /** Builds the release. */
 export function buildTasks(run: StageRun<DeployOptions>): ListrTask[] {
@@ -25,7 +26,10 @@ export function targetTasks(run: EffectRun<DeployOptions>): ListrTask[] {
     project,
     registry,
     signal,
-    onVerified: (verification) => Object.assign(result.measured, { verify: { ...verification } }),
+    onVerified: (verification) => {
+      result.measured['verify'] = { ...verification };
+      result.notes.push(describeVerification(verification));
+    },
   });
   return target.steps(context, artifact).map((step) => ({
     title: step.title,
@@ -34,4 +38,9 @@ export function targetTasks(run: EffectRun<DeployOptions>): ListrTask[] {
         task.output = text;
       }),
   }));
+}
+
+function describeVerification({ rows, maxError, readyMs }: Verification): string {
+  const error = maxError === 0 ? 'exactly' : `within ${maxError.toPrecision(2)}`;
+  return `verified: ready after ${(readyMs / 1000).toFixed(1)} s, ${rows} golden rows answered ${error}`;
 }

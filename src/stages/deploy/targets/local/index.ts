@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import { hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -18,6 +19,9 @@ import { whileLocked } from './lock.js';
 import { listReleaseFolders, putRelease, removeRelease } from './releases.js';
 
 type Context = TargetContext<LocalOptions>;
+
+/** Milliseconds, generously. */
+const longestVerify = 3_600_000;
 
 /**
  * Releases in a folder of this machine, for `maas serve` here:
@@ -40,9 +44,8 @@ export const localTarget = defineTarget<LocalOptions>({
       .describe('Folder for the releases, relative to the config file.'),
   }),
   link: (context) => layOut(context).link,
-  async current(context) {
-    return (await readCurrent(layOut(context)))?.digest;
-  },
+  current: (context) =>
+    onDisk('cannot read the deploy folder', async () => (await readCurrent(layOut(context)))?.digest),
   steps: planSteps,
   list: (context) => onDisk('cannot list the releases', () => listReleases(layOut(context))),
   rollback: rollBack,
@@ -133,15 +136,25 @@ async function switchTo(layout: Layout, action: 'deploy' | 'rollback', digest: s
   await pointCurrent(layout, digest);
 }
 
-/** Keeps the newest `keep` releases, and always the current one and the one that a rollback goes to. */
+/**
+ * Keeps the newest `keep` releases, and always the current one, the one that a rollback goes to, and those that another
+ * project may just be verifying.
+ */
 async function prune(layout: Layout, keep: number): Promise<number> {
   const past = await history(layout);
   const safe = new Set([past.stack.at(-1), earlierReleases(past)[0]]);
-  const old = orderReleases(await listReleaseFolders(layout), past)
-    .slice(keep)
-    .filter(({ digest }) => !safe.has(digest));
-  for (const { digest } of old) await removeRelease(layout, digest);
-  return old.length;
+  let removed = 0;
+  for (const { digest, deployedAt } of orderReleases(await listReleaseFolders(layout), past).slice(keep)) {
+    if (safe.has(digest) || (deployedAt === undefined && (await isYoung(layout, digest)))) continue;
+    await removeRelease(layout, digest);
+    removed += 1;
+  }
+  return removed;
+}
+
+async function isYoung({ releases }: Layout, digest: string): Promise<boolean> {
+  const { mtimeMs } = await stat(join(releases, digest));
+  return Date.now() - mtimeMs < longestVerify;
 }
 
 function whoAmI(): string {

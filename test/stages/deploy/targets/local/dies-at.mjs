@@ -1,4 +1,5 @@
-// Deploys or rolls back and kills itself right before its n-th change of the disk.
+// Deploys or rolls back and kills itself right before its n-th change of the disk. Files are linked by the lock only,
+// which has tests of its own.
 // Arguments: folder, what to do (path of a release, or "rollback"), n.
 import fs from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';

@@ -8,6 +8,7 @@ import {
   realpath,
   rm,
   stat,
+  utimes,
   writeFile,
 } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -146,6 +147,30 @@ describe('many at once', () => {
       await checkRelease(join(folder, 'releases', digest));
     await localTarget.rollback(context, 1);
     await checkRelease(await realpath(localTarget.link!(context)));
+  });
+});
+
+describe('a release that was never switched to', () => {
+  async function stageOnly(release: Release): Promise<string> {
+    await localTarget.steps(context, release)[0]!.run(() => undefined);
+    return join(folder, 'releases', release.digest);
+  }
+
+  it('stays while it may be under verification, and is removed later', async () => {
+    const [a, b, c] = releases;
+    context = makeContext(root, { directory: 'place' }, 2);
+    const staged = await stageOnly(a);
+    await deploy(localTarget, context, b);
+    await deploy(localTarget, context, c);
+    await checkRelease(staged);
+    expect((await localTarget.list(context)).at(-1)).toEqual({
+      digest: a.digest,
+      current: false,
+      deployedAt: undefined,
+    });
+    await utimes(staged, new Date(0), new Date(0));
+    await deploy(localTarget, context, c);
+    await expect(stat(staged)).rejects.toMatchObject({ code: 'ENOENT' });
   });
 });
 
