@@ -2,13 +2,13 @@ import type { RegisterHook } from '../plugin/hook.js';
 import { compressStage, foldPass, quantizePass } from './compress/index.js';
 import { deployStage, localTarget } from './deploy/index.js';
 import { openInferenceProtocol, predictProtocol, serveService } from './serve/index.js';
-import { onnxEngine } from './train/engines/onnx/index.js';
+import { onnxEngine, trainStage } from './train/index.js';
 
 /** What maas itself brings, through the same door as any plugin. */
 const register: RegisterHook = () =>
   Promise.resolve({
     apiVersion: 1,
-    stages: [compressStage, deployStage],
+    stages: [trainStage, compressStage, deployStage],
     engines: [onnxEngine],
     passes: [quantizePass, foldPass],
     targets: [localTarget],

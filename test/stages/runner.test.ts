@@ -179,8 +179,12 @@ describe('a run', () => {
           meddled = true;
           const other = await makeBench();
           other.behaviour.data = 'other';
-          const [{ digest }] = (await other.run({ only: 'train' })) as [{ digest: string }];
-          await store.record({ ...(await store.current('train'))!, digest, key: digestOf(train!.name) });
+          const [made] = await other.run({ only: 'train' });
+          await store.record({
+            ...(await store.current('train'))!,
+            digest: made!.digest!,
+            key: digestOf(train!.name),
+          });
         }
         return {};
       },
