@@ -1,0 +1,154 @@
+import type { Dataset, Signature } from '../../data/index.js';
+import { MaasError, type Place } from '../../errors.js';
+import { GraphBuilder } from '../../ir/builder.js';
+import { attr, type Model } from '../../ir/graph.js';
+import { tensor } from '../../ir/tensor.js';
+import { findHead } from './config.js';
+import { emitFeatures } from './emit-features.js';
+import { drawWeights } from './layers/initializers.js';
+import { layers, type LayerChoice } from './layers/index.js';
+import type { Site } from './layers/layer.js';
+import { randomStream } from './engines/onnx/random.js';
+
+/** A model with its first weights, ready for an engine. */
+export interface Draft {
+  readonly model: Model;
+  readonly trainable: readonly string[];
+  /** The value that the loss looks at: probabilities [N, classes], or amounts [N, 1]. */
+  readonly prediction: string;
+}
+
+export interface DraftOptions {
+  readonly seed: number;
+  /** Where the layers are written, for error messages. */
+  readonly place: Place;
+}
+
+/**
+ * Puts the layers between the raw features and the outputs of the signature. Scaling, look-ups, softmax and label names
+ * are nodes like any other, so what is served is what was trained.
+ * @throws MaasError MAAS_MODEL_SHAPE when the last layer does not fit the data.
+ */
+export function buildModel(
+  choices: readonly LayerChoice[],
+  dataset: Dataset,
+  { seed, place }: DraftOptions,
+): Draft {
+  const { signature, statistics } = dataset;
+  const g = new GraphBuilder(signature.name);
+  // The outputs' names are kept free for the outputs.
+  for (const { name } of signature.outputs) g.unique(name);
+  for (const { name, dtype, shape } of signature.inputs) g.input(name, dtype, shape);
+
+  const trainable: string[] = [];
+  let x = emitFeatures(g, signature, statistics);
+  const counts = new Map<string, number>();
+  for (const choice of fitToData(choices, signature, place)) {
+    const count = (counts.get(choice.name) ?? 0) + 1;
+    counts.set(choice.name, count);
+    const site: Site = {
+      g,
+      weight(part, dims, initializer, fans) {
+        const name = g.unique(`${choice.name}_${count}.${part}`);
+        const size = dims.reduce((product, dim) => product * dim, 1);
+        const values = drawWeights(initializer, size, fans, randomStream(seed, `initial/${name}`, 0));
+        trainable.push(name);
+        return g.initializer(name, tensor('float32', dims, values));
+      },
+    };
+    x = emitLayer(site, x, choice);
+  }
+  const prediction = signature.task === 'classification' ? emitLabels(g, x, signature) : emitAmount(g, x);
+  const model: Model = {
+    irVersion: 10,
+    opsets: { '': 21, 'ai.onnx.ml': 4 },
+    producer: 'maas',
+    graph: g.build(),
+    metadata: {},
+  };
+  return { model, trainable, prediction };
+}
+
+function emitLayer(site: Site, x: string, { name, options }: LayerChoice): string {
+  // The options were checked against this very layer's schema.
+  return layers[name].emit(site, x, options as never);
+}
+
+/** The layers with the number of outputs that the data asks for, and without a softmax at the end, which is added. */
+function fitToData(choices: readonly LayerChoice[], signature: Signature, place: Place): LayerChoice[] {
+  const { labels } = signature.target;
+  const wanted = labels?.length ?? 1;
+  const at = findHead(choices)!;
+  const head = choices[at] as Extract<LayerChoice, { name: 'dense' }>;
+  const { units } = head.options;
+  const path = `train.model.layers[${at}].dense`;
+  if (units !== 'auto' && units !== wanted) {
+    const needs = labels
+      ? `the data has ${wanted} classes (${shorten(labels)})`
+      : 'the data has one amount to predict';
+    throw new MaasError('MAAS_MODEL_SHAPE', `the last layer, ${path}, has ${units} units: ${needs}`, {
+      place,
+      hint: `Write units: ${wanted}, or leave units out.`,
+    });
+  }
+  const after = choices[at + 1] as Extract<LayerChoice, { name: 'activation' }> | undefined;
+  const functions = [head.options.activation, after?.options ?? 'linear'].filter((name) => name !== 'linear');
+  const misfit = labels
+    ? functions.length > 1 || functions.some((name) => name !== 'softmax')
+    : functions.includes('softmax');
+  if (misfit) {
+    const needs = labels ? 'probabilities of classes come from softmax alone' : 'an amount is no probability';
+    throw new MaasError(
+      'MAAS_MODEL_SHAPE',
+      `the last layer, ${path}, ends in ${functions.join(' and ')}: ${needs}`,
+      {
+        place,
+        hint: `Write activation: ${labels ? 'softmax' : 'linear'}, or leave activation out.`,
+      },
+    );
+  }
+  const activation = labels ? 'linear' : head.options.activation;
+  const fitted: LayerChoice = { ...head, options: { ...head.options, units: wanted, activation } };
+  return [...choices.slice(0, at), fitted, ...(labels ? [] : choices.slice(at + 1))];
+}
+
+function shorten(labels: readonly string[]): string {
+  return labels.length > 6 ? `${labels.slice(0, 5).join(', ')}, …` : labels.join(', ');
+}
+
+/** Logits [N, C] → `probabilities` [N, C] and `label` [N]. */
+function emitLabels(g: GraphBuilder, logits: string, { target }: Signature): string {
+  const labels = target.labels!;
+  const probabilities = 'probabilities';
+  const node = (op: string, inputs: string[], output: string) => ({
+    op,
+    domain: '',
+    name: output,
+    inputs,
+    outputs: [output],
+  });
+  g.add({ ...node('Softmax', [logits], probabilities), attributes: { axis: attr.int(-1) } });
+  const index = g.op('ArgMax', [probabilities], { axis: attr.int(-1), keepdims: attr.int(0) });
+  g.add({
+    ...node('LabelEncoder', [index], 'label'),
+    domain: 'ai.onnx.ml',
+    attributes: { keys_int64s: attr.ints(labels.map((_, at) => at)), values_strings: attr.strings(labels) },
+  });
+  g.output('label');
+  g.output(probabilities);
+  return probabilities;
+}
+
+/** Amounts [N, 1] → `prediction` [N]. */
+function emitAmount(g: GraphBuilder, amounts: string): string {
+  g.add({
+    op: 'Squeeze',
+    domain: '',
+    name: 'prediction',
+    inputs: [amounts, g.int64s([1])],
+    outputs: ['prediction'],
+    attributes: {},
+  });
+  g.output('prediction');
+  return amounts;
+}

@@ -1,0 +1,22 @@
+import { digestDataset, type DataConfig } from '../../data/index.js';
+import { defineStage } from '../../plugin/api.js';
+import { trainOptions, type TrainOptions } from './config.js';
+import { trainTasks } from './tasks.js';
+
+export { type TrainOptions } from './config.js';
+export { onnxEngine } from './engines/onnx/index.js';
+
+/** Fits a model to the data, from raw features to labels in one graph. */
+export const trainStage = defineStage<TrainOptions>({
+  name: 'train',
+  summary: 'Fit a model to the data.',
+  options: trainOptions,
+  reads: [],
+  writes: 'model',
+  version: 1,
+  async key({ project, signal }) {
+    const { root, seed, config } = project;
+    return { data: await digestDataset(config['data'] as DataConfig, { root, seed, signal }) };
+  },
+  tasks: trainTasks,
+});

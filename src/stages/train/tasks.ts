@@ -1,0 +1,46 @@
+import type { ListrTask } from 'listr2';
+import type { StageRun } from '../../plugin/api.js';
+import { formatProgress } from '../../ui/progress.js';
+import type { TrainOptions } from './config.js';
+import type { Training } from './train.js';
+
+export function trainTasks(run: StageRun<TrainOptions>): ListrTask[] {
+  let training: Training;
+  return [
+    {
+      title: 'load data',
+      task: async (_context, task) => {
+        // Loaded on demand: it brings protobuf along, which no other command should pay for.
+        const work = await import('./train.js');
+        training = await work.Training.open(run);
+        const { train, validation, test } = training.dataset.splits;
+        task.title = `load data: ${train.rows} rows to train on, ${validation.rows} to validate, ${test.rows} to test`;
+      },
+    },
+    {
+      title: 'build model',
+      task: (_context, task) => {
+        task.title = `build model: ${training.build().toLocaleString('en-US')} weights`;
+      },
+    },
+    {
+      title: 'train',
+      task: async (_context, task) => {
+        const { history } = await training.fit((progress) => {
+          task.output = formatProgress(progress);
+        });
+        const last = history.at(-1);
+        task.title = `train: ${history.length} epochs${last ? `, loss ${last.loss.toPrecision(4)}` : ''}`;
+      },
+    },
+    { title: 'write files', task: () => training.write() },
+    {
+      title: 'evaluate',
+      task: async (_context, task) => {
+        const { accuracy, r2 } = await training.evaluate();
+        const figure = accuracy === undefined ? `R² ${r2!.toFixed(4)}` : `accuracy ${accuracy.toFixed(4)}`;
+        task.title = `evaluate: ${figure} on the test split`;
+      },
+    },
+  ];
+}

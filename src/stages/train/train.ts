@@ -1,0 +1,141 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Json } from '../../artifacts/index.js';
+import { loadDataset, type DataConfig, type Dataset } from '../../data/index.js';
+import { asDiskError, MaasError } from '../../errors.js';
+import { evaluate } from '../../evaluate/index.js';
+import { losses } from '../../ir/losses.js';
+import { saveModel } from '../../ir/onnx/save.js';
+import type { StageRun, TrainJob, TrainOutcome, TrainProgress } from '../../plugin/api.js';
+import { buildModel, type Draft } from './build-model.js';
+import type { TrainOptions } from './config.js';
+import { checkGates } from './gates.js';
+
+/** A training under way. Its methods are called once each, in order. */
+export class Training {
+  #draft: Draft | undefined;
+  #outcome: TrainOutcome | undefined;
+
+  private constructor(
+    private readonly run: StageRun<TrainOptions>,
+    readonly dataset: Dataset,
+  ) {}
+
+  /**
+   * Reads the data.
+   * @throws MaasError MAAS_ENGINE_MISSING when the engine cannot run here, and what `loadDataset` throws.
+   */
+  static async open(run: StageRun<TrainOptions>): Promise<Training> {
+    const { project, options, registry, signal } = run;
+    // First, because everything else would be for nothing.
+    const missing = await registry.engines.get(options.engine.name)!.unavailable?.();
+    if (missing) {
+      throw new MaasError(
+        'MAAS_ENGINE_MISSING',
+        `the ${options.engine.name} engine cannot run: ${missing.reason}`,
+        {
+          place: { file: project.configFile },
+          hint: missing.hint,
+        },
+      );
+    }
+    const { root, seed, name, config } = project;
+    return new Training(run, await loadDataset(config['data'] as DataConfig, { root, seed, name, signal }));
+  }
+
+  /**
+   * Builds the model with its first weights; returns how many there are.
+   * @throws MaasError MAAS_MODEL_SHAPE when the last layer does not fit the data.
+   */
+  build(): number {
+    const { options, project } = this.run;
+    const place = { file: project.configFile };
+    this.#draft = buildModel(options.model.layers, this.dataset, { seed: project.seed, place });
+    const { model, trainable } = this.#draft;
+    const sizes = trainable.map((name) => model.graph.initializers.get(name)!.dims);
+    return sizes.reduce((sum, dims) => sum + dims.reduce((product, dim) => product * dim, 1), 0);
+  }
+
+  /** Fits the weights with the engine that the config names. */
+  async fit(onProgress: (progress: TrainProgress) => void): Promise<TrainOutcome> {
+    const { options, project, registry, work, signal, emit, result } = this.run;
+    const job: TrainJob = {
+      ...this.#draft!,
+      dataset: this.dataset,
+      loss: { name: this.lossName() },
+      optimizer: {
+        name: options.optimizer.name,
+        ...(options.optimizer.options as { readonly learningRate: number }),
+      },
+      epochs: options.epochs,
+      batchSize: options.batchSize,
+      seed: project.seed,
+      threads: options.threads,
+      options: options.engine.options as TrainJob['options'],
+      work,
+      signal,
+      onProgress: (progress) => {
+        emit({ event: 'train-progress', ...progress });
+        onProgress(progress);
+      },
+    };
+    this.#outcome = await registry.engines.get(options.engine.name)!.train(job);
+    result.notes.push(...(this.#outcome.notes ?? []));
+    return this.#outcome;
+  }
+
+  /** Writes the model, what it takes and gives, and how training went. */
+  async write(): Promise<void> {
+    const { model, history } = this.#outcome!;
+    await saveModel(model, this.modelPath);
+    await this.writeJson('signature.json', this.dataset.signature);
+    await this.writeJson('history.json', { schemaVersion: 1, epochs: history });
+  }
+
+  /**
+   * Measures the written model on rows that it was not trained on, and holds it to the gates.
+   * @throws MaasError MAAS_GATE_FAILED
+   */
+  async evaluate(): Promise<Readonly<Record<string, number>>> {
+    const { run, dataset } = this;
+    const { signature, splits } = dataset;
+    const measure = (split: 'test' | 'validation') => evaluate(this.modelPath, splits[split], signature);
+    const test = await measure('test');
+    const validation = Object.entries(await measure('validation')).filter(
+      ([name]) => !name.startsWith('recall.'),
+    );
+    const rows = Object.fromEntries(Object.entries(splits).map(([name, table]) => [name, table.rows]));
+    const metrics: Record<string, Json> = { ...test, validation: Object.fromEntries(validation), rows };
+    Object.assign(run.result.metrics, metrics);
+    checkGates(run.options.gates, test, { file: run.project.configFile });
+    return test;
+  }
+
+  /** @throws MaasError MAAS_CONFIG_INVALID when the loss is for another kind of target. */
+  private lossName(): string {
+    const { task } = this.dataset.signature;
+    const fallback = task === 'classification' ? 'sparseCategoricalCrossentropy' : 'meanSquaredError';
+    const name = this.run.options.loss?.name ?? fallback;
+    if (losses[name]!.task === task) return name;
+    throw new MaasError(
+      'MAAS_CONFIG_INVALID',
+      `train.loss ${name} is for ${losses[name]!.task}, the data is for ${task}`,
+      {
+        place: { file: this.run.project.configFile },
+        hint: `Choose ${fallback}, or leave train.loss out.`,
+      },
+    );
+  }
+
+  private get modelPath(): string {
+    return join(this.run.out, 'model.onnx');
+  }
+
+  private async writeJson(name: string, value: unknown): Promise<void> {
+    try {
+      await writeFile(join(this.run.out, name), `${JSON.stringify(value, undefined, 2)}\n`);
+    } catch (error) {
+      throw asDiskError(error, `cannot write ${name}`);
+    }
+  }
+}
