@@ -49,6 +49,10 @@ export const losses: Readonly<Record<string, Loss>> = {
     summary: 'cross-entropy of the probability of class 1 with 0 or 1',
     task: 'classification',
     emit(g, { prediction, target }) {
+      // Two probabilities that add up to 1 say the same as one.
+      if (g.shapeOf(prediction).at(-1) === 2 && g.rankOf(target) === g.rankOf(prediction) - 1) {
+        return crossEntropy(g, prediction, oneHot(g, target, prediction));
+      }
       const truth = likePrediction(g, target, prediction);
       const producer = producerOf(g, prediction);
       if (producer?.op === 'Sigmoid') {

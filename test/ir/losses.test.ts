@@ -154,6 +154,13 @@ describe('binaryCrossentropy', () => {
       });
   });
 
+  it('from two columns, as the cross-entropy of two classes', async () => {
+    const setting = { shape: ['N', 2], target: ints([1, 0]), activation: 'Softmax' } as const;
+    const z = [0.5, -1, 2, 0.25];
+    const two = await lossAt({ loss: 'binaryCrossentropy', ...setting }, [2, 2], z);
+    expect(two).toEqual(await lossAt({ loss: 'sparseCategoricalCrossentropy', ...setting }, [2, 2], z));
+  });
+
   it('stays finite where the sigmoid is 0 or 1', async () => {
     const setting = {
       loss: 'binaryCrossentropy',

@@ -9,7 +9,7 @@ import { openCheck, type Check } from './check.js';
 import { openCheckpoints, type Standing } from './checkpoint.js';
 import { compileStep, type CompiledStep } from './compile-step.js';
 import { startMeter } from './meter.js';
-import { readOptions } from './options.js';
+import { engineOptions } from './options.js';
 import { shuffledRows } from './random.js';
 import { pace, type Saver } from './saver.js';
 import { openStepper, type State, type Stepper } from './stepper.js';
@@ -21,7 +21,7 @@ import { openStepper, type State, type Stepper } from './stepper.js';
  * it, MAAS_MODEL_UNSUPPORTED and MAAS_MODEL_SHAPE when the model cannot be trained.
  */
 export async function train(given: TrainJob): Promise<TrainOutcome> {
-  const options = readOptions(given.options);
+  const { checkpointSeconds } = engineOptions.parse(given.options);
   const job = { ...given, model: await loadWeights(given.model) };
   const compiled = compileStep(job);
   const checkpoints = openCheckpoints(job, compiled);
@@ -31,7 +31,7 @@ export async function train(given: TrainJob): Promise<TrainOutcome> {
   try {
     const check = await openCheck(job, compiled.parameters, job.dataset.splits.validation);
     try {
-      const saver = pace(checkpoints, stepper, options.checkpointSeconds);
+      const saver = pace(checkpoints, stepper, checkpointSeconds);
       const history = await run({ job, compiled, stepper, check, saver }, checkpoint ?? beginning);
       const notes = [
         ...(note === undefined ? [] : [note]),

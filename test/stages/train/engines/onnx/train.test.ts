@@ -199,7 +199,6 @@ describe('onnxEngine refuses', () => {
     ['nothing to train', 'MAAS_MODEL_UNSUPPORTED', { trainable: [] }],
     ['an unknown optimizer', 'MAAS_CONFIG_INVALID', { optimizer: { name: 'magic', learningRate: 1 } }],
     ['an unknown loss', 'MAAS_CONFIG_INVALID', { loss: { name: 'constructor' } }],
-    ['an unknown option', 'MAAS_CONFIG_INVALID', { options: { speed: 11 } }],
     ['classes for a value', 'MAAS_MODEL_SHAPE', { loss: { name: 'sparseCategoricalCrossentropy' } }],
   ])('%s', async (_, code, changes) => {
     await expect(onnxEngine.train(job(line(), plane(), work, changes))).rejects.toMatchObject({ code });
