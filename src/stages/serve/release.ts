@@ -1,17 +1,20 @@
-import { readFile, realpath } from 'node:fs/promises';
+import { readFile, realpath, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { digestOf, type Manifest } from '../../artifacts/index.js';
+import { digestFile, digestOf, type FileEntry, type Manifest } from '../../artifacts/index.js';
 import { readSignature } from '../../data/read-signature.js';
 import type { Signature } from '../../data/signature.js';
 import { asDiskError, MaasError } from '../../errors.js';
 import { parseGolden, type Golden } from './golden.js';
 
+/** Files whose bytes are used; whatever else a release holds is checked all the same. */
+const used = ['model.onnx', 'signature.json', 'golden.json'];
+
 /** A release as it was read from disk: every byte of it is what its manifest says. */
 export interface ReleaseFiles {
   readonly digest: string;
   readonly manifest: Manifest;
-  /** Bytes of model.onnx. The folder may go away: nothing is read from it later. */
-  readonly model: Uint8Array;
+  /** Bytes of model.onnx; its path when it has external data, which the runtime finds beside it. */
+  readonly model: Uint8Array | string;
   readonly signature: Signature;
   readonly golden: Golden;
 }
@@ -42,7 +45,7 @@ export async function readRelease(path: string): Promise<ReleaseFiles> {
   return {
     digest,
     manifest,
-    model: take(folder, files, 'model.onnx'),
+    model: hasExternalData(manifest) ? join(folder, 'model.onnx') : take(folder, files, 'model.onnx'),
     signature: await readSignature(join(folder, 'signature.json')),
     golden: parseGolden(parse(folder, 'golden.json', take(folder, files, 'golden.json'))),
   };
@@ -58,7 +61,14 @@ async function readManifest(folder: string): Promise<Buffer> {
   }
 }
 
-/** Reads every file once and checks the bytes that were read, so that nothing can change between check and use. */
+function hasExternalData({ files }: Manifest): boolean {
+  return Object.keys(files).some((name) => name.startsWith('model.onnx.'));
+}
+
+/**
+ * Checks every file. The bytes of those that are used are read once, so that nothing can change between check and use;
+ * external data may be larger than memory and is only hashed.
+ */
 async function readFiles(folder: string, manifest: Manifest): Promise<Map<string, Buffer>> {
   const files = new Map<string, Buffer>();
   for (const [name, entry] of Object.entries(manifest.files)) {
@@ -68,20 +78,25 @@ async function readFiles(folder: string, manifest: Manifest): Promise<Map<string
         `manifest.json names ${JSON.stringify(name)}, which is no path inside the folder`,
       );
     }
-    let bytes: Buffer;
     try {
-      bytes = await readFile(join(folder, name));
+      const found = await readEntry(join(folder, name), used.includes(name));
+      if (found.size !== entry.size || found.sha256 !== entry.sha256) {
+        throw corrupt(folder, `${name} is not the file that manifest.json describes`);
+      }
+      if (found.bytes) files.set(name, found.bytes);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT')
         throw corrupt(folder, `${name} is missing`, error);
       throw asDiskError(error, 'cannot read the release');
     }
-    if (bytes.length !== entry.size || digestOf(bytes) !== entry.sha256) {
-      throw corrupt(folder, `${name} is not the file that manifest.json describes`);
-    }
-    files.set(name, bytes);
   }
   return files;
+}
+
+async function readEntry(path: string, keep: boolean): Promise<FileEntry & { bytes?: Buffer }> {
+  if (!keep) return { size: (await stat(path)).size, sha256: await digestFile(path) };
+  const bytes = await readFile(path);
+  return { size: bytes.length, sha256: digestOf(bytes), bytes };
 }
 
 function take(folder: string, files: ReadonlyMap<string, Buffer>, name: string): Buffer {

@@ -48,6 +48,18 @@ describe('a whole release', () => {
     await expect(model.predict(rowOf(flowers().inputs, 0))).rejects.toThrow('being unloaded');
   });
 
+  it('may have its weights in a file of their own, which is checked too', async () => {
+    const path = await shelf.add(lookup(1000), { external: true });
+    const model = await loadModel(path, options);
+    const outputs = await model.predict({
+      index: { dtype: 'int64', dims: [1], data: BigInt64Array.of(999n) },
+    });
+    expect(outputs['prediction']!.data[0]).toBe(10_000);
+    await model.close();
+    await appendFile(join(path, 'model.onnx.data'), 'x');
+    expect((await refusal(path)).message).toContain('model.onnx.data is not the file');
+  });
+
   it('batches where rows keep to themselves', async () => {
     const model = await loadModel(release, options);
     expect(model.batching).toBe(true);

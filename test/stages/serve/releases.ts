@@ -5,7 +5,8 @@ import { openStore } from '../../../src/artifacts/index.js';
 import type { Feature, Port, Signature } from '../../../src/data/signature.js';
 import { GraphBuilder } from '../../../src/ir/builder.js';
 import { attr } from '../../../src/ir/graph.js';
-import { encodeModel } from '../../../src/ir/onnx/save.js';
+import { loadModel } from '../../../src/ir/onnx/load.js';
+import { encodeModel, saveModel } from '../../../src/ir/onnx/save.js';
 import { stringTensor, tensor, type NdArray } from '../../../src/ir/tensor.js';
 import { openSession } from '../../../src/runtime/session.js';
 import { joinRows, takeRows } from '../../../src/stages/serve/rows.js';
@@ -70,7 +71,7 @@ export function flowers(options: { bias?: number; mixing?: boolean } = {}): Samp
   };
 }
 
-/** Every element type that JSON can carry, in and out again; `lookup` fails for an index outside of 0…3. */
+/** Every element type that JSON can carry, in and out again. */
 export function echo(): Sample {
   const graph = new GraphBuilder('echo');
   const ports: Port[] = [];
@@ -104,11 +105,17 @@ export function echo(): Sample {
   };
 }
 
-/** A number looked up in a table of four; an index outside of it fails the whole run. */
-export function lookup(): Sample {
+/** A number (10, 20, 30, …) looked up in a table; an index outside of it fails the whole run. */
+export function lookup(size = 4): Sample {
   const graph = new GraphBuilder('lookup');
   graph.input('index', 'int64', ['N']);
-  const table = graph.constant(tensor('float32', [4], [10, 20, 30, 40]));
+  const table = graph.constant(
+    tensor(
+      'float32',
+      [size],
+      Array.from({ length: size }, (_, index) => 10 * (index + 1)),
+    ),
+  );
   graph.output(graph.op('Gather', [table, 'index']), 'prediction');
   return {
     model: encode(graph),
@@ -155,7 +162,7 @@ export interface Shelf {
   readonly root: string;
   readonly link: string;
   /** Commits a release and returns its folder; its name is the digest. Golden outputs may come from another model. */
-  add(sample: Sample, options?: { goldenFrom?: Sample }): Promise<string>;
+  add(sample: Sample, options?: { goldenFrom?: Sample; external?: boolean }): Promise<string>;
   /** Switches the link by rename, as a deploy does. */
   point(folder: string): Promise<void>;
   remove(): Promise<void>;
@@ -169,9 +176,11 @@ export async function makeShelf(): Promise<Shelf> {
   return {
     root,
     link,
-    async add({ model, signature: described, inputs }, { goldenFrom } = {}) {
+    async add({ model, signature: described, inputs }, { goldenFrom, external } = {}) {
       const draft = await store.stage('deploy');
-      await writeFile(join(draft.path, 'model.onnx'), model);
+      const file = join(draft.path, 'model.onnx');
+      await writeFile(file, model);
+      if (external === true) await saveModel(await loadModel(file), file, { external });
       await writeFile(join(draft.path, 'signature.json'), JSON.stringify(described));
       await writeFile(
         join(draft.path, 'golden.json'),

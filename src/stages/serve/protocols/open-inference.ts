@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import type { Port } from '../../../data/signature.js';
 import type { NdArray } from '../../../ir/tensor.js';
 import {
@@ -10,6 +9,7 @@ import {
 } from '../../../plugin/api.js';
 import { isObject, jsonResponse, parseBody, textOf } from '../json/body.js';
 import { datatypeOf, decodeTensor, encodeData } from '../json/tensors.js';
+import { readToolchain } from '../../toolchain.js';
 import { allowMethods, busy, RequestError } from '../request-error.js';
 
 /**
@@ -33,7 +33,7 @@ async function route(request: HttpRequest, host: ServeHost): Promise<HttpRespons
   const { path, method } = request;
   if (path === '/v2' || path === '/v2/health/live' || path === '/v2/health/ready') {
     allowMethods(method, ['GET', 'HEAD']);
-    if (path === '/v2') return json(200, { name: 'maas', version: ownVersion(), extensions: [] });
+    if (path === '/v2') return json(200, { name: 'maas', version: readToolchain().maas, extensions: [] });
     if (path === '/v2/health/live') return json(host.live ? 200 : 503, { live: host.live });
     return json(host.ready ? 200 : 503, { ready: host.ready });
   }
@@ -191,10 +191,4 @@ function noBinary(): RequestError {
 
 function json(status: number, body: unknown, model?: ServedModel): HttpResponse {
   return { ...jsonResponse(JSON.stringify(body), { model }), status };
-}
-
-/** package.json lies as far above src/ as above dist/. Read anew each time: it is a rare question. */
-function ownVersion(): string {
-  const file = new URL('../../../../package.json', import.meta.url);
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }
