@@ -5,20 +5,22 @@ import { optimizers, type OptimizerOptions } from '../../ir/optimizers.js';
 import type { Registry } from '../../plugin/api.js';
 import { layers, type LayerChoice } from './layers/index.js';
 
-/** Bounds of optimizers' options, by name; the tables of optimizers know defaults only. */
-const bounds: Readonly<Record<string, z.ZodNumber>> = {
+/** Schemas of optimizers' options, by name; the tables of optimizers know defaults only. */
+const optionSchemas: Readonly<Record<string, z.ZodType<number | boolean>>> = {
   learningRate: z.number().positive().describe('How far each step goes.'),
   momentum: z.number().min(0).lt(1).describe('Share of the last step that is taken again.'),
+  nesterov: z.boolean().describe('Whether the gradient counts as if the momentum had been followed already.'),
   beta1: z.number().min(0).lt(1).describe('Decay of the mean of the gradients.'),
   beta2: z.number().min(0).lt(1).describe('Decay of the mean of their squares.'),
   epsilon: z.number().positive().describe('Keeps a division by nearly nothing small.'),
 };
 
 function optimizerSchema(defaults: OptimizerOptions): z.ZodType {
-  const fields = Object.entries(defaults).map(([name, value]) => [
-    name,
-    typeof value === 'boolean' ? z.boolean().default(value) : (bounds[name] ?? z.number()).default(value),
-  ]);
+  const fields = Object.entries(defaults).map(([name, value]) => {
+    const schema: z.ZodType =
+      optionSchemas[name] ?? (typeof value === 'boolean' ? z.boolean() : z.number());
+    return [name, schema.default(value)];
+  });
   return z.strictObject(Object.fromEntries(fields) as Record<string, z.ZodType>);
 }
 
