@@ -1,6 +1,7 @@
 import { Flags } from '@oclif/core';
 import { openPipeline, type Outcome, type RunnerContext } from '../pipeline.js';
-import { summarizeRun } from '../ui/summary.js';
+import { shortDigest } from '../ui/format.js';
+import { summarize } from '../ui/summary.js';
 import { planTable } from '../ui/tables.js';
 import type { CommandResult } from './cli/base-command.js';
 import { forceFlag, ProjectCommand, projectFlags } from './cli/project-command.js';
@@ -48,22 +49,21 @@ export default class Run extends ProjectCommand<typeof Run> {
 
   private summarize(outcomes: readonly Outcome[], why: boolean): CommandResult {
     const release = outcomes.find(({ stage }) => stage === 'deploy');
-    const text = summarizeRun(outcomes, { color: this.reporter.color, why });
+    const text = summarize(outcomes, { color: this.reporter.color, why });
     return {
       json: {
         status: outcomes.every(({ status }) => status === 'cached') ? 'cached' : 'done',
         stages: byStage(outcomes),
         release: release ? { digest: release.digest, path: release.artifact } : null,
       },
-      text: this.reporter.quiet ? '' : `\n${text}${release ? `\n\nServe it:  ${this.serveLine()}` : ''}`,
+      text: this.reporter.quiet ? '' : [text, ...this.describeRelease(release)].join('\n'),
     };
   }
 
-  /** The command that serves what this one deployed. */
-  private serveLine(): string {
-    const { config } = this.flags;
-    const isDefault = this.defaulted.has('config');
-    return `npx maas serve${isDefault ? '' : ` --config ${config}`}`;
+  private describeRelease(release: Outcome | undefined): string[] {
+    if (release?.digest === undefined) return [];
+    const config = this.defaulted.has('config') ? '' : ` --config ${this.flags.config}`;
+    return ['', `Release ${shortDigest(release.digest)} is current. Serve it:  npx maas serve${config}`];
   }
 
   private async goOnToServe(context: RunnerContext): Promise<void> {

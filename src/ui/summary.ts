@@ -1,5 +1,7 @@
+import { compareFigures } from './comparison.js';
 import { formatDuration, formatNumber, shortDigest } from './format.js';
 import { createStyle } from './style.js';
+import { formatTable } from './table.js';
 
 export interface StageSummary {
   readonly stage: string;
@@ -14,31 +16,32 @@ export interface StageSummary {
 
 export interface SummaryOptions {
   readonly color: boolean;
-  /** Tell why the stage ran, or why not. */
+  /** Tell why each stage ran, or why not. */
   readonly why?: boolean;
 }
 
-/** What a stage did, in a few lines: status and time, its figures, its notes. */
-export function summarizeStage(outcome: StageSummary, { color, why }: SummaryOptions): string {
+/**
+ * What stages did: a line for each with its artifact, time and headline, and for a model that was compressed a table of
+ * what that changed.
+ */
+export function summarize(outcomes: readonly StageSummary[], { color, why }: SummaryOptions): string {
   const style = createStyle(color);
-  const { stage, status, digest, metrics, measured, notes, seconds } = outcome;
-  const ended = status === 'cached' ? style.green('cached') : `${status} in ${formatDuration(seconds)}`;
-  const lines = [[style.bold(stage), digest && shortDigest(digest), ended].filter(Boolean).join('  ')];
-  if (why) lines.push(`  ${style.dim('because')} ${outcome.why.join('; ')}`);
-  const figures = [...listFigures(metrics), ...listFigures(measured)];
-  if (figures.length > 0) lines.push(`  ${figures.join(' · ')}`);
-  return [...lines, ...notes.map((note) => `  ${note}`)].join('\n');
+  const compared = outcomes.find(({ metrics }) => typeof metrics['before'] === 'object');
+  const rows = outcomes.map((outcome) => [
+    style.bold(outcome.stage),
+    outcome.digest === undefined ? '-' : shortDigest(outcome.digest),
+    outcome.status === 'cached' ? style.green('cached') : formatDuration(outcome.seconds),
+    why ? outcome.why.join('; ') : headline(outcome),
+  ]);
+  const comparison = compared && compareFigures(compared.metrics, compared.measured, color);
+  return [formatTable(rows), comparison].filter(Boolean).join('\n\n');
 }
 
-export function summarizeRun(outcomes: readonly StageSummary[], options: SummaryOptions): string {
-  return outcomes.map((outcome) => summarizeStage(outcome, options)).join('\n');
-}
-
-/** Nested figures as `test.accuracy 0.9667`; text and lists are for the JSON form. */
-function listFigures(figures: Readonly<Record<string, unknown>>, prefix = ''): string[] {
-  return Object.entries(figures).flatMap(([name, value]) => {
-    if (typeof value === 'number') return [`${prefix}${name} ${formatNumber(value)}`];
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) return [];
-    return listFigures(value as Record<string, unknown>, `${prefix}${name}.`);
-  });
+function headline({ metrics, notes }: StageSummary): string {
+  if (notes.length > 0) return notes.join('; ');
+  if (typeof metrics['before'] === 'object') return '';
+  return Object.entries(metrics)
+    .filter(([name, value]) => typeof value === 'number' && !name.includes('.'))
+    .map(([name, value]) => `${name} ${formatNumber(value as number)}`)
+    .join(' · ');
 }

@@ -1,5 +1,5 @@
 import type { Command } from '@oclif/core';
-import { summarizeStage } from '../../ui/summary.js';
+import { summarize } from '../../ui/summary.js';
 import type { CommandResult } from './base-command.js';
 import { forceFlag, ProjectCommand, projectFlags } from './project-command.js';
 
@@ -17,6 +17,6 @@ export abstract class StageCommand<T extends typeof Command> extends ProjectComm
     const { force } = this.flags as unknown as { force: boolean };
     const context = await this.open();
     const [outcome] = await this.runStages(context, { only: this.stage }, force);
-    return { json: outcome!, text: this.reporter.quiet ? '' : summarizeStage(outcome!, this.reporter) };
+    return { json: outcome!, text: this.reporter.quiet ? '' : summarize([outcome!], this.reporter) };
   }
 }
