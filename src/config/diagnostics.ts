@@ -124,6 +124,9 @@ function hintFor(issue: Issue, located: Located | undefined): string | undefined
   if (issue.code === 'custom' && typeof issue.params?.['unknown'] === 'string') {
     return didYouMean(issue.params['unknown'], issue.params['known'] as string[]);
   }
+  if (content === null && issue.code === 'invalid_type' && issue.expected === 'object') {
+    return 'Write {} to leave everything at its default.';
+  }
   if (typeof content !== 'string') return undefined;
   if (issue.code === 'invalid_value') return didYouMean(content, issue.values.map(String));
   if (issue.code !== 'invalid_type') return undefined;

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { describeSchema } from './describe-schema.js';
+import { phrase } from './phrase.js';
 
 export interface NamedDefinition {
   readonly summary: string;
@@ -48,8 +49,9 @@ export function named(
         context.addIssue({ code: 'custom', message: `unknown ${what} "${name}", ${list}`, path, params });
         return z.NEVER;
       }
-      // As zod's own containers do it, so that messages are worded by whoever parses the whole.
-      const parsed = definitions[name]!.options._zod.run({ value: options, issues: [] }, {});
+      // As zod's own containers do it, so that messages are worded by whoever parses the whole. Only the alternatives of
+      // a union are worded at once.
+      const parsed = definitions[name]!.options._zod.run({ value: options, issues: [] }, { error: phrase });
       if (parsed instanceof Promise) throw new z.core.$ZodAsyncError();
       context.issues.push(...z.core.util.prefixIssues(name, parsed.issues));
       return { name, options: parsed.value };

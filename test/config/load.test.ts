@@ -133,6 +133,14 @@ compress:
     expect(await at('plain/maas.config.yaml')).toMatchObject({ code: 'MAAS_CONFIG_MISSING' });
   });
 
+  it('names the option that a bare name lacks, and the types that would do', async () => {
+    const error = await failure(load(base.replace('layers', '[1]\n  engine: command')));
+    expect([error, ...error.others].map(({ message, place }) => [message, place!.line])).toEqual([
+      ['train.model: expected a string or a mapping, found a list', 4],
+      ['missing key "run" in train.engine.command', 5],
+    ]);
+  });
+
   it('counts a misspelt required key once', async () => {
     const error = await failure(load(base.replace('target', 'traget')));
     expect(error).toMatchObject({

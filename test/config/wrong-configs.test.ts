@@ -5,16 +5,17 @@ import { expect, it } from 'vitest';
 import { loadProject } from '../../src/config/index.js';
 import { MaasError } from '../../src/errors.js';
 import { renderError } from '../../src/ui/print-error.js';
-import { sampleRegistry } from './sample-registry.js';
+import { builtIns } from './built-ins.js';
 
 const folder = fileURLToPath(new URL('../golden/config/', import.meta.url));
+const registry = await builtIns();
 const files = readdirSync(folder).filter((file) => file.endsWith('.yaml'));
 
 it.each(files)('explains what is wrong with %s', async (file) => {
   const error: unknown = await loadProject({
     file: folder + file,
     env: { NUMBER: '7' },
-    registry: sampleRegistry,
+    registry,
   }).catch((reason: unknown) => reason);
   expect(error).toBeInstanceOf(MaasError);
   const text = renderError(error, { color: false }).replaceAll(folder, '') + '\n';

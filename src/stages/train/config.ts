@@ -50,7 +50,7 @@ const layerList = z
       context.issues.push({ code: 'custom', input: list, path: [index], message });
     };
     const last = findHead(list);
-    if (last === undefined) {
+    if (last === undefined && list.length > 0) {
       report(
         list.length - 1,
         'the last layer must be dense: it gives one output for each class, or the amount',
