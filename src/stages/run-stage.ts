@@ -1,13 +1,8 @@
-import {
-  ListrTaskEventType,
-  ListrTaskState,
-  type Listr,
-  type ListrTask,
-  type ListrTaskWrapper,
-} from 'listr2';
+import type { Listr, ListrTask, ListrTaskWrapper } from 'listr2';
 import { digestOf, type Artifact, type StageRecord, type Staging } from '../artifacts/index.js';
 import { asDiskError, MaasError } from '../errors.js';
 import type { Stage, StageResult } from '../plugin/api.js';
+import { announceSteps } from './announce-steps.js';
 import { assessStage, type Assessment, type RunnerContext } from './assess.js';
 import { artifactOptions, shorten } from './cache-key.js';
 import { describeStaleInputs } from './inputs.js';
@@ -32,12 +27,6 @@ export interface StageOrders {
 type Wrapper = ListrTaskWrapper<any, any, any>;
 type List = Listr<any, any, any>;
 /* eslint-enable */
-
-const stateNames: Partial<Record<ListrTaskState, 'start' | 'done' | 'failed'>> = {
-  [ListrTaskState.STARTED]: 'start',
-  [ListrTaskState.COMPLETED]: 'done',
-  [ListrTaskState.FAILED]: 'failed',
-};
 
 /**
  * The life of one stage as a task:
@@ -68,6 +57,7 @@ class StageLife {
   private readonly warnings: string[] = [];
   private why: readonly string[] = [];
   private artifact: Artifact | undefined;
+  private record: StageRecord | undefined;
   private staging: Staging | undefined;
   private unlock: (() => Promise<void>) | undefined;
 
@@ -95,6 +85,7 @@ class StageLife {
     }
 
     this.artifact = hit.artifact;
+    this.record = hit.record;
     Object.assign(this.result.metrics, hit.artifact.manifest.metrics);
     Object.assign(this.result.measured, hit.record.measured);
     this.result.notes.push(...hit.record.notes);
@@ -143,7 +134,9 @@ class StageLife {
       metrics: result.metrics,
     });
     this.staging = undefined;
-    const record: StageRecord = {
+    // As a later run will read them: in the manifest's order.
+    result.metrics = { ...this.artifact.manifest.metrics };
+    this.record = {
       stage: stage.name,
       digest: this.artifact.digest,
       key,
@@ -153,7 +146,7 @@ class StageLife {
       finishedAt: new Date().toISOString(),
       seconds: this.seconds(),
     };
-    await store.record(record);
+    await store.record(this.record);
     await store.removeWork(stage.name, key);
   }
 
@@ -168,16 +161,25 @@ class StageLife {
           const artifact = this.artifact!;
           const isDone = !this.orders.force && (await effect.inPlace(found.context, artifact));
           if (isDone) return undefined;
-          return task.newListr(effect.tasks({ ...found.context, artifact, result: this.result }));
+          return task.newListr([
+            ...effect.tasks({ ...found.context, artifact, result: this.result }),
+            { task: () => this.recordEffect() },
+          ]);
         },
       },
     ];
   }
 
+  /** What the effect measured joins the record; its notes are about this once. */
+  private async recordEffect(): Promise<void> {
+    this.record = { ...this.record!, measured: { ...this.result.measured } };
+    await this.context.store.record(this.record);
+  }
+
   /** A list that ends the stage's life with its own end, however that comes. */
   private list(tasks: ListrTask[]): List {
     const list = this.task.newListr(tasks);
-    this.announce(list);
+    announceSteps(list.tasks, this.stage.name, this.context.emit);
     const run = list.run.bind(list);
     list.run = async (given: unknown) => {
       try {
@@ -191,19 +193,6 @@ class StageLife {
       }
     };
     return list;
-  }
-
-  /** An event for every step that has a title. */
-  private announce(list: List): void {
-    const { context, stage } = this;
-    for (const step of list.tasks) {
-      const title = step.title;
-      if (typeof title !== 'string' || title === '') continue;
-      step.on(ListrTaskEventType.STATE, (now) => {
-        const state = stateNames[now];
-        if (state !== undefined) context.emit({ event: 'task', stage: stage.name, title, state });
-      });
-    }
   }
 
   private finish(status: 'done' | 'cached'): void {

@@ -57,6 +57,8 @@ describe('a run', () => {
       measured: { works: 1 },
       notes: ['train worked'],
     });
+    // What the effect measured is kept, too.
+    expect(second[2]).toMatchObject({ measured: { works: 1, readyMs: 1 } });
     expect(bench.behaviour.works).toEqual({ train: 1, compress: 1, deploy: 1 });
     expect(bench.titles[0]).toBe(`train · cached ${first[0]!.digest!.slice(0, 12)}: nothing changed`);
     expect(bench.events.map(({ event }) => event)).toEqual(
