@@ -7,10 +7,15 @@ import { joinRows, splitRows } from './rows.js';
 
 export type Outputs = Record<string, NdArray>;
 
+/**
+ * What may go into one run of the model: rows of several requests, a single row only (its answer would depend on the
+ * rows beside it), or the one request as it came (the model has no batch dimension).
+ */
+export type RowPolicy = 'share' | 'alone' | 'as-given';
+
 export interface BatcherOptions {
   readonly run: (feeds: Feeds) => Promise<Outputs>;
-  /** False for a model whose rows cannot share a run. */
-  readonly batching: boolean;
+  readonly rows: RowPolicy;
   /** In rows. */
   readonly maxBatchSize: number;
   /** In requests. */
@@ -31,14 +36,14 @@ interface Job extends CheckedInputs {
  */
 export class Batcher {
   readonly #options: BatcherOptions;
-  #batching: boolean;
+  #rows: RowPolicy;
   #queue: Job[] = [];
   #work: Promise<void> | undefined;
   #closed = false;
 
   constructor(options: BatcherOptions) {
     this.#options = options;
-    this.#batching = options.batching && options.maxBatchSize > 1;
+    this.#rows = options.rows;
   }
 
   /** Requests that wait for a run. */
@@ -79,7 +84,7 @@ export class Batcher {
   #takeBatch(): Job[] {
     const [first, ...others] = this.#queue;
     if (!first) return [];
-    if (!this.#batching) {
+    if (this.#rows !== 'share') {
       this.#queue = others;
       return [first];
     }
@@ -107,7 +112,7 @@ export class Batcher {
         const joined = await this.#run(joinRows(batch.map((job) => job.feeds)), sum(sizes));
         const parts = splitRows(joined, sizes);
         // A model that mixes or drops rows despite its signature never gets a second chance to do so.
-        if (!parts) this.#batching = false;
+        if (!parts) this.#rows = 'alone';
         else {
           batch.forEach((job, index) => {
             job.resolve(parts[index]!);
@@ -119,8 +124,16 @@ export class Batcher {
       }
     }
     for (const job of batch) {
-      await this.#run(job.feeds, job.rows).then(job.resolve, job.reject);
+      await this.#runAlone(job).then(job.resolve, job.reject);
     }
+  }
+
+  async #runAlone({ feeds, rows }: Job): Promise<Outputs> {
+    const single = this.#rows === 'alone' && rows > 1 && splitRows(feeds, new Array<number>(rows).fill(1));
+    if (!single) return this.#run(feeds, rows);
+    const answers: Outputs[] = [];
+    for (const row of single) answers.push(await this.#run(row, 1));
+    return joinRows(answers);
   }
 
   async #run(feeds: Feeds, rows: number): Promise<Outputs> {

@@ -21,7 +21,7 @@ export interface LoadedModel extends ServedModel {
   readonly projectName: string;
   /** True when requests that wait together share runs. */
   readonly batching: boolean;
-  /** Why requests are not batched though the shapes would allow it. */
+  /** Why each row runs by itself, when it does. */
   readonly unbatched: string | undefined;
   /** Requests that wait for a run. */
   readonly depth: number;
@@ -37,21 +37,21 @@ export async function loadModel(path: string, options: LoadOptions): Promise<Loa
   const { digest, manifest, model, signature, golden } = await readRelease(path);
   const session = await openSession(model, { threads: options.threads });
   try {
-    const { batching, reason } = await warmUp(session, signature, golden);
+    const { rows, reason } = await warmUp(session, signature, golden);
     const identity = { name: signature.name, version: digest };
     const fetches = signature.outputs.map((output) => output.name);
     const batcher = new Batcher({
       run: (feeds) => session.run(feeds, fetches).catch(refuseRun),
-      batching,
+      rows,
       maxBatchSize: options.maxBatchSize,
       maxQueue: options.maxQueue,
-      onRun: (rows, seconds) => options.onRun?.(identity, rows, seconds),
+      onRun: (count, seconds) => options.onRun?.(identity, count, seconds),
     });
     return {
       ...identity,
       signature,
       projectName: manifest.name,
-      batching,
+      batching: rows === 'share',
       unbatched: reason,
       get depth() {
         return batcher.depth;

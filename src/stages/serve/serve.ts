@@ -105,7 +105,7 @@ export async function startServing(context: ServiceContext<ServeOptions>): Promi
 
 function announce(model: LoadedModel, front: HttpFront, { emit }: ServiceContext<ServeOptions>): void {
   if (model.unbatched !== undefined) {
-    emit({ event: 'note', stage: 'serve', text: `requests run one by one: ${model.unbatched}` });
+    emit({ event: 'note', stage: 'serve', text: `each row runs by itself: ${model.unbatched}` });
   }
   emit({ event: 'serving', url: front.url, model: model.name, digest: model.version });
 }

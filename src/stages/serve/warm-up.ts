@@ -2,14 +2,14 @@ import type { Signature } from '../../data/signature.js';
 import { MaasError } from '../../errors.js';
 import type { NdArray } from '../../ir/tensor.js';
 import type { Session } from '../../runtime/session.js';
+import type { RowPolicy } from './batcher.js';
 import { hasBatchDimension } from './check-inputs.js';
 import { findDifference, type Golden } from './golden.js';
 import { joinRows, splitRows, takeRows } from './rows.js';
 
 export interface WarmUp {
-  /** True when rows of several requests may share a run. */
-  readonly batching: boolean;
-  /** Why not, when the signature would allow it. */
+  readonly rows: RowPolicy;
+  /** Why rows run alone. */
   readonly reason?: string;
 }
 
@@ -20,20 +20,20 @@ const outlier = 1000;
  * Runs the golden rows, so that the first caller pays for no first run, and looks at the answers: alone, each row must
  * give what it gave when the release was made; together with an extreme row, the same again. A model whose
  * activations are quantized over the whole batch (DynamicQuantizeLinear) fails the second: there, one caller's rows
- * would change another's answers, so that each request must run by itself.
+ * would change another's answers, so that each row must run by itself.
  * @throws MaasError MAAS_VERIFY_FAILED when the model does not give its golden outputs on this machine.
  */
 export async function warmUp(session: Session, signature: Signature, golden: Golden): Promise<WarmUp> {
   if (!hasBatchDimension(signature)) {
     verify(await session.run(golden.inputs), golden.outputs, golden.tolerance);
-    return { batching: false };
+    return { rows: 'as-given' };
   }
   const count = Object.values(golden.inputs)[0]?.dims[0] ?? 0;
   const rows = Array.from({ length: count }, (_, row) => rowOf(golden.inputs, row));
   for (const [row, inputs] of rows.entries()) {
     verify(await session.run(inputs), rowOf(golden.outputs, row), golden.tolerance);
   }
-  if (rows.length === 0) return { batching: false, reason: 'the release has no golden rows to try it with' };
+  if (rows.length === 0) return { rows: 'alone', reason: 'the release has no golden rows to try it with' };
   const crowd = [...rows, scaleRow(rows[0]!, outlier)];
   const outputs = await session.run(joinRows(crowd));
   const parts = splitRows(
@@ -46,8 +46,8 @@ export async function warmUp(session: Session, signature: Signature, golden: Gol
         .find(Boolean)
     : 'a run of several rows gives another number of rows';
   return difference === undefined
-    ? { batching: true }
-    : { batching: false, reason: `a row's answer depends on the rows beside it (${difference})` };
+    ? { rows: 'share' }
+    : { rows: 'alone', reason: `a row's answer depends on the rows beside it (${difference})` };
 }
 
 function verify(got: Record<string, NdArray>, expected: Record<string, NdArray>, tolerance: number): void {

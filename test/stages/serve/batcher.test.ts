@@ -34,7 +34,7 @@ async function withBatcher<T>(
   const runs: number[] = [];
   const batcher = new Batcher({
     run: (feeds) => session.run(feeds),
-    batching: true,
+    rows: 'share',
     maxQueue: 1000,
     ...options,
     onRun: (rows) => runs.push(rows),
@@ -139,7 +139,7 @@ describe('Batcher', () => {
         shapes.push(feeds['x']!.dims.join('x'));
         return Promise.resolve({ y: feeds['x']! });
       },
-      batching: true,
+      rows: 'share',
       maxBatchSize: 8,
       maxQueue: 10,
     });
@@ -166,7 +166,7 @@ describe('Batcher', () => {
           y: { ...feeds['x']!, dims: [1], data: feeds['x']!.data.slice(0, 1) },
         });
       },
-      batching: true,
+      rows: 'share',
       maxBatchSize: 8,
       maxQueue: 10,
     });
@@ -181,6 +181,28 @@ describe('Batcher', () => {
     expect(runs).toEqual([3, 1, 1, 1, 1, 1]);
   });
 
+  it('runs row by row where rows must be alone, and joins what belongs to one request', async () => {
+    const runs: number[][] = [];
+    const batcher = new Batcher({
+      run: (feeds) => {
+        runs.push([...(feeds['x']!.data as Float32Array)]);
+        return Promise.resolve({ y: feeds['x']! });
+      },
+      rows: 'alone',
+      maxBatchSize: 8,
+      maxQueue: 10,
+    });
+    const request = async (...values: number[]): Promise<Outputs> => {
+      const x: NdArray = { dtype: 'float32', dims: [values.length], data: Float32Array.from(values) };
+      return batcher.submit({ feeds: { x }, rows: values.length, shapeKey: '' });
+    };
+    const [several, none, one] = await Promise.all([request(1, 2, 3), request(), request(4)]);
+    expect(runs).toEqual([[1], [2], [3], [], [4]]);
+    expect(several['y']).toEqual({ dtype: 'float32', dims: [3], data: Float32Array.of(1, 2, 3) });
+    expect(none['y']!.dims).toEqual([0]);
+    expect(one['y']!.dims).toEqual([1]);
+  });
+
   it('refuses what it has no room for, and everything once it is closed', async () => {
     let release: (() => void) | undefined;
     const blocked = new Promise<void>((resolve) => (release = resolve));
@@ -189,7 +211,7 @@ describe('Batcher', () => {
         await blocked;
         return { y: feeds['x']! };
       },
-      batching: false,
+      rows: 'as-given',
       maxBatchSize: 1,
       maxQueue: 2,
     });

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { MaasError } from '../../../src/errors.js';
 import type { NdArray } from '../../../src/ir/tensor.js';
 import { loadModel } from '../../../src/stages/serve/loaded-model.js';
+import { takeRows } from '../../../src/stages/serve/rows.js';
 import { readRelease } from '../../../src/stages/serve/release.js';
 import { flowers, lookup, makeShelf, rowOf, type Shelf } from './releases.js';
 
@@ -69,7 +70,7 @@ describe('a whole release', () => {
     await other.close();
   });
 
-  it('runs requests one by one where a row changes the answers to its neighbours', async () => {
+  it('runs each row by itself where a row changes the answers to its neighbours', async () => {
     // Alone, a row minus the mean of its batch is zero; in company it is not.
     const model = await loadModel(await shelf.add(flowers({ mixing: true })), options);
     expect(model.batching).toBe(false);
@@ -78,6 +79,8 @@ describe('a whole release', () => {
     const alone = await model.predict(rowOf(inputs, 0));
     const crowd = await Promise.all([0, 1, 2, 3].map((row) => model.predict(rowOf(inputs, row))));
     expect(crowd[0]).toEqual(alone);
+    const list = await model.predict(inputs);
+    expect(takeRows(list['probabilities']!, 0, 1)).toEqual(alone['probabilities']);
     await model.close();
   });
 });
