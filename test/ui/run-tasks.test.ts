@@ -83,6 +83,7 @@ describe('runTasks', () => {
       '↓ Compress',
       '  ↓ not asked for',
     ]);
+    expect(text, 'live output').toContain('epoch 200/200');
     // 200 reports within one tick of the clock must not mean 200 frames.
     expect(text.split('Train').length).toBeLessThan(12);
   });

@@ -65,7 +65,12 @@ export abstract class ProjectCommand<T extends typeof Command> extends BaseComma
   ): Promise<readonly Outcome[]> {
     const pipeline = openPipeline(context, selection);
     this.pipeline = pipeline;
-    await runTasks(pipeline.tasks({ force }), this.reporter.progress);
+    try {
+      await runTasks(pipeline.tasks({ force }), this.reporter.progress);
+    } finally {
+      // Sets what follows, result or error, apart from the progress.
+      this.reporter.say('');
+    }
     return pipeline.outcomes;
   }
 

@@ -28,7 +28,9 @@ export function chooseProgress(
   const color = wantsColor(stderr, env);
   if (wishes.quiet) return { mode: 'silent', stream: stderr, color };
   // Event lines on the same terminal would be drawn over.
-  const redrawable = stderr.isTTY && env['TERM'] !== 'dumb' && !isCi(env) && !(wishes.events && stdout.isTTY);
+  const mixed = wishes.events && stdout.isTTY;
+  // A terminal that does not know its height (rows is 0) has no room to draw in.
+  const redrawable = stderr.isTTY && stderr.rows !== 0 && env['TERM'] !== 'dumb' && !isCi(env) && !mixed;
   if (redrawable && !wishes.verbose) return { mode: 'tree', stream: stderr, color };
   return { mode: 'lines', stream: stderr, color, ...(wishes.verbose && { outputInterval: 0 }) };
 }
