@@ -6,7 +6,7 @@ import { openSession, type Feeds, type Session } from '../runtime/session.js';
 export interface LatencyOptions {
   /** Rows per request. Default 1 and 64. */
   readonly batches?: readonly number[];
-  /** Pairs of measurements per batch size. Default 60. */
+  /** Pairs of measurements per batch size, at most: a slow model gets as many as fit in two seconds. Default 60. */
   readonly rounds?: number;
   readonly signal?: AbortSignal;
 }
@@ -22,8 +22,12 @@ export interface Latency {
 }
 
 /** Milliseconds that one measurement lasts at least: far above the clock's steps, well below a scheduler's pause. */
-const leastBlock = 2;
-const warmUps = 30;
+const leastBlock = 1;
+/** Milliseconds after which no further round begins, once there are enough for a median that means something. */
+const budget = 2000;
+const leastRounds = 7;
+/** The first runs of a session allocate its buffers and warm the caches. */
+const warmUps = { runs: 30, budget: 300 };
 
 /**
  * Times two models against each other in this process, one thread each: first one, then the other, then the other way
@@ -60,11 +64,13 @@ async function comparePair(
   rounds: number,
   signal?: AbortSignal,
 ): Promise<Omit<Latency, 'batch'>> {
-  await time(first, feeds, warmUps);
-  await time(second, feeds, warmUps);
-  const runs = Math.max(1, Math.ceil(leastBlock / (await time(first, feeds, warmUps))));
+  const once = await warmUp(first, feeds);
+  await warmUp(second, feeds);
+  const runs = Math.max(1, Math.ceil(leastBlock / once));
   const times: { before: number; after: number }[] = [];
+  const start = performance.now();
   for (let round = 0; round < rounds; round++) {
+    if (round >= leastRounds && performance.now() - start > budget) break;
     signal?.throwIfAborted();
     // Lets timers and signals through: running a model blocks the thread.
     await setImmediate();
@@ -81,6 +87,16 @@ async function comparePair(
     after: median(times.map((pair) => pair.after)) * 1000,
     ratio: median(times.map((pair) => pair.after / pair.before)),
   };
+}
+
+/** @returns the time of a run when warm, in milliseconds. */
+async function warmUp(session: Session, feeds: Feeds): Promise<number> {
+  const start = performance.now();
+  let last = Infinity;
+  for (let run = 0; run < warmUps.runs && performance.now() - start < warmUps.budget; run++) {
+    last = Math.min(last, await time(session, feeds, 1));
+  }
+  return last;
 }
 
 /** Mean time of a run, in milliseconds. */

@@ -1,0 +1,73 @@
+import { z } from 'zod';
+import { named, type Named } from '../../config/named.js';
+import type { Registry } from '../../plugin/api.js';
+
+const gates = z
+  .strictObject({
+    accuracy: z
+      .strictObject({
+        maxDrop: z
+          .number()
+          .min(0)
+          .max(1)
+          .default(0.01)
+          .describe('Largest loss of accuracy on the test split, as a share of its rows.'),
+      })
+      .prefault({})
+      .describe('Classification only.'),
+    error: z
+      .strictObject({
+        maxIncrease: z
+          .number()
+          .min(0)
+          .default(0.05)
+          .describe('Largest growth of the mean squared error on the test split, as a share of it.'),
+      })
+      .prefault({})
+      .describe('Regression only.'),
+    size: z
+      .strictObject({
+        maxRatio: z
+          .number()
+          .gt(0)
+          .max(10)
+          .default(1)
+          .describe('Largest size of the model, as a share of its size before.'),
+      })
+      .prefault({})
+      .describe('Bytes of the model file.'),
+    latency: z
+      .strictObject({
+        maxRatio: z
+          .number()
+          .gt(0)
+          .max(100)
+          .default(1.2)
+          .describe('Largest time of a run, as a share of the time before; for 1 row and for 64.'),
+      })
+      .prefault({})
+      .describe('Time of a run, measured side by side with the model before.'),
+  })
+  .prefault({})
+  .describe(
+    'What the compressed model must keep to. When it does not, the stage fails and the last good one stays.',
+  );
+
+export type Gates = z.output<typeof gates>;
+
+/** The `compress` section of the config. */
+export interface CompressOptions {
+  readonly passes: readonly Named[];
+  readonly gates: Gates;
+}
+
+export function compressOptions(registry: Pick<Registry, 'passes'>): z.ZodType<CompressOptions> {
+  return z.strictObject({
+    passes: z
+      .array(named(Object.fromEntries(registry.passes), 'pass'))
+      .min(1)
+      .prefault(['fold', 'quantize'])
+      .describe('Rewrites of the model, in order.'),
+    gates,
+  });
+}

@@ -1,0 +1,31 @@
+import { digestDataset, type DataConfig } from '../../data/index.js';
+import { defineStage } from '../../plugin/api.js';
+import { compressOptions, type CompressOptions } from './config.js';
+import { describeCpu } from './cpu.js';
+import { compressTasks } from './tasks.js';
+
+export type { CompressOptions } from './config.js';
+export { foldPass } from './passes/fold.js';
+export { quantizePass } from './passes/quantize.js';
+
+/** Makes the model smaller and faster, and proves that it stayed as good. */
+export const compressStage = defineStage<CompressOptions>({
+  name: 'compress',
+  summary: 'Rewrite the model to be smaller and faster, within the gates.',
+  after: 'train',
+  options: compressOptions,
+  reads: ['model'],
+  writes: 'model',
+  version: 1,
+  async key({ project, options, registry, signal }) {
+    const { root, seed, config } = project;
+    const versions = options.passes.map(({ name }) => [name, registry.passes.get(name)!.version] as const);
+    return {
+      data: await digestDataset(config['data'] as DataConfig, { root, seed, signal }),
+      passes: Object.fromEntries(versions),
+      // The latency gate holds for the processor that it was measured on.
+      cpu: await describeCpu(),
+    };
+  },
+  tasks: compressTasks,
+});
