@@ -3,6 +3,7 @@ import {
   ListrDefaultRendererLogLevels as Level,
   ListrEventManager,
   ListrLogger,
+  ListrTaskEventType,
   ProcessOutput,
   type ListrDefaultRendererOptions,
   type ListrDefaultRendererTask,
@@ -11,14 +12,27 @@ import { formatDuration } from './format.js';
 import { createStyle } from './style.js';
 
 /**
- * listr2's tree, drawn on stderr even when stdout is a pipe, and redrawn by its own clock only: training reports every
- * step, and a redraw for each report would cost more than the step.
+ * listr2's tree, drawn on stderr even when stdout is a pipe. It is redrawn when a task starts or ends and by its own
+ * clock, not for every line of output: training reports each step, and a redraw would cost more than the step.
  */
 export class TreeRenderer extends DefaultRenderer {
   static override nonTTY = true;
 
   constructor(tasks: ListrDefaultRendererTask[], options: ListrDefaultRendererOptions) {
     super(tasks, options, new ListrEventManager());
+    this.#watch(tasks);
+  }
+
+  #watch(tasks: readonly ListrDefaultRendererTask[]): void {
+    for (const task of tasks) {
+      // The first frame with a task in it also begins to collect the task's output.
+      task.on(ListrTaskEventType.STATE, () => {
+        this.update();
+      });
+      task.on(ListrTaskEventType.SUBTASK, (subtasks) => {
+        this.#watch(subtasks);
+      });
+    }
   }
 }
 

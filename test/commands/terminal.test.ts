@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { chooseProgress, isCi, wantsColor } from '../../src/commands/cli/terminal.js';
 
-const tty = { isTTY: true, rows: 24 } as NodeJS.WriteStream;
-const pipe = { isTTY: false } as NodeJS.WriteStream;
+const tty = { isTTY: true, rows: 24 } as unknown as NodeJS.WriteStream;
+const pipe = { isTTY: false } as unknown as NodeJS.WriteStream;
 
 describe('wantsColor', () => {
   it.each([
