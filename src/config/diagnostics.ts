@@ -64,7 +64,7 @@ function explain(issue: Issue, root: Located, schema: JsonSchema): Finding[] {
   const { value, nearest } = find(root, path);
   const at = (origin: Origin): Pick<Finding, 'place' | 'offset'> => ({
     place: placeOf(origin),
-    offset: origin.source === root.origin.source ? origin.start : Infinity,
+    offset: origin.source === root.origin.source ? origin.start : Number.MAX_SAFE_INTEGER,
   });
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => {
@@ -75,7 +75,10 @@ function explain(issue: Issue, root: Located, schema: JsonSchema): Finding[] {
   if (isMissing(issue, root)) {
     const message = `missing key "${String(path.at(-1))}"${inside(path.slice(0, -1))}`;
     // At the top there is nothing to point at: no key is more to blame than another.
-    const where = nearest.key ? at(nearest.key) : { place: { file: root.origin.source.name }, offset: -1 };
+    const where =
+      nearest === root
+        ? { place: { file: root.origin.source.name }, offset: -1 }
+        : at(nearest.key ?? nearest.origin);
     return [{ code: 'MAAS_CONFIG_INVALID', message, hint: describeKey(schema, path), ...where }];
   }
   const message = issue.message.replace(foundMark, () => describeFound(value));
@@ -114,8 +117,9 @@ function describeKey(schema: JsonSchema, path: readonly PropertyKey[]): string |
   return description === undefined ? undefined : `${path.join('.')}: ${description}`;
 }
 
-/** An unknown name of a `named` choice may stand as a key. */
+/** A record may restrict its keys, and an unknown name of a `named` choice may stand as one. */
 function isAboutKey(issue: Issue): boolean {
+  if (issue.code === 'invalid_key') return true;
   return issue.code === 'custom' && issue.params?.['unknown'] === issue.path.at(-1);
 }
 

@@ -17,6 +17,10 @@ const types: Readonly<Record<string, string>> = {
 
 /** Says what is wrong in terms of YAML; a schema's own message always wins over it. Given to zod as its error map. */
 export function phrase(issue: z.core.$ZodRawIssue): string | undefined {
+  if (issue.code === 'invalid_key') {
+    const [first] = issue.issues;
+    return first && `wrong key: ${first.message.replace(`, found ${foundMark}`, '')}`;
+  }
   const expected = expectation(issue);
   return expected === undefined ? undefined : `expected ${expected}, found ${foundMark}`;
 }

@@ -2,7 +2,12 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { loadProject } from '../../src/config/index.js';
+import { locate } from '../../src/config/locate.js';
+import { parseYaml } from '../../src/config/parse-yaml.js';
+import { SourceText } from '../../src/config/source-text.js';
+import { validate } from '../../src/config/validate.js';
 import { MaasError } from '../../src/errors.js';
 import type { Project } from '../../src/plugin/api.js';
 import { sampleRegistry } from './sample-registry.js';
@@ -36,6 +41,15 @@ async function failure(promise: Promise<unknown>): Promise<MaasError> {
   );
   expect(error).toBeInstanceOf(MaasError);
   return error as MaasError;
+}
+
+function catchError(run: () => unknown): MaasError {
+  try {
+    run();
+  } catch (error) {
+    return error as MaasError;
+  }
+  throw new Error('nothing was thrown');
 }
 
 describe('loadProject', () => {
@@ -139,6 +153,23 @@ compress:
       ['train.model: expected a string or a mapping, found a list', 4],
       ['missing key "run" in train.engine.command', 5],
     ]);
+  });
+
+  it('points at keys that a record does not allow, and into lists', () => {
+    const source = new SourceText('x', 'types: {age: number, Größe: number}\nitems: [{a: 1}, {}]\n');
+    const root = locate(parseYaml(source), { source });
+    const schema = z.strictObject({
+      types: z.record(z.string().regex(/^\w+$/), z.string()),
+      items: z.array(z.strictObject({ a: z.int() })),
+    });
+    const errors = () => validate(root, schema);
+    expect(errors).toThrow('types.Größe: wrong key: expected text that matches /^\\w+$/');
+    const error = catchError(errors);
+    expect(error.place).toMatchObject({ line: 1, column: 22 });
+    expect(error.others[0]).toMatchObject({
+      message: 'missing key "a" in items.1',
+      place: { line: 2, column: 17 },
+    });
   });
 
   it('counts a misspelt required key once', async () => {
