@@ -6,7 +6,7 @@ import { openSession, type Feeds, type Session } from '../runtime/session.js';
 export interface LatencyOptions {
   /** Rows per request. Default 1 and 64. */
   readonly batches?: readonly number[];
-  /** Pairs of measurements per batch size, at most: a slow model gets as many as fit in two seconds. Default 60. */
+  /** Pairs of measurements per batch size, at most: a slow model gets as many as fit in two seconds. Default 240. */
   readonly rounds?: number;
   readonly signal?: AbortSignal;
 }
@@ -21,8 +21,11 @@ export interface Latency {
   readonly ratio: number;
 }
 
-/** Milliseconds that one measurement lasts at least: far above the clock's steps, well below a scheduler's pause. */
-const leastBlock = 1;
+/**
+ * Milliseconds that one measurement lasts at least: far above the clock's steps, and so far below a scheduler's time
+ * slice that on a busy machine, too, most measurements pass undisturbed, which is what a median needs.
+ */
+const leastBlock = 0.25;
 /** Milliseconds after which no further round begins, once there are enough for a median that means something. */
 const budget = 2000;
 const leastRounds = 7;
@@ -40,7 +43,7 @@ export async function compareLatency(
   table: Table,
   options: LatencyOptions = {},
 ): Promise<Latency[]> {
-  const { batches = [1, 64], rounds = 60, signal } = options;
+  const { batches = [1, 64], rounds = 240, signal } = options;
   const sessions: Session[] = [];
   try {
     const first = await openSession(before);
