@@ -8,7 +8,7 @@ import { emitFeatures } from './emit-features.js';
 import { drawWeights } from './layers/initializers.js';
 import { layers, type LayerChoice } from './layers/index.js';
 import type { Site } from './layers/layer.js';
-import { randomStream } from './engines/onnx/random.js';
+import { randomStream } from './random.js';
 
 /** A model with its first weights, ready for an engine. */
 export interface Draft {

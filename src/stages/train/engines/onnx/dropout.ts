@@ -3,7 +3,7 @@ import { numberAttribute, type Dim, type Graph, type Node } from '../../../../ir
 import { freshNames, replaceNodes } from '../../../../ir/rewrite.js';
 import { inferTypes } from '../../../../ir/shapes.js';
 import { numbersOf } from '../../../../ir/tensor.js';
-import { randomStream } from './random.js';
+import { randomStream } from '../../random.js';
 
 /** An input that is fed with what takes the place of a Dropout node's random choice. */
 export interface Mask {

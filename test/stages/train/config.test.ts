@@ -1,0 +1,95 @@
+import { describe, expect, it } from 'vitest';
+import { trainOptions } from '../../../src/stages/train/config.js';
+import { onnxEngine } from '../../../src/stages/train/index.js';
+
+const schema = trainOptions({ engines: new Map([['onnx', onnxEngine]]) });
+const model = { layers: [{ dense: { units: 16, activation: 'relu' } }, { dropout: { rate: 0.1 } }, 'dense'] };
+
+describe('the train section', () => {
+  it('needs layers, and fills in the rest', () => {
+    expect(schema.parse({ model })).toMatchObject({
+      engine: { name: 'onnx' },
+      model: {
+        layers: [
+          {
+            name: 'dense',
+            options: {
+              units: 16,
+              activation: 'relu',
+              useBias: true,
+              kernelInitializer: 'glorotUniform',
+              biasInitializer: 'zeros',
+            },
+          },
+          { name: 'dropout', options: { rate: 0.1 } },
+          { name: 'dense', options: { units: 'auto', activation: 'linear' } },
+        ],
+      },
+      optimizer: { name: 'adam', options: { learningRate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-7 } },
+      epochs: 60,
+      batchSize: 32,
+      threads: 1,
+      gates: {},
+    });
+  });
+
+  it('takes optimizers and losses by name, with options', () => {
+    const parsed = schema.parse({
+      model,
+      optimizer: { sgd: { momentum: 0.9 } },
+      loss: 'categoricalCrossentropy',
+    });
+    expect(parsed.optimizer).toEqual({
+      name: 'sgd',
+      options: { learningRate: 0.01, momentum: 0.9, nesterov: false },
+    });
+    expect(parsed.loss).toEqual({ name: 'categoricalCrossentropy', options: {} });
+  });
+
+  it('lets one activation follow the last dense layer', () => {
+    expect(schema.safeParse({ model: { layers: ['dense', { activation: 'softmax' }] } }).success).toBe(true);
+  });
+
+  it.each<[Record<string, unknown>, (string | number)[], string]>([
+    [{ model: { layers: [] } }, ['model', 'layers'], 'expected at least one layer'],
+    [
+      { model: { layers: ['dense', 'dense'] } },
+      ['model', 'layers', 0],
+      'only the last layer can leave its units to the data: say how many this one has',
+    ],
+    [
+      { model: { layers: ['dense', { dropout: { rate: 0.5 } }] } },
+      ['model', 'layers', 1],
+      'the last layer must be dense: it gives one output for each class, or the amount',
+    ],
+    [
+      { model: { layers: [{ activation: 'relu' }] } },
+      ['model', 'layers', 0],
+      'the last layer must be dense: it gives one output for each class, or the amount',
+    ],
+    [
+      { model: { layers: [{ dense: { units: 0 } }] } },
+      ['model', 'layers', 0, 'dense', 'units'],
+      'Too small: expected number to be >=1',
+    ],
+    [
+      { model: { layers: [{ dense: { units: 'many' } }] } },
+      ['model', 'layers', 0, 'dense', 'units'],
+      'expected a whole number of 1 or more, or auto',
+    ],
+    [
+      { model: { layers: [{ conv: {} }] } },
+      ['model', 'layers', 0, 'conv'],
+      'unknown layer "conv", expected one of: dense, dropout, activation',
+    ],
+    [{ engine: 'onxx' }, ['engine'], 'unknown engine "onxx", expected one of: onnx'],
+    [
+      { optimizer: { adam: { beta1: 1 } } },
+      ['optimizer', 'adam', 'beta1'],
+      'Too big: expected number to be <1',
+    ],
+  ])('refuses %j', (change, path, message) => {
+    const issues = schema.safeParse({ model, ...change }).error?.issues;
+    expect(issues).toContainEqual(expect.objectContaining({ path, message }));
+  });
+});

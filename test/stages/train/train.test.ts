@@ -1,0 +1,204 @@
+import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Listr } from 'listr2';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ArtifactStore } from '../../../src/artifacts/index.js';
+import { dataSchema, readSignature, type DataConfig } from '../../../src/data/index.js';
+import { openSession } from '../../../src/runtime/session.js';
+import { defineEngine, type Engine, type StageRun } from '../../../src/plugin/api.js';
+import type { ProgressEvent } from '../../../src/plugin/events.js';
+import { createRegistry } from '../../../src/plugin/registry.js';
+import { onnxEngine, trainStage, type TrainOptions } from '../../../src/stages/train/index.js';
+
+const iris = new URL('../../../templates/tabular-classifier/data/', import.meta.url).pathname;
+let root: string;
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'maas-train-'));
+});
+afterAll(() => rm(root, { recursive: true }));
+
+const idle: Engine = defineEngine({
+  name: 'idle',
+  summary: 'gives the model back as it is',
+  train: ({ model }) => Promise.resolve({ model, history: [], notes: ['did nothing'] }),
+});
+const absent: Engine = defineEngine({
+  name: 'absent',
+  summary: 'is not there',
+  unavailable: () => Promise.resolve({ reason: 'no library', hint: 'Install the library.' }),
+  train: () => Promise.reject(new Error('not to be called')),
+});
+const registry = createRegistry([
+  { plugin: 'maas-cli', registration: { apiVersion: 1, engines: [onnxEngine, idle, absent] } },
+]);
+
+interface Setup {
+  readonly data?: Record<string, unknown>;
+  readonly train?: Record<string, unknown>;
+  readonly folder?: string;
+  readonly seed?: number;
+}
+
+let count = 0;
+/** Runs the stage's tasks as the runner would, but for the artifact store. */
+async function train({ data = {}, train: section = {}, folder = iris, seed = 5 }: Setup = {}) {
+  const out = join(root, `out-${count++}`);
+  const work = `${out}.work`;
+  await Promise.all([out, work].map((path) => mkdir(path)));
+  const config: Record<string, unknown> = {
+    data: dataSchema.parse({ source: 'iris.csv', target: 'species', ...data }),
+    train: trainStage.options(registry).parse({
+      model: { layers: [{ dense: { units: 32, activation: 'tanh' } }, 'dense'] },
+      optimizer: { adam: { learningRate: 0.01 } },
+      epochs: 40,
+      ...section,
+    }),
+  };
+  const events: ProgressEvent[] = [];
+  const run: StageRun<TrainOptions> = {
+    project: { name: 'flowers', seed, root: folder, configFile: join(folder, 'maas.config.yaml'), config },
+    options: config['train'] as TrainOptions,
+    registry,
+    store: undefined as unknown as ArtifactStore,
+    inputs: {},
+    signal: new AbortController().signal,
+    emit: (event) => events.push(event),
+    out,
+    work,
+    result: { metrics: {}, measured: {}, notes: [] },
+  };
+  const titles: string[] = [];
+  const tasks = trainStage.tasks(run);
+  await new Listr(
+    tasks.map((task) => ({
+      ...task,
+      task: async (context: unknown, wrapper: Parameters<typeof task.task>[1]) => {
+        await task.task(context, wrapper);
+        titles.push(wrapper.title);
+      },
+    })),
+    { renderer: 'silent' },
+  ).run();
+  return { run, out, events, titles, metrics: run.result.metrics };
+}
+
+const files = async (folder: string): Promise<Record<string, Buffer>> =>
+  Object.fromEntries(
+    await Promise.all(
+      (await readdir(folder)).map(async (name) => [name, await readFile(join(folder, name))] as const),
+    ),
+  );
+
+describe('the train stage', () => {
+  it('fits iris, writes the model and says how good it is', async () => {
+    const { out, events, titles, metrics } = await train();
+    expect(Object.keys(await files(out)).sort()).toEqual(['history.json', 'model.onnx', 'signature.json']);
+    expect(metrics['accuracy']).toBeGreaterThan(0.85);
+    expect(metrics).toMatchObject({
+      validation: { accuracy: expect.any(Number) as number, logLoss: expect.any(Number) as number },
+      rows: { train: 102, validation: 24, test: 24 },
+    });
+    expect(titles[0]).toMatch(/^load data: \d+ rows to train on, \d+ to validate, \d+ to test$/);
+    expect(titles[1]).toBe('build model: 259 weights');
+    expect(titles[2]).toMatch(/^train: 40 epochs, loss 0\.\d+$/);
+    expect(titles[4]).toMatch(/^evaluate: accuracy [01]\.\d{4} on the test split$/);
+    expect(events.at(-1)).toMatchObject({ event: 'train-progress', epoch: 40, epochs: 40 });
+
+    const signature = await readSignature(join(out, 'signature.json'));
+    expect(signature).toMatchObject({ name: 'flowers', task: 'classification' });
+    expect(await trainStage.key!({ ...(await train({ train: { engine: 'idle' } })).run })).toEqual({
+      data: signature.data.digest,
+    });
+    const history = JSON.parse(await readFile(join(out, 'history.json'), 'utf8')) as {
+      epochs: { loss: number }[];
+    };
+    expect(history.epochs).toHaveLength(40);
+    expect(history.epochs[39]!.loss).toBeLessThan(history.epochs[0]!.loss / 2);
+
+    const session = await openSession(join(out, 'model.onnx'));
+    const { label } = await session.run({
+      features: {
+        dtype: 'float32',
+        dims: [2, 4],
+        data: Float32Array.of(5.1, 3.5, 1.4, 0.2, 6.7, 3, 5.2, 2.3),
+      },
+    });
+    await session.close();
+    expect(label!.data).toEqual(['setosa', 'virginica']);
+  });
+
+  it('gives the same bytes for the same seed, and others for another', async () => {
+    const short = { train: { epochs: 3 } };
+    const [first, second, other] = [
+      await train(short),
+      await train(short),
+      await train({ ...short, seed: 6 }),
+    ];
+    expect(await files(second.out)).toEqual(await files(first.out));
+    expect((await files(other.out))['model.onnx']).not.toEqual((await files(first.out))['model.onnx']);
+    expect(second.metrics).toEqual(first.metrics);
+  });
+
+  it('learns from text columns', async () => {
+    const rows = Array.from({ length: 120 }, (_, index) => {
+      const [shape, colour] = [['round', 'long'][index % 2]!, ['red', 'green', 'yellow'][index % 3]!];
+      return `${index % 17},${shape},${colour},${shape === 'long' ? 'banana' : colour === 'red' ? 'cherry' : 'apple'}`;
+    });
+    await writeFile(join(root, 'fruit.csv'), `size,shape,colour,fruit\n${rows.join('\n')}\n`);
+    const { metrics } = await train({ folder: root, data: { source: 'fruit.csv', target: 'fruit' } });
+    expect(metrics['accuracy']).toBe(1);
+  });
+
+  it('learns amounts', async () => {
+    const rows = Array.from({ length: 200 }, (_, index) => {
+      const [a, b] = [Math.sin(index * 12.9), Math.cos(index * 78.2)];
+      return `${a},${b},${3 * a - 2 * b + 1}`;
+    });
+    await writeFile(join(root, 'plane.csv'), `a,b,y\n${rows.join('\n')}\n`);
+    const { metrics, titles } = await train({
+      folder: root,
+      data: { source: 'plane.csv', target: 'y' },
+      train: { epochs: 60, model: { layers: ['dense'] }, optimizer: { sgd: { learningRate: 0.1 } } },
+    });
+    expect(metrics['r2']).toBeGreaterThan(0.999);
+    expect(titles[4]).toMatch(/^evaluate: R² (1\.0000|0\.999\d) on the test split$/);
+  });
+
+  it('fails a model that is below the gates, with the exit code of gates', async () => {
+    const hopeless = train({ train: { engine: 'idle', gates: { accuracy: { min: 0.99 } } } });
+    await expect(hopeless).rejects.toMatchObject({ code: 'MAAS_GATE_FAILED', exitCode: 3 });
+  });
+
+  it('passes on what the engine has to say', async () => {
+    const { run } = await train({ train: { engine: 'idle' } });
+    expect(run.result.notes).toEqual(['did nothing']);
+  });
+
+  it('says what an engine lacks before it reads any data', async () => {
+    await expect(
+      train({ train: { engine: 'absent' }, data: { source: 'nowhere.csv' } }),
+    ).rejects.toMatchObject({
+      code: 'MAAS_ENGINE_MISSING',
+      message: 'the absent engine cannot run: no library',
+      hint: 'Install the library.',
+    });
+  });
+
+  it('refuses a loss for another kind of target', async () => {
+    await expect(train({ train: { loss: 'meanSquaredError' } })).rejects.toMatchObject({
+      code: 'MAAS_CONFIG_INVALID',
+      hint: 'Choose sparseCategoricalCrossentropy, or leave train.loss out.',
+    });
+  });
+
+  it('has a key that follows the data', async () => {
+    const { run } = await train({ train: { engine: 'idle' } });
+    const data = run.project.config['data'] as DataConfig;
+    const project = {
+      ...run.project,
+      config: { ...run.project.config, data: { ...data, exclude: ['sepal_width'] } },
+    };
+    expect(await trainStage.key!({ ...run, project })).not.toEqual(await trainStage.key!(run));
+  });
+});
