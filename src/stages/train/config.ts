@@ -17,8 +17,7 @@ const optionSchemas: Readonly<Record<string, z.ZodType<number | boolean>>> = {
 
 function optimizerSchema(defaults: OptimizerOptions): z.ZodType {
   const fields = Object.entries(defaults).map(([name, value]) => {
-    const schema: z.ZodType =
-      optionSchemas[name] ?? (typeof value === 'boolean' ? z.boolean() : z.number());
+    const schema: z.ZodType = optionSchemas[name] ?? (typeof value === 'boolean' ? z.boolean() : z.number());
     return [name, schema.default(value)];
   });
   return z.strictObject(Object.fromEntries(fields) as Record<string, z.ZodType>);
