@@ -93,11 +93,12 @@ it('survives kill -9 at any point of train, compress and deploy', async () => {
       let killed = 0;
       let wasKilled = false;
       // How long the whole stage takes here and now, from its first event on, in milliseconds.
-      let span = 1000;
+      let span = Infinity;
+      let delay = Infinity;
       for (let attempt = 0; killed < killsPerStage && attempt < 5 * killsPerStage; attempt++) {
-        // Every third run goes on from where the one before was killed; the others do the whole stage.
+        // Every third run goes on from where the one before was killed, and is killed halfway through what is left.
         const resumed = wasKilled && attempt % 3 === 2;
-        const delay = attempt === 0 ? Infinity : (span * (killed + 0.5)) / killsPerStage;
+        delay = resumed ? (span - delay) / 2 : (span * (killed + 0.5)) / killsPerStage;
         const run = startMaas(broken.path, [stage, ...otherSeed, ...(resumed ? [] : ['--force'])]);
         await run.next(({ event }) => event === 'stage-start');
         const started = performance.now();
@@ -107,7 +108,10 @@ it('survives kill -9 at any point of train, compress and deploy', async () => {
         if (wasKilled) {
           killed++;
           kills.push(`${stage} ${Math.round(delay)} ms${resumed ? ' (resumed)' : ''}`);
-        } else if (!resumed) span = performance.now() - started;
+          continue;
+        }
+        expect(run.events.at(-1)).toMatchObject({ event: 'result', digest: after.stages[stage]!.digest });
+        if (!resumed) span = performance.now() - started;
       }
       const { digest } = await maasJson<{ digest: string }>(broken.path, [stage, ...otherSeed]);
       expect(digest, stage).toBe(after.stages[stage]!.digest);
