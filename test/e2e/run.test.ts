@@ -111,6 +111,18 @@ describe('maas run on the template', () => {
     expect(events.at(-1)).toMatchObject({ event: 'result', stage: 'train', status: 'done' });
   });
 
+  it('stops on Ctrl-C, and goes on with the same command', async () => {
+    const train = ['train', '--set', 'seed=99'];
+    const { child, next, ended, events } = startMaas(project.path, train);
+    await next(({ event }) => event === 'train-progress');
+    child.kill('SIGINT');
+    expect(await ended).toMatchObject({ code: 130 });
+    expect(events.at(-1)).toMatchObject({ event: 'result', error: { code: 'MAAS_INTERRUPTED' } });
+    expect(await maasJson<StageJson>(project.path, train)).toMatchObject({ status: 'done' });
+    // Back to the model of before, which is still there.
+    expect(await maasJson<StageJson>(project.path, ['train'])).toMatchObject({ status: 'cached' });
+  });
+
   it('keeps stdout for results and stderr for progress', async () => {
     const normal = await maas(project.path, ['compress', '--force']);
     expect(normal.stdout).toMatch(/^compress {2}[0-9a-f]{12}/);
