@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { Flags } from '@oclif/core';
 import { loadRegistry } from '../plugin/load-registry.js';
 import { MaasError } from '../errors.js';
+import type { CommandResult } from './cli/base-command.js';
 import { ProjectCommand, projectFlags } from './cli/project-command.js';
 import { serveRelease, type ServeOrder } from './cli/serve-release.js';
 
@@ -32,9 +33,9 @@ export default class Serve extends ProjectCommand<typeof Serve> {
     release: Flags.string({ summary: 'Serve this release folder, and no other.', helpValue: 'DIR' }),
   };
 
-  protected override async execute(): Promise<undefined> {
+  protected override async execute(): Promise<CommandResult> {
     const { host, port } = this.flags;
-    await serveRelease(
+    const served = await serveRelease(
       {
         ...(await this.findRelease()),
         overrides: { ...(host !== undefined && { host }), ...(port !== undefined && { port }) },
@@ -42,6 +43,7 @@ export default class Serve extends ProjectCommand<typeof Serve> {
       this.reporter,
       this.stopping.signal,
     );
+    return { json: { service: 'serve', status: 'done', ...served }, text: '' };
   }
 
   private async findRelease(): Promise<Omit<ServeOrder, 'overrides'>> {

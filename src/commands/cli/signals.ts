@@ -2,12 +2,13 @@ import { MaasError, exitCodes } from '../../errors.js';
 
 export interface StopSignal {
   readonly signal: AbortSignal;
-  /** Aborts as a signal would. */
-  stop(reason: string): void;
   dispose(): void;
 }
 
 const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** Milliseconds. One Ctrl-C under npx arrives twice: from the terminal, and passed on by npm. */
+const samePress = 500;
 
 /**
  * Turns the first SIGINT, SIGTERM or SIGHUP into an abort, so that what is under way can end cleanly; the second ends
@@ -15,18 +16,19 @@ const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
  */
 export function listenForStop(onFirst: (name: string) => void): StopSignal {
   const controller = new AbortController();
-  const stop = (reason: string) => {
-    controller.abort(new MaasError('MAAS_INTERRUPTED', `stopped by ${reason}`));
-  };
+  let firstAt = 0;
   const listener = (name: NodeJS.Signals) => {
-    if (controller.signal.aborted) process.exit(exitCodes.interrupted);
+    if (controller.signal.aborted) {
+      if (performance.now() - firstAt < samePress) return;
+      process.exit(exitCodes.interrupted);
+    }
+    firstAt = performance.now();
     onFirst(name);
-    stop(name);
+    controller.abort(new MaasError('MAAS_INTERRUPTED', `stopped by ${name}`));
   };
   for (const name of names) process.on(name, listener);
   return {
     signal: controller.signal,
-    stop,
     dispose() {
       for (const name of names) process.off(name, listener);
     },

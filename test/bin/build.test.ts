@@ -1,0 +1,74 @@
+import { cp, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { execa } from 'execa';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+const repository = fileURLToPath(new URL('../..', import.meta.url));
+let checkout: string;
+
+beforeEach(async () => {
+  checkout = await mkdtemp(join(tmpdir(), 'maas-build-'));
+  await mkdir(join(checkout, 'bin'));
+  await mkdir(join(checkout, 'src', 'deep'), { recursive: true });
+  await cp(join(repository, 'bin', 'build.js'), join(checkout, 'bin', 'build.js'));
+  await cp(join(repository, 'tsconfig.json'), join(checkout, 'tsconfig.json'));
+  await symlink(join(repository, 'node_modules'), join(checkout, 'node_modules'));
+  await writeFile(join(checkout, 'package.json'), '{"type":"module"}');
+  await writeFile(
+    join(checkout, 'src', 'a.ts'),
+    `export const a: number = 1;\nexport { b } from './deep/b.js';\n`,
+  );
+  await writeFile(join(checkout, 'src', 'deep', 'b.ts'), `export const b = 2 as const;\n`);
+});
+afterEach(() => rm(checkout, { recursive: true }));
+
+function build() {
+  const module = pathToFileURL(join(checkout, 'bin', 'build.js')).href;
+  const root = JSON.stringify(`${pathToFileURL(checkout).href}/`);
+  const program = `const { buildIfStale } = await import('${module}'); await buildIfStale(new URL(${root}));`;
+  return execa(process.execPath, ['--input-type=module', '-e', program], { reject: false });
+}
+
+const readDist = async () =>
+  (await readdir(join(checkout, 'dist'), { recursive: true })).filter((name) => name.endsWith('.js')).sort();
+
+describe('the build of a source checkout', () => {
+  it('strips the types, once', async () => {
+    const first = await build();
+    expect(first.exitCode).toBe(0);
+    expect(first.stderr).toContain('Compiling maas');
+    expect(await import(pathToFileURL(join(checkout, 'dist', 'a.js')).href)).toMatchObject({ a: 1, b: 2 });
+    const second = await build();
+    expect({ code: second.exitCode, stderr: second.stderr }).toEqual({ code: 0, stderr: '' });
+  });
+
+  it('follows edits, new files and removed ones', async () => {
+    await build();
+    await writeFile(join(checkout, 'src', 'a.ts'), 'export const a: string = "new";\n');
+    await writeFile(join(checkout, 'src', 'c.ts'), 'export {};\n');
+    await rm(join(checkout, 'src', 'deep'), { recursive: true });
+    expect((await build()).exitCode).toBe(0);
+    expect(await readDist()).toEqual(['a.js', 'c.js']);
+    expect(await readFile(join(checkout, 'dist', 'a.js'), 'utf8')).toContain('"new"');
+  });
+
+  it('can run several times at once', async () => {
+    const results = await Promise.all([build(), build(), build()]);
+    expect(results.map(({ exitCode, stderr }) => [exitCode, stderr.includes('Error')])).toEqual(
+      results.map(() => [0, false]),
+    );
+    expect(await readDist()).toEqual(['a.js', join('deep', 'b.js')]);
+    expect(await readdir(join(checkout, 'dist'))).toEqual(['.stamp', 'a.js', 'a.js.map', 'deep']);
+  });
+
+  it('shows a syntax error and leaves the last good build', async () => {
+    await build();
+    await writeFile(join(checkout, 'src', 'a.ts'), 'export const a: = 1;\n');
+    const { exitCode, stderr } = await build();
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain('src/a.ts(1,17)');
+    expect(await readFile(join(checkout, 'dist', 'a.js'), 'utf8')).toContain('a = 1');
+  });
+});
