@@ -222,7 +222,7 @@ class StageLife {
     context.emit({
       event: 'stage-failed',
       stage: stage.name,
-      code: reason instanceof MaasError ? reason.code : 'BUG',
+      code: reason instanceof MaasError ? reason.code : 'MAAS_BUG',
       message: reason instanceof Error ? reason.message : String(reason),
     });
     return reason;

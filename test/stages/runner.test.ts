@@ -351,7 +351,7 @@ describe('a failure', () => {
       throw bug;
     };
     expect((await bench.fail()).error).toBe(bug);
-    expect(bench.events.at(-1)).toMatchObject({ event: 'stage-failed', code: 'BUG' });
+    expect(bench.events.at(-1)).toMatchObject({ event: 'stage-failed', code: 'MAAS_BUG' });
   });
 
   it('of a key that states what the runner states is a bug', async () => {
