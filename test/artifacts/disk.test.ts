@@ -29,11 +29,9 @@ describe('what the disk refuses', () => {
   it.skipIf(process.platform === 'win32')('is told as such in a read-only folder', async () => {
     const folder = await makeTemporary();
     await chmod(folder, 0o555);
-    // Root may write anywhere.
-    const who = isRoot ? { uid: 65534, gid: 65534 } : {};
-    const child = spawnSync(process.execPath, [script, join(folder, '.maas'), '10'], {
+    const user = isRoot ? ['65534'] : [];
+    const child = spawnSync(process.execPath, [script, join(folder, '.maas'), '10', ...user], {
       encoding: 'utf8',
-      ...who,
     });
     expect(child.stdout).toBe(
       `MAAS_DISK cannot lock ${join(folder, '.maas')}: EACCES ${join(folder, '.maas')}`,

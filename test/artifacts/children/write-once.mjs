@@ -1,11 +1,13 @@
 // Commits one artifact of some size and prints the code of the error, if any, and its message.
-// argv: store, bytes
+// argv: store, bytes, user to become (root may write anywhere)
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { digestOf, openStore } from '../../../dist/artifacts/index.js';
 import { asDiskError } from '../../../dist/errors.js';
 
-const [root, bytes] = process.argv.slice(2);
+const [root, bytes, user] = process.argv.slice(2);
+// Only now: the checkout may lie where nobody else may read.
+if (user) process.setuid(Number(user));
 try {
   const store = openStore(root);
   const unlock = await store.lock('write-once');

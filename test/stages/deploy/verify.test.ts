@@ -80,12 +80,13 @@ describe('verifyRelease', () => {
   });
 
   it.each([
-    ['silent', 'to start'],
-    ['never-ready', 'to be ready'],
-    ['deaf', 'to stop'],
-  ])('gives up in time on a candidate that is %s', async (mode, last) => {
-    const error = await failureOf(mode, 1);
-    expect(error.message).toContain(`after 1 s, waiting for the candidate ${last}`);
+    ['silent', 1, 'to start'],
+    ['never-ready', 1, 'to be ready'],
+    // Long enough for a busy machine to get through all that comes before the stop.
+    ['deaf', 4, 'to stop'],
+  ])('gives up in time on a candidate that is %s', async (mode, seconds, last) => {
+    const error = await failureOf(mode, seconds);
+    expect(error.message).toContain(`after ${seconds} s, waiting for the candidate ${last}`);
     expect(error.hint).toContain('deploy.verify.timeout');
   });
 
