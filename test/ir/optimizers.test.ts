@@ -1,43 +1,51 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { GraphBuilder } from '../../src/ir/builder.js';
 import { encodeModel } from '../../src/ir/onnx/save.js';
 import { optimizers, type OptimizerOptions } from '../../src/ir/optimizers.js';
+import { removeDead } from '../../src/ir/rewrite.js';
 import type { NdArray } from '../../src/ir/tensor.js';
 import { openSession } from '../../src/runtime/session.js';
 
-/** Runs steps over given gradients of one parameter of two elements, from 0. */
+/** Runs steps over given gradients of one parameter. */
 async function descend(
   name: string,
   options: OptimizerOptions,
   steps: readonly number[][],
+  { start = [0, 0], dims = [2] }: { readonly start?: number[]; readonly dims?: number[] } = {},
 ): Promise<number[]> {
   const optimizer = optimizers[name]!;
   const settings = { ...optimizer.defaults, ...options };
+  const first = optimizer.slots(settings);
   const g = new GraphBuilder();
-  const parameter = g.input('parameter', 'float32', [2]);
-  const gradient = g.input('gradient', 'float32', [2]);
-  const slots = Object.fromEntries(
-    optimizer.slots(settings).map((slot) => [slot, g.input(slot, 'float32', [2])]),
-  );
+  const parameter = g.input('parameter', 'float32', dims);
+  const gradient = g.input('gradient', 'float32', dims);
+  const slots = Object.fromEntries(Object.keys(first).map((slot) => [slot, g.input(slot, 'float32', dims)]));
   const scalars = Object.fromEntries(
     Object.keys(optimizer.scalars(settings, 1)).map((key) => [key, g.input(`${key}_now`, 'float32', [])]),
   );
   const next = optimizer.emit(g, { parameter, gradient, slots, scalars }, settings);
   g.output(next.parameter, 'next');
-  expect(Object.keys(next.slots)).toEqual(Object.keys(slots));
+  expect(Object.keys(next.slots).sort()).toEqual(Object.keys(slots).sort());
   for (const [slot, value] of Object.entries(next.slots)) g.output(value, `next_${slot}`);
-  const model = { irVersion: 10, opsets: { '': 21 }, producer: '', graph: g.build(), metadata: {} };
+  const graph = removeDead(g.build());
+  const model = { irVersion: 10, opsets: { '': 21 }, producer: '', graph, metadata: {} };
   const session = await openSession(encodeModel(model), { optimization: 'basic' });
   try {
-    const real = (dims: number[], values: number[]): NdArray => ({
+    const real = (shape: number[], values: number[]): NdArray => ({
       dtype: 'float32',
-      dims,
+      dims: shape,
       data: Float32Array.from(values),
     });
-    const feeds: Record<string, NdArray> = { parameter: real([2], [0, 0]) };
-    for (const slot of Object.keys(slots)) feeds[slot] = real([2], [0, 0]);
+    const feeds: Record<string, NdArray> = { parameter: real(dims, start) };
+    for (const [slot, value] of Object.entries(first)) {
+      feeds[slot] = real(
+        dims,
+        start.map(() => value),
+      );
+    }
     for (const [index, values] of steps.entries()) {
-      feeds['gradient'] = real([2], values);
+      feeds['gradient'] = real(dims, values);
       for (const [key, value] of Object.entries(optimizer.scalars(settings, index + 1))) {
         feeds[`${key}_now`] = real([], [value]);
       }
@@ -116,5 +124,59 @@ describe('adam', () => {
         [0, 0],
       ]),
     ).toEqual([0, 0]);
+  });
+});
+
+interface Fixtures {
+  readonly start: number[][];
+  readonly gradients: number[][][];
+  readonly cases: readonly {
+    optimizer: string;
+    options: Record<string, number | boolean>;
+    end: number[][];
+  }[];
+}
+const fixtures = JSON.parse(
+  readFileSync(new URL('../fixtures/torch/optimizers.json', import.meta.url), 'utf8'),
+) as Fixtures;
+
+describe('20 steps end where they end in PyTorch', () => {
+  it.each(fixtures.cases.map((each) => [each.optimizer, JSON.stringify(each.options), each] as const))(
+    '%s %s',
+    async (name, _, { options, end }) => {
+      const gradients = fixtures.gradients.map((rows) => rows.flat());
+      const found = await descend(name, options, gradients, { start: fixtures.start.flat(), dims: [2, 3] });
+      const errors = end
+        .flat()
+        .map((value, index) => Math.abs(value - found[index]!) / Math.max(1, Math.abs(value)));
+      expect(Math.max(...errors)).toBeLessThan(1e-6);
+    },
+  );
+
+  it('covers every optimizer', () => {
+    const covered = new Set(fixtures.cases.map(({ optimizer }) => optimizer));
+    expect([...covered].sort()).toEqual(Object.keys(optimizers).sort());
+  });
+});
+
+describe('weight decay', () => {
+  const still = [[0, 0]];
+  const options = { learningRate: 0.1, weightDecay: 0.5 };
+
+  it.each(['adamw', 'lion', 'lamb'])('of %s leaves vectors alone unless told otherwise', async (name) => {
+    const from = { start: [1, -2], dims: [2] };
+    expect(await descend(name, options, still, from)).toEqual([1, -2]);
+    const moved = await descend(name, { ...options, decayVectors: true }, still, from);
+    expect(moved[0]).toBeLessThan(1);
+    expect(moved[1]).toBeGreaterThan(-2);
+    const matrix = await descend(name, options, still, { start: [1, -2], dims: [1, 2] });
+    expect(matrix).toEqual(moved);
+  });
+});
+
+describe('lamb', () => {
+  it('takes plain steps where weights or steps have no length', async () => {
+    expect(await descend('lamb', { learningRate: 0.1 }, [[3, 4]])).toEqual([-0.1, -0.1].map(Math.fround));
+    expect(await descend('lamb', {}, [[0, 0]], { start: [1, 2] })).toEqual([1, 2]);
   });
 });

@@ -13,6 +13,14 @@ const optionSchemas: Readonly<Record<string, z.ZodType<number | boolean>>> = {
   beta1: z.number().min(0).lt(1).describe('Decay of the mean of the gradients.'),
   beta2: z.number().min(0).lt(1).describe('Decay of the mean of their squares.'),
   epsilon: z.number().positive().describe('Keeps a division by nearly nothing small.'),
+  rho: z.number().min(0).lt(1).describe('Decay of the mean of the squared gradients.'),
+  centered: z.boolean().describe('Whether the variance of the gradients stands in for their mean square.'),
+  initialAccumulator: z.number().min(0).describe('Sum of squared gradients to begin with.'),
+  weightDecay: z
+    .number()
+    .min(0)
+    .describe('How fast weights shrink towards 0, beside what the loss asks for.'),
+  decayVectors: z.boolean().describe('Whether biases and the scales of normalisation shrink too.'),
 };
 
 function optimizerSchema(defaults: OptimizerOptions): z.ZodType {

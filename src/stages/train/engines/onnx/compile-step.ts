@@ -8,6 +8,7 @@ import { allocate, sizeOf, type NdArray } from '../../../../ir/tensor.js';
 import type { TrainJob } from '../../../../plugin/api.js';
 import { feedDropout, type Mask } from './dropout.js';
 import { choose, emitLoss, forwardOf, openWeights, weightOf } from './forward.js';
+import { partFrozen } from './prepare.js';
 
 /** A tensor that one step hands on to the next: a weight, under its name, or what the optimizer remembers of it. */
 export interface Carried {
@@ -19,7 +20,9 @@ export interface Carried {
 /** Forward, loss, backward and update as one graph. */
 export interface CompiledStep {
   readonly model: Model;
-  /** Columns of the data that the graph reads. */
+  /** What is computed once for each row; its outputs are columns like those of the data. */
+  readonly preparation: Model | undefined;
+  /** Columns that the graph reads. */
   readonly inputs: readonly string[];
   readonly target: string;
   readonly loss: string;
@@ -40,10 +43,12 @@ export interface CompiledStep {
 export function compileStep(job: TrainJob): CompiledStep {
   const optimizer = choose(optimizers, job.optimizer.name, 'optimizer');
   const options = { ...optimizer.defaults, ...onlySettings(job.optimizer) };
-  const forward = forwardOf(job);
-  const { graph, masks } = feedDropout(forward);
+  const { graph, masks } = feedDropout(forwardOf(job));
   const parameters = job.trainable.filter((name) => graph.initializers.has(name));
-  const g = new GraphBuilder(openWeights(graph, parameters));
+  const noise = masks.map(({ name }) => name);
+  const open = new Set([...parameters, ...noise]);
+  const { preparation, rest } = partFrozen(graph, open, job.dataset.splits.train);
+  const g = new GraphBuilder(openWeights(rest, parameters));
   const { target, loss } = emitLoss(g, job);
   const slopes = gradients(g, loss, parameters);
   if (slopes.size === 0) {
@@ -69,7 +74,8 @@ export function compileStep(job: TrainJob): CompiledStep {
   for (const { output } of carried) g.output(output);
   return {
     model: { ...job.model, graph: removeDead(g.build()) },
-    inputs: forward.inputs.map(({ name }) => name),
+    preparation: preparation && { ...job.model, graph: preparation },
+    inputs: rest.inputs.map(({ name }) => name).filter((name) => !noise.includes(name)),
     target,
     loss,
     parameters,
@@ -97,10 +103,12 @@ function update(g: GraphBuilder, { parameter, gradient, initial }: Weight, rule:
     // What does not move the loss stays as it is.
     return [{ input: parameter, output: g.op('Identity', [parameter]), initial }];
   }
+  const first = rule.optimizer.slots(rule.options);
   const slots = Object.fromEntries(
-    rule.optimizer
-      .slots(rule.options)
-      .map((slot) => [slot, g.input(g.unique(`${parameter}.${slot}`), 'float32', initial.dims)]),
+    Object.keys(first).map((slot) => [
+      slot,
+      g.input(g.unique(`${parameter}.${slot}`), 'float32', initial.dims),
+    ]),
   );
   const next = rule.optimizer.emit(g, { parameter, gradient, slots, scalars: rule.scalars }, rule.options);
   return [
@@ -108,7 +116,7 @@ function update(g: GraphBuilder, { parameter, gradient, initial }: Weight, rule:
     ...Object.entries(slots).map(([slot, input]) => ({
       input,
       output: next.slots[slot]!,
-      initial: { ...initial, data: allocate('float32', sizeOf(initial.dims)) },
+      initial: { ...initial, data: allocate('float32', sizeOf(initial.dims)).fill(first[slot]!) },
     })),
   ];
 }
