@@ -12,6 +12,8 @@ export interface DeployOptions {
 export interface VerifyOptions {
   /** Seconds. */
   readonly timeout: number;
+  /** Milliseconds. */
+  readonly maxLatencyMs?: number | undefined;
 }
 
 export function deployOptions(registry: Pick<Registry, 'targets'>): z.ZodType<DeployOptions> {
@@ -31,6 +33,11 @@ export function deployOptions(registry: Pick<Registry, 'targets'>): z.ZodType<De
           .positive()
           .default(30)
           .describe('Seconds in which a candidate must start, answer its golden rows and stop.'),
+        maxLatencyMs: z
+          .number()
+          .positive()
+          .optional()
+          .describe('Latency budget: most milliseconds that the median answer to one row may take here.'),
       })
       .prefault({})
       .describe('The check that a release must pass before it is switched to.'),

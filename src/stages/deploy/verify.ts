@@ -11,6 +11,8 @@ import { type Replay, replayGolden, send } from './replay.js';
 export interface VerifyRun {
   /** Seconds in which the candidate must start, answer its golden rows and stop. */
   readonly timeout: number;
+  /** Latency budget for the median answer to one row, in milliseconds. */
+  readonly maxLatencyMs?: number | undefined;
   readonly signal: AbortSignal;
   /** Further arguments for `maas serve`. */
   readonly args?: readonly string[];
@@ -29,7 +31,7 @@ const pause = 20;
 /**
  * Starts `release` as it will be served, on a spare port of this machine, waits until it is ready with the release's own
  * digest, replays its golden rows, and has it stop. No child process is left behind, whatever happens.
- * @throws MaasError MAAS_VERIFY_FAILED telling what differs, or what the candidate wrote to stderr.
+ * @throws MaasError MAAS_VERIFY_FAILED telling what differs, what was too slow, or what the candidate wrote to stderr.
  * @throws the signal's reason when it is aborted.
  */
 export async function verifyRelease(
@@ -62,6 +64,7 @@ export async function verifyRelease(
         replayGolden({ ...candidate, signal: limit.signal }, golden, signature),
         candidate.ended,
       ]);
+      refuseSlow(replay, run.maxLatencyMs);
       step('to stop');
       await candidate.stop();
       return { ...replay, readyMs };
@@ -98,6 +101,18 @@ async function untilReady(candidate: Candidate, release: Release, signal: AbortS
   const path = `/v2/models/${encodeURIComponent(candidate.model)}`;
   const { versions } = (await send({ url: candidate.url, signal }, path)) as { versions?: readonly string[] };
   refuseOther(release, versions?.join(', '));
+}
+
+function refuseSlow({ medianMs, rows }: Replay, budget = Infinity): void {
+  if (medianMs <= budget) return;
+  throw new MaasError(
+    'MAAS_VERIFY_FAILED',
+    `the candidate takes ${medianMs.toFixed(2)} ms for one row (median of ${rows}), its budget is ${budget} ms`,
+    {
+      details: { medianMs, maxLatencyMs: budget },
+      hint: 'The previous release stays in place. Compress the model further, or raise deploy.verify.maxLatencyMs.',
+    },
+  );
 }
 
 function refuseOther(release: Release, served: string | undefined): void {

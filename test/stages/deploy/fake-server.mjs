@@ -33,6 +33,7 @@ let asked = 0;
 async function respond(request, response) {
   let body = '';
   for await (const chunk of request) body += chunk;
+  if (mode === 'slow' && request.url.endsWith('/infer')) await new Promise((done) => setTimeout(done, 20));
   const [status, answer] = answerTo(request.url, body && JSON.parse(body));
   response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(answer));
 }

@@ -90,6 +90,17 @@ describe('verifyRelease', () => {
     expect(error.hint).toContain('deploy.verify.timeout');
   });
 
+  it('refuses a candidate that is slower than its budget, and passes it without one', async () => {
+    const run = { script, args: ['--mode', 'slow'], timeout: 10, signal: new AbortController().signal };
+    await expect(verifyRelease(release, { ...run, maxLatencyMs: 10 })).rejects.toMatchObject({
+      code: 'MAAS_VERIFY_FAILED',
+      message: expect.stringMatching(/takes \d+\.\d\d ms for one row .*budget is 10 ms/) as string,
+      details: { maxLatencyMs: 10 },
+    });
+    expect(await childrenAlive()).toEqual([]);
+    expect((await verifyRelease(release, run)).medianMs).toBeGreaterThan(10);
+  });
+
   it('refuses a candidate that does not stop cleanly', async () => {
     expect((await failureOf('unclean')).message).toContain('exit code 1');
   });
