@@ -4,3 +4,4 @@ export { jsonSchema } from './json-schema.js';
 export { loadProject, type LoadOptions } from './load.js';
 export { named, type Named, type NamedDefinition } from './named.js';
 export { openProject, type OpenOptions } from './open-project.js';
+export { placeIn, type ConfigPath } from './place.js';

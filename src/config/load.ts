@@ -2,6 +2,7 @@ import { dirname } from 'node:path';
 import type { Project, Registry } from '../plugin/api.js';
 import { composeSchema } from './compose.js';
 import type { Located } from './located.js';
+import { placeWithin, type ConfigPath } from './place.js';
 import { readConfig, type ReadOptions } from './read.js';
 import { validate } from './validate.js';
 
@@ -26,6 +27,7 @@ export function toProject(root: Located, file: string, registry: Registry): Proj
     root: dirname(file),
     configFile: file,
     config,
+    placeOf: (path: ConfigPath) => placeWithin(root, path),
   });
 }
 

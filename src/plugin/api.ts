@@ -3,6 +3,7 @@ import type { z } from 'zod';
 import type { Artifact, ArtifactStore, Json } from '../artifacts/index.js';
 import type { Dataset } from '../data/dataset.js';
 import type { Signature } from '../data/signature.js';
+import type { Place } from '../errors.js';
 import type { Model } from '../ir/graph.js';
 import type { NdArray } from '../ir/tensor.js';
 import type { ProgressEvent } from './events.js';
@@ -19,6 +20,8 @@ export interface Project {
   readonly configFile: string;
   /** The whole validated config, by section. */
   readonly config: Readonly<Record<string, unknown>>;
+  /** Where the value at a path is written, for error messages; projects made without a file have none. */
+  readonly placeOf?: (path: readonly (string | number)[]) => Place;
 }
 
 /** What a stage's artifact gives to later stages: a `model` is a folder with model.onnx and signature.json. */

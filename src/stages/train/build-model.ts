@@ -1,10 +1,13 @@
+import type { ConfigPath } from '../../config/index.js';
 import type { Dataset, Signature } from '../../data/index.js';
 import { MaasError, type Place } from '../../errors.js';
 import { GraphBuilder } from '../../ir/builder.js';
-import { attr, type Model } from '../../ir/graph.js';
+import type { Model } from '../../ir/graph.js';
+import { removeDead } from '../../ir/rewrite.js';
 import { tensor } from '../../ir/tensor.js';
 import { findHead } from './config.js';
 import { emitFeatures } from './emit-features.js';
+import { emitOutputs } from './emit-outputs.js';
 import { drawWeights } from './layers/initializers.js';
 import { layers, type LayerChoice } from './layers/index.js';
 import type { Site } from './layers/layer.js';
@@ -16,12 +19,14 @@ export interface Draft {
   readonly trainable: readonly string[];
   /** The value that the loss looks at: probabilities [N, classes], or amounts [N, 1]. */
   readonly prediction: string;
+  /** Lines for the person who trains. */
+  readonly notes?: readonly string[];
 }
 
 export interface DraftOptions {
   readonly seed: number;
-  /** Where the layers are written, for error messages. */
-  readonly place: Place;
+  /** Where a value of the config is written, for error messages. */
+  readonly place: (path: ConfigPath) => Place;
 }
 
 /**
@@ -46,24 +51,27 @@ export function buildModel(
   for (const choice of fitToData(choices, signature, place)) {
     const count = (counts.get(choice.name) ?? 0) + 1;
     counts.set(choice.name, count);
+    const layer = `${choice.name}_${count}`;
     const site: Site = {
       g,
+      name: layer,
       weight(part, dims, initializer, fans) {
-        const name = g.unique(`${choice.name}_${count}.${part}`);
+        const name = g.unique(`${layer}/${part}`);
         const size = dims.reduce((product, dim) => product * dim, 1);
-        const values = drawWeights(initializer, size, fans, randomStream(seed, `initial/${name}`, 0));
+        const random = randomStream(seed, `initial/${layer}.${part}`, 0);
+        const values = drawWeights(initializer, size, fans, random);
         trainable.push(name);
         return g.initializer(name, tensor('float32', dims, values));
       },
     };
     x = emitLayer(site, x, choice);
   }
-  const prediction = signature.task === 'classification' ? emitLabels(g, x, signature) : emitAmount(g, x);
+  const prediction = emitOutputs(g, x, signature);
   const model: Model = {
     irVersion: 10,
     opsets: { '': 21, 'ai.onnx.ml': 4 },
     producer: 'maas',
-    graph: g.build(),
+    graph: removeDead(g.build()),
     metadata: {},
   };
   return { model, trainable, prediction };
@@ -75,19 +83,24 @@ function emitLayer(site: Site, x: string, { name, options }: LayerChoice): strin
 }
 
 /** The layers with the number of outputs that the data asks for, and without a softmax at the end, which is added. */
-function fitToData(choices: readonly LayerChoice[], signature: Signature, place: Place): LayerChoice[] {
+function fitToData(
+  choices: readonly LayerChoice[],
+  signature: Signature,
+  place: DraftOptions['place'],
+): LayerChoice[] {
   const { labels } = signature.target;
   const wanted = labels?.length ?? 1;
   const at = findHead(choices)!;
   const head = choices[at] as Extract<LayerChoice, { name: 'dense' }>;
   const { units } = head.options;
   const path = `train.model.layers[${at}].dense`;
+  const placeOf = (...keys: string[]): Place => place(['train', 'model', 'layers', at, 'dense', ...keys]);
   if (units !== 'auto' && units !== wanted) {
     const needs = labels
       ? `the data has ${wanted} classes (${shorten(labels)})`
       : 'the data has one amount to predict';
     throw new MaasError('MAAS_MODEL_SHAPE', `the last layer, ${path}, has ${units} units: ${needs}`, {
-      place,
+      place: placeOf('units'),
       hint: `Write units: ${wanted}, or leave units out.`,
     });
   }
@@ -97,12 +110,13 @@ function fitToData(choices: readonly LayerChoice[], signature: Signature, place:
     ? functions.length > 1 || functions.some((name) => name !== 'softmax')
     : functions.includes('softmax');
   if (misfit) {
+    const misplaced = after ? place(['train', 'model', 'layers', at + 1]) : placeOf('activation');
     const needs = labels ? 'probabilities of classes come from softmax alone' : 'an amount is no probability';
     throw new MaasError(
       'MAAS_MODEL_SHAPE',
       `the last layer, ${path}, ends in ${functions.join(' and ')}: ${needs}`,
       {
-        place,
+        place: misplaced,
         hint: `Write activation: ${labels ? 'softmax' : 'linear'}, or leave activation out.`,
       },
     );
@@ -114,41 +128,4 @@ function fitToData(choices: readonly LayerChoice[], signature: Signature, place:
 
 function shorten(labels: readonly string[]): string {
   return labels.length > 6 ? `${labels.slice(0, 5).join(', ')}, …` : labels.join(', ');
-}
-
-/** Logits [N, C] → `probabilities` [N, C] and `label` [N]. */
-function emitLabels(g: GraphBuilder, logits: string, { target }: Signature): string {
-  const labels = target.labels!;
-  const probabilities = 'probabilities';
-  const node = (op: string, inputs: string[], output: string) => ({
-    op,
-    domain: '',
-    name: output,
-    inputs,
-    outputs: [output],
-  });
-  g.add({ ...node('Softmax', [logits], probabilities), attributes: { axis: attr.int(-1) } });
-  const index = g.op('ArgMax', [probabilities], { axis: attr.int(-1), keepdims: attr.int(0) });
-  g.add({
-    ...node('LabelEncoder', [index], 'label'),
-    domain: 'ai.onnx.ml',
-    attributes: { keys_int64s: attr.ints(labels.map((_, at) => at)), values_strings: attr.strings(labels) },
-  });
-  g.output('label');
-  g.output(probabilities);
-  return probabilities;
-}
-
-/** Amounts [N, 1] → `prediction` [N]. */
-function emitAmount(g: GraphBuilder, amounts: string): string {
-  g.add({
-    op: 'Squeeze',
-    domain: '',
-    name: 'prediction',
-    inputs: [amounts, g.int64s([1])],
-    outputs: ['prediction'],
-    attributes: {},
-  });
-  g.output('prediction');
-  return amounts;
 }

@@ -13,7 +13,7 @@ export const trainStage = defineStage<TrainOptions>({
   options: trainOptions,
   reads: [],
   writes: 'model',
-  version: 1,
+  version: 2,
   async key({ project, signal }) {
     const { root, seed, config } = project;
     return { data: await digestDataset(config['data'] as DataConfig, { root, seed, signal }) };

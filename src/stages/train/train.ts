@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Json } from '../../artifacts/index.js';
+import { placeIn, type ConfigPath } from '../../config/index.js';
 import { loadDataset, type DataConfig, type Dataset } from '../../data/index.js';
 import { asDiskError, MaasError } from '../../errors.js';
 import { evaluate } from '../../evaluate/index.js';
@@ -26,7 +27,7 @@ export class Training {
    * @throws MaasError MAAS_ENGINE_MISSING when the engine cannot run here, and what `loadDataset` throws.
    */
   static async open(run: StageRun<TrainOptions>): Promise<Training> {
-    const { project, options, registry, signal } = run;
+    const { project, options, registry, signal, result } = run;
     // First, because everything else would be for nothing.
     const missing = await registry.engines.get(options.engine.name)!.unavailable?.();
     if (missing) {
@@ -34,13 +35,15 @@ export class Training {
         'MAAS_ENGINE_MISSING',
         `the ${options.engine.name} engine cannot run: ${missing.reason}`,
         {
-          place: { file: project.configFile },
+          place: placeIn(project, ['train', 'engine']),
           hint: missing.hint,
         },
       );
     }
     const { root, seed, name, config } = project;
-    return new Training(run, await loadDataset(config['data'] as DataConfig, { root, seed, name, signal }));
+    const dataset = await loadDataset(config['data'] as DataConfig, { root, seed, name, signal });
+    result.notes.push(...(dataset.notes ?? []));
+    return new Training(run, dataset);
   }
 
   /**
@@ -49,7 +52,7 @@ export class Training {
    */
   build(): number {
     const { options, project } = this.run;
-    const place = { file: project.configFile };
+    const place = (path: ConfigPath) => placeIn(project, path);
     this.#draft = buildModel(options.model.layers, this.dataset, { seed: project.seed, place });
     const { model, trainable } = this.#draft;
     const sizes = trainable.map((name) => model.graph.initializers.get(name)!.dims);
@@ -107,7 +110,7 @@ export class Training {
     const rows = Object.fromEntries(Object.entries(splits).map(([name, table]) => [name, table.rows]));
     const metrics: Record<string, Json> = { ...test, validation: Object.fromEntries(validation), rows };
     Object.assign(run.result.metrics, metrics);
-    checkGates(run.options.gates, test, { file: run.project.configFile });
+    checkGates(run.options.gates, test, placeIn(run.project, ['train', 'gates']));
     return test;
   }
 
@@ -121,7 +124,7 @@ export class Training {
       'MAAS_CONFIG_INVALID',
       `train.loss ${name} is for ${losses[name]!.task}, the data is for ${task}`,
       {
-        place: { file: this.run.project.configFile },
+        place: placeIn(this.run.project, ['train', 'loss']),
         hint: `Choose ${fallback}, or leave train.loss out.`,
       },
     );

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { ConfigPath } from '../../../src/config/index.js';
 import type { Dataset } from '../../../src/data/dataset.js';
 import { MaasError } from '../../../src/errors.js';
 import { encodeModel } from '../../../src/ir/onnx/save.js';
@@ -13,7 +14,7 @@ import { amountDataset, mixedDataset } from './datasets.js';
 const layer = (name: LayerName, options: unknown = {}): LayerChoice =>
   ({ name, options: layers[name].options.parse(options) }) as LayerChoice;
 
-const place = { file: 'maas.config.yaml' };
+const place = (path: ConfigPath) => ({ file: path.join('.') });
 const build = (choices: readonly LayerChoice[], dataset: Dataset, seed = 1): Draft =>
   buildModel(choices, dataset, { seed, place });
 
@@ -33,8 +34,8 @@ type Matrix = readonly (readonly number[])[];
 
 /** rows · kernel + bias, with the draft's weights. */
 function applyDense(rows: Matrix, { model }: Draft, name: string): Matrix {
-  const kernel = model.graph.initializers.get(`${name}.kernel`)!;
-  const [values, bias] = [numbersOf(kernel), numbersOf(model.graph.initializers.get(`${name}.bias`)!)];
+  const kernel = model.graph.initializers.get(`${name}/kernel`)!;
+  const [values, bias] = [numbersOf(kernel), numbersOf(model.graph.initializers.get(`${name}/bias`)!)];
   const units = kernel.dims[1]!;
   return rows.map((row) =>
     bias.map((offset, unit) =>
@@ -92,14 +93,14 @@ describe('buildModel', () => {
     const { prediction } = await run(draft, {
       features: { dtype: 'float32', dims: [3, 1], data: Float32Array.of(1, 3, 5) },
     });
-    const [slope] = numbersOf(draft.model.graph.initializers.get('dense_1.kernel')!);
+    const [slope] = numbersOf(draft.model.graph.initializers.get('dense_1/kernel')!);
     expect(prediction!.dims).toEqual([3]);
     expect(Array.from(prediction!.data, Number)).toEqual([1 - slope!, 1, 1 + slope!].map(Math.fround));
   });
 
   it('names what may be trained and what the loss looks at', () => {
     const draft = build([layer('dense', { units: 8, useBias: false }), layer('dense')], mixedDataset());
-    expect(draft.trainable).toEqual(['dense_1.kernel', 'dense_2.kernel', 'dense_2.bias']);
+    expect(draft.trainable).toEqual(['dense_1/kernel', 'dense_2/kernel', 'dense_2/bias']);
     expect(draft.prediction).toBe('probabilities');
     const amounts = build([layer('dense')], amountDataset());
     expect(inferTypes(amounts.model).get(amounts.prediction)?.shape).toEqual(['N', 1]);
@@ -147,13 +148,14 @@ describe('buildModel', () => {
     expect(label!.dims).toEqual([1]);
   });
 
-  it.each<[string, LayerChoice[], () => Dataset, string, string]>([
+  it.each<[string, LayerChoice[], () => Dataset, string, string, string]>([
     [
       'units that are not the classes',
       [layer('dense', { units: 8 }), layer('dense', { units: 4 })],
       mixedDataset,
       'the last layer, train.model.layers[1].dense, has 4 units: the data has 3 classes (a, b, c)',
       'Write units: 3, or leave units out.',
+      'train.model.layers.1.dense.units',
     ],
     [
       'units for more than one amount',
@@ -161,6 +163,7 @@ describe('buildModel', () => {
       amountDataset,
       'the last layer, train.model.layers[0].dense, has 2 units: the data has one amount to predict',
       'Write units: 1, or leave units out.',
+      'train.model.layers.0.dense.units',
     ],
     [
       'sigmoid for classes',
@@ -168,6 +171,7 @@ describe('buildModel', () => {
       mixedDataset,
       'the last layer, train.model.layers[0].dense, ends in sigmoid: probabilities of classes come from softmax alone',
       'Write activation: softmax, or leave activation out.',
+      'train.model.layers.0.dense.activation',
     ],
     [
       'relu before softmax',
@@ -175,6 +179,7 @@ describe('buildModel', () => {
       mixedDataset,
       'the last layer, train.model.layers[0].dense, ends in relu and softmax: probabilities of classes come from softmax alone',
       'Write activation: softmax, or leave activation out.',
+      'train.model.layers.1',
     ],
     [
       'softmax for an amount',
@@ -182,12 +187,13 @@ describe('buildModel', () => {
       amountDataset,
       'the last layer, train.model.layers[0].dense, ends in softmax: an amount is no probability',
       'Write activation: linear, or leave activation out.',
+      'train.model.layers.0.dense.activation',
     ],
-  ])('refuses %s', (_, choices, dataset, message, hint) => {
+  ])('refuses %s', (_, choices, dataset, message, hint, file) => {
     const attempt = (): Draft => build(choices, dataset());
     expect(attempt).toThrow(MaasError);
     expect(attempt).toThrow(
-      expect.objectContaining({ code: 'MAAS_MODEL_SHAPE', message, hint, place }) as Error,
+      expect.objectContaining({ code: 'MAAS_MODEL_SHAPE', message, hint, place: { file } }) as Error,
     );
   });
 });

@@ -20,13 +20,16 @@ export type DenseOptions = z.output<typeof options>;
 export const dense: Layer<DenseOptions> = {
   summary: 'every output depends on every input',
   options,
-  emit({ g, weight }, x, { units, activation, useBias, kernelInitializer, biasInitializer }) {
+  emit({ g, name, weight }, x, { units, activation, useBias, kernelInitializer, biasInitializer }) {
     const inputs = Number(g.shapeOf(x).at(-1));
     const fans = { in: inputs, out: Number(units) };
     const kernel = weight('kernel', [inputs, fans.out], kernelInitializer, fans);
-    const sum = useBias
-      ? g.op('Gemm', [x, kernel, weight('bias', [fans.out], biasInitializer, fans)])
-      : g.op('MatMul', [x, kernel]);
-    return activations[activation](g, sum);
+    const bias = useBias ? [weight('bias', [fans.out], biasInitializer, fans)] : [];
+    // Gemm is faster, and for matrices only.
+    const isMatrix = g.rankOf(x) === 2;
+    const product = isMatrix && useBias ? 'Gemm' : 'MatMul';
+    const sum = g.op(product, [x, kernel, ...(isMatrix ? bias : [])], {}, { name });
+    const output = isMatrix || !useBias ? sum : g.op('Add', [sum, ...bias], {}, { name: `${name}/sum` });
+    return activations[activation](g, output);
   },
 };

@@ -5,7 +5,9 @@ import type { Fans, InitializerName } from './initializers.js';
 /** Where a layer is put: the graph so far, and weights for it. */
 export interface Site {
   readonly g: GraphBuilder;
-  /** Adds a weight `<layer>.<part>` that training may change; returns its name. */
+  /** Of the layer, such as dense_1: a stem for the names of its nodes. */
+  readonly name: string;
+  /** Adds a weight `<layer>/<part>` that training may change; returns its name. */
   readonly weight: (
     part: string,
     dims: readonly number[],

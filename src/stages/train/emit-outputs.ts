@@ -1,0 +1,48 @@
+import type { Signature } from '../../data/index.js';
+import type { GraphBuilder } from '../../ir/builder.js';
+import { attr } from '../../ir/graph.js';
+
+/**
+ * Turns what the layers give, logits [N, classes] or amounts [N, 1], into the outputs of the signature.
+ * @returns the value that the loss looks at.
+ */
+export function emitOutputs(g: GraphBuilder, x: string, signature: Signature): string {
+  return signature.task === 'classification' ? emitLabels(g, x, signature) : emitAmount(g, x);
+}
+
+/** Logits [N, C] → `probabilities` [N, C] and `label` [N]. */
+function emitLabels(g: GraphBuilder, logits: string, { target }: Signature): string {
+  const labels = target.labels!;
+  const probabilities = 'probabilities';
+  const node = (op: string, inputs: string[], output: string) => ({
+    op,
+    domain: '',
+    name: output,
+    inputs,
+    outputs: [output],
+  });
+  g.add({ ...node('Softmax', [logits], probabilities), attributes: { axis: attr.int(-1) } });
+  const index = g.op('ArgMax', [probabilities], { axis: attr.int(-1), keepdims: attr.int(0) });
+  g.add({
+    ...node('LabelEncoder', [index], 'label'),
+    domain: 'ai.onnx.ml',
+    attributes: { keys_int64s: attr.ints(labels.map((_, at) => at)), values_strings: attr.strings(labels) },
+  });
+  g.output('label');
+  g.output(probabilities);
+  return probabilities;
+}
+
+/** Amounts [N, 1] → `prediction` [N]. */
+function emitAmount(g: GraphBuilder, amounts: string): string {
+  g.add({
+    op: 'Squeeze',
+    domain: '',
+    name: 'prediction',
+    inputs: [amounts, g.int64s([1])],
+    outputs: ['prediction'],
+    attributes: {},
+  });
+  g.output('prediction');
+  return amounts;
+}
