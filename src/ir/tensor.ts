@@ -175,7 +175,8 @@ export function allocate<D extends NumericDType>(dtype: D, length: number): Type
 /** Reinterprets little-endian bytes as numbers, without copying when the view is aligned. */
 export function viewAs<D extends NumericDType>(dtype: D, bytes: Uint8Array): TypedArrays[D] {
   const type = arrayTypes[dtype];
-  const aligned = bytes.byteOffset % type.BYTES_PER_ELEMENT === 0 ? bytes : bytes.slice();
+  // Not `slice`: a Buffer's gives a view.
+  const aligned = bytes.byteOffset % type.BYTES_PER_ELEMENT === 0 ? bytes : new Uint8Array(bytes);
   return new type(
     aligned.buffer as ArrayBuffer,
     aligned.byteOffset,

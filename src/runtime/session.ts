@@ -36,7 +36,8 @@ export async function openSession(
     graphOptimizationLevel: options.optimization ?? 'all',
     // Costs nothing in speed and keeps peak memory down.
     enableMemPattern: false,
-    logSeverityLevel: 3,
+    // Errors are thrown; at 3 the native log would print each to stderr as well.
+    logSeverityLevel: 4,
     extra: { session: { intra_op: { allow_spinning: '0' }, inter_op: { allow_spinning: '0' } } },
   };
   let session: Ort.InferenceSession;

@@ -3,7 +3,7 @@ import { Server as NetServer, type AddressInfo, type Socket } from 'node:net';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { MaasError } from '../../errors.js';
 import type { HttpRequest, HttpResponse } from '../../plugin/api.js';
-import { readBody } from './read-body.js';
+import { readBody, unpackBody } from './read-body.js';
 
 /** An answer, and which protocol gave it. */
 export interface Answer extends HttpResponse {
@@ -83,7 +83,8 @@ export async function listenHttp(options: HttpOptions): Promise<HttpFront> {
     let answer: Answer | undefined;
     try {
       const body = await readBody(message, options.maxBodyBytes);
-      answer = await options.answer(toRequest(message, body));
+      const unpacked = await unpackBody(body, message.headers['content-encoding'], options.maxBodyBytes);
+      answer = await options.answer(toRequest(message, body, unpacked));
     } catch (error) {
       // A caller that went away in the middle of the body has nobody to answer.
       if (!message.destroyed || message.complete) answer = options.fail(error);
@@ -204,7 +205,7 @@ function urlOf(server: Server): string {
   return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
 }
 
-function toRequest(message: IncomingMessage, body: Buffer): HttpRequest {
+function toRequest(message: IncomingMessage, body: Buffer, unpacked: Buffer | undefined): HttpRequest {
   const url = message.url ?? '/';
   const mark = url.indexOf('?');
   return {
@@ -212,8 +213,9 @@ function toRequest(message: IncomingMessage, body: Buffer): HttpRequest {
     method: message.method === 'HEAD' ? 'GET' : (message.method ?? 'GET'),
     path: mark < 0 ? url : url.slice(0, mark),
     query: new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1)),
-    headers: message.headers,
-    body,
+    // A protocol sees an unpacked body as if it had been sent so.
+    headers: unpacked ? { ...message.headers, 'content-encoding': undefined } : message.headers,
+    body: unpacked ?? body,
   };
 }
 

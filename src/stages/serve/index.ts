@@ -1,7 +1,7 @@
 import { defineService } from '../../plugin/api.js';
 import { serveOptions, type ServeOptions } from './config.js';
 
-export { openInferenceProtocol } from './protocols/open-inference.js';
+export { openInferenceProtocol } from './protocols/open-inference/index.js';
 export { predictProtocol } from './protocols/predict.js';
 
 /** Serves a release over HTTP with every registered protocol. */

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { promisify } from 'node:util';
 import { RequestError } from './request-error.js';
 
 const empty = Buffer.alloc(0);
@@ -36,6 +37,36 @@ export function readBody(message: IncomingMessage, limit: number): Promise<Buffe
   });
 }
 
-function tooLarge(limit: number): RequestError {
-  return new RequestError(413, `the body is larger than ${limit} bytes`);
+/** Loaded when the first packed body comes. */
+const unpackers: Readonly<Record<string, 'gunzip' | 'inflate'>> = {
+  gzip: 'gunzip',
+  'x-gzip': 'gunzip',
+  deflate: 'inflate',
+};
+
+/**
+ * Unpacks a body that was sent with a content encoding; undefined when it was not, or with one that is not known here.
+ * @throws RequestError 413 when it unpacks to more than `limit` bytes, 400 when it is damaged.
+ */
+export async function unpackBody(
+  body: Buffer,
+  encoding: string | undefined,
+  limit: number,
+): Promise<Buffer | undefined> {
+  const name = encoding === undefined ? undefined : unpackers[encoding.trim().toLowerCase()];
+  if (name === undefined) return undefined;
+  const zlib = await import('node:zlib');
+  const unpack = promisify<Buffer, { maxOutputLength: number }, Buffer>(zlib[name]);
+  try {
+    return await unpack(body, { maxOutputLength: limit });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge(limit, 'unpacked ');
+    throw new RequestError(400, `the body is not valid ${encoding!}: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+}
+
+function tooLarge(limit: number, what = ''): RequestError {
+  return new RequestError(413, `the ${what}body is larger than ${limit} bytes`);
 }

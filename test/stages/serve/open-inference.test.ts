@@ -40,7 +40,7 @@ async function infer(body: unknown): Promise<{ status: number; body: Inferred & 
 describe('server and model endpoints', () => {
   it('describes the server', async () => {
     const { version, ...rest } = (await (await server.get('/v2')).json()) as Record<string, unknown>;
-    expect(rest).toEqual({ name: 'maas', extensions: [] });
+    expect(rest).toEqual({ name: 'maas', extensions: ['binary_tensor_data'] });
     expect(version).toMatch(/^\d+\.\d+\.\d+/);
   });
 
@@ -212,8 +212,6 @@ describe('infer', () => {
       { inputs: [features, colour], outputs: [{ name: 'label' }, { name: 'label' }] },
       'asked for twice',
     ],
-    ['binary inputs', { inputs: [{ ...features, parameters: { binary_data_size: 16 } }] }, 'binary'],
-    ['binary outputs', { inputs: [features, colour], parameters: { binary_data_output: true } }, 'binary'],
   ])('refuses %s', async (_what, request, message) => {
     const { status, body } = await infer(request);
     expect(status).toBe(400);
@@ -221,11 +219,8 @@ describe('infer', () => {
     expect(body.error).toContain(message);
   });
 
-  it('refuses the binary extension by its header, and other content types', async () => {
+  it('refuses other content types', async () => {
     const url = `${server.url}/v2/models/flowers/infer`;
-    const binary = await post(url, '{}', { 'inference-header-content-length': '2' });
-    expect(binary.status).toBe(400);
-    expect(((await binary.json()) as { error: string }).error).toContain('binary');
     expect((await post(url, '{}', { 'content-type': 'application/octet-stream' })).status).toBe(415);
   });
 });

@@ -1,3 +1,4 @@
+import { deflateSync, gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { flowers, makeShelf, type Shelf } from './releases.js';
 import { post, start, type Served } from './start.js';
@@ -93,12 +94,31 @@ describe('POST /predict', () => {
     const url = `${server.url}/predict`;
     expect((await post(url, '')).status).toBe(400);
     expect((await post(url, JSON.stringify(row), { 'content-type': 'text/plain' })).status).toBe(415);
-    expect((await post(url, JSON.stringify(row), { 'content-encoding': 'gzip' })).status).toBe(415);
+    expect((await post(url, JSON.stringify(row), { 'content-encoding': 'br' })).status).toBe(415);
     const get = await server.get('/predict');
     expect(get.status).toBe(405);
     expect(get.headers.get('allow')).toBe('POST');
     const bytes = await fetch(url, { method: 'POST', body: Buffer.from([0x22, 0xff, 0x22]) });
     expect(await bytes.json()).toEqual({ error: 'the body is not valid UTF-8' });
+  });
+
+  it.each([
+    ['gzip', gzipSync],
+    ['deflate', deflateSync],
+  ])('unpacks %s, within the limit of a body', async (encoding, pack) => {
+    const send = (body: Buffer): Promise<Response> =>
+      fetch(`${server.url}/predict`, { method: 'POST', body, headers: { 'content-encoding': encoding } });
+    const whole = pack(JSON.stringify(row));
+    expect((await send(whole)).status).toBe(200);
+    const damaged = await send(whole.subarray(0, whole.length - 3));
+    expect(damaged.status).toBe(400);
+    expect(await damaged.json()).toEqual({
+      error: expect.stringContaining(`not valid ${encoding}`) as string,
+    });
+    // 17 MB of blanks pack into some 17 kB.
+    const bomb = await send(pack(Buffer.alloc(17 * 1024 * 1024, 0x20)));
+    expect(bomb.status).toBe(413);
+    expect(await bomb.json()).toEqual({ error: 'the unpacked body is larger than 16777216 bytes' });
   });
 
   it('takes a body without a content type, and one with a charset', async () => {

@@ -13,9 +13,13 @@ function checkType(headers: HttpRequest['headers']): void {
   }
   const encoding = String(headers['content-encoding'] ?? 'identity');
   if (encoding.toLowerCase() !== 'identity') {
-    throw new RequestError(415, `content encoding ${encoding} is not supported; send the body as it is`, {
-      headers: { 'accept-encoding': 'identity' },
-    });
+    throw new RequestError(
+      415,
+      `content encoding ${encoding} is not supported; send gzip, deflate, or the body as it is`,
+      {
+        headers: { 'accept-encoding': 'gzip, deflate' },
+      },
+    );
   }
 }
 

@@ -1,0 +1,88 @@
+import type { Port } from '../../../../data/signature.js';
+import {
+  defineProtocol,
+  type HttpRequest,
+  type HttpResponse,
+  type ServedModel,
+  type ServeHost,
+} from '../../../../plugin/api.js';
+import { readToolchain } from '../../../toolchain.js';
+import { jsonResponse } from '../../json/body.js';
+import { datatypeOf } from '../../json/tensors.js';
+import { allowMethods, busy, RequestError } from '../../request-error.js';
+import { infer } from './infer.js';
+
+/**
+ * Open Inference Protocol v2 over REST:
+ * https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
+ * The version of a model is the digest of its release. Tensors are JSON, or bytes by the
+ * binary tensor data extension.
+ */
+export const openInferenceProtocol = defineProtocol({
+  name: 'open-inference',
+  summary: 'Open Inference Protocol v2 over REST, under /v2',
+  handle(request, host) {
+    const { path } = request;
+    return path === '/v2' || path.startsWith('/v2/') ? route(request, host) : undefined;
+  },
+});
+
+/** By the names that Triton gives them. */
+const extensions = ['binary_tensor_data'];
+
+const modelPath = /^\/v2\/models\/([^/]+)(?:\/versions\/([^/]+))?(?:\/(ready|infer))?$/;
+
+// Async, so that what it throws is a rejection.
+async function route(request: HttpRequest, host: ServeHost): Promise<HttpResponse> {
+  const { path, method } = request;
+  if (path === '/v2' || path === '/v2/health/live' || path === '/v2/health/ready') {
+    allowMethods(method, ['GET', 'HEAD']);
+    if (path === '/v2') return json(200, { name: 'maas', version: readToolchain().maas, extensions });
+    if (path === '/v2/health/live') return json(host.live ? 200 : 503, { live: host.live });
+    return json(host.ready ? 200 : 503, { ready: host.ready });
+  }
+  const match = modelPath.exec(path);
+  if (!match) throw new RequestError(404, `the Open Inference Protocol has nothing at ${path}`);
+  const [, name, version, verb] = match;
+  allowMethods(method, verb === 'infer' ? ['POST'] : ['GET', 'HEAD']);
+  const model = find(host, decodePart(name!), version === undefined ? undefined : decodePart(version));
+  if (verb === 'infer') return infer(request, model);
+  if (verb === 'ready') return json(host.ready ? 200 : 503, { name: model.name, ready: host.ready }, model);
+  return json(200, describe(model), model);
+}
+
+function find(host: ServeHost, name: string, version: string | undefined): ServedModel {
+  const model = host.model(name, version);
+  if (model) return model;
+  if (host.models().length === 0) throw busy('no model is loaded yet');
+  const which = version === undefined ? `model ${name}` : `version ${version} of model ${name}`;
+  const served = host.models().map((other) => `${other.name} version ${other.version}`);
+  throw new RequestError(404, `there is no ${which}; served: ${served.join(', ')}`);
+}
+
+function decodePart(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw new RequestError(400, `${text} is not a valid part of a path`);
+  }
+}
+
+function describe({ name, version, signature }: ServedModel): unknown {
+  const describePort = (port: Port): unknown => ({
+    name: port.name,
+    datatype: datatypeOf(port.dtype),
+    shape: port.shape.map((dim) => (typeof dim === 'number' ? dim : -1)),
+  });
+  return {
+    name,
+    versions: [version],
+    platform: 'onnx_onnxv1',
+    inputs: signature.inputs.map(describePort),
+    outputs: signature.outputs.map(describePort),
+  };
+}
+
+function json(status: number, body: unknown, model?: ServedModel): HttpResponse {
+  return { ...jsonResponse(JSON.stringify(body), { model }), status };
+}

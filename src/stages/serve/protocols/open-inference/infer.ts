@@ -1,0 +1,138 @@
+import type { Port } from '../../../../data/signature.js';
+import type { NdArray } from '../../../../ir/tensor.js';
+import type { HttpRequest, HttpResponse, ServedModel } from '../../../../plugin/api.js';
+import { decodeBinary, encodeBinary } from '../../binary/tensors.js';
+import { isObject, jsonResponse, parseBody } from '../../json/body.js';
+import { datatypeOf, decodeTensor, encodeData } from '../../json/tensors.js';
+import { RequestError } from '../../request-error.js';
+import { splitBody, type BinaryPart } from './binary-part.js';
+
+interface AskedOutput {
+  readonly name: string;
+  readonly binary: boolean;
+}
+
+/** Answers `…/infer`: tensors as JSON, or as bytes behind the JSON, for each tensor as the caller says. */
+export async function infer(request: HttpRequest, model: ServedModel): Promise<HttpResponse> {
+  const { text, rest } = splitBody(request);
+  const bigints = model.signature.inputs.some(({ dtype }) => dtype === 'int64' || dtype === 'uint64');
+  const body = parseBody(text, { bigints });
+  if (!isObject(body)) throw new RequestError(400, 'the body must be an object with inputs');
+  const { id } = body;
+  if (id !== undefined && typeof id !== 'string') throw new RequestError(400, 'id must be a string');
+  const inputs = readInputs(model, body['inputs'], rest);
+  const asked = readOutputs(model, body);
+  const results = await model.predict(inputs);
+  const head = {
+    model_name: model.name,
+    model_version: model.version,
+    ...(id !== undefined && { id }),
+  };
+  const parts: Uint8Array[] = [];
+  const outputs = asked.map(({ name, binary }) => encodeOutput(name, results[name]!, binary, parts));
+  // Put together by hand: JSON.stringify knows no 64-bit integers.
+  const json = `${JSON.stringify(head).slice(0, -1)},"outputs":[${outputs.join(',')}]}`;
+  if (parts.length === 0) return jsonResponse(json, { model });
+  const start = Buffer.from(json);
+  return {
+    status: 200,
+    headers: {
+      'content-type': 'application/octet-stream',
+      'inference-header-content-length': String(start.length),
+    },
+    body: Buffer.concat([start, ...parts]),
+    model,
+  };
+}
+
+function readInputs(model: ServedModel, inputs: unknown, rest: BinaryPart): Record<string, NdArray> {
+  const ports = new Map(model.signature.inputs.map((port) => [port.name, port]));
+  const read: Record<string, NdArray> = {};
+  for (const input of list(inputs, 'inputs')) {
+    const name = nameOf(input, 'input');
+    const port = ports.get(name);
+    if (!port) throw unknownName('input', name, ports.keys());
+    if (Object.hasOwn(read, name)) throw new RequestError(400, `input ${name} is given twice`);
+    const { datatype, shape, data } = input;
+    if (datatype !== datatypeOf(port.dtype)) {
+      const found = datatype === undefined ? 'nothing' : JSON.stringify(datatype);
+      throw new RequestError(
+        400,
+        `input ${name}: datatype must be ${datatypeOf(port.dtype)}, found ${found}`,
+      );
+    }
+    // Before the data is read: a shape says how much of it to expect.
+    if (!fits(shape, port)) {
+      const wanted = port.shape.map((dim) => (typeof dim === 'number' ? dim : -1));
+      throw new RequestError(
+        400,
+        `input ${name}: shape must be [${wanted.join(', ')}] (-1 is any size), found ${JSON.stringify(shape) ?? 'nothing'}`,
+      );
+    }
+    const size = parameter(input, 'binary_data_size');
+    if (size === undefined) read[name] = decodeTensor(name, port.dtype, shape, data);
+    else if (data !== undefined) {
+      throw new RequestError(400, `input ${name} has both data and binary_data_size`);
+    } else read[name] = decodeBinary(name, port.dtype, shape, rest.take(name, size));
+  }
+  rest.end();
+  return read;
+}
+
+function fits(shape: unknown, port: Port): shape is number[] {
+  return (
+    Array.isArray(shape) &&
+    shape.length === port.shape.length &&
+    shape.every((dim: unknown, axis) => {
+      const expected = port.shape[axis]!;
+      return typeof expected === 'number'
+        ? dim === expected
+        : Number.isSafeInteger(dim) && (dim as number) >= 0;
+    })
+  );
+}
+
+/** The outputs that the caller asks for, in that order; all of them when it does not say. */
+function readOutputs(model: ServedModel, body: Record<string, unknown>): readonly AskedOutput[] {
+  const all = parameter(body, 'binary_data_output') === true;
+  const known = model.signature.outputs.map((port) => port.name);
+  const asked = body['outputs'] === undefined ? [] : list(body['outputs'], 'outputs');
+  const read = asked.map((output): AskedOutput => {
+    const name = nameOf(output, 'output');
+    if (!known.includes(name)) throw unknownName('output', name, known);
+    // What an output says of itself goes before what the request says of all.
+    const own = parameter(output, 'binary_data');
+    return { name, binary: own === undefined ? all : own === true };
+  });
+  const names = read.map(({ name }) => name);
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) throw new RequestError(400, `output ${twice} is asked for twice`);
+  return read.length > 0 ? read : known.map((name) => ({ name, binary: all }));
+}
+
+function encodeOutput(name: string, array: NdArray, binary: boolean, parts: Uint8Array[]): string {
+  const head = { name, datatype: datatypeOf(array.dtype), shape: array.dims };
+  if (!binary) return `${JSON.stringify(head).slice(0, -1)},"data":${encodeData(array)}}`;
+  const bytes = encodeBinary(array);
+  parts.push(bytes);
+  return JSON.stringify({ ...head, parameters: { binary_data_size: bytes.length } });
+}
+
+function list(value: unknown, name: string): readonly Record<string, unknown>[] {
+  if (Array.isArray(value) && value.every(isObject)) return value;
+  throw new RequestError(400, `${name} must be a list of objects`);
+}
+
+function nameOf(tensor: Record<string, unknown>, kind: string): string {
+  if (typeof tensor['name'] === 'string') return tensor['name'];
+  throw new RequestError(400, `an ${kind} has no name`);
+}
+
+function parameter(holder: Record<string, unknown>, name: string): unknown {
+  const { parameters } = holder;
+  return isObject(parameters) ? parameters[name] : undefined;
+}
+
+function unknownName(kind: string, name: string, known: Iterable<string>): RequestError {
+  return new RequestError(400, `the model has no ${kind} ${name}; it has ${[...known].join(', ')}`);
+}
