@@ -1,7 +1,7 @@
 import type { RegisterHook } from '../plugin/hook.js';
 import { compressStage, foldPass, quantizePass } from './compress/index.js';
 import { deployStage, localTarget } from './deploy/index.js';
-import { openInferenceProtocol, predictProtocol, serveService } from './serve/index.js';
+import { openInferenceProtocol, predictProtocol, serveService, tfServingProtocol } from './serve/index.js';
 import { onnxEngine, trainStage } from './train/index.js';
 
 /** What maas itself brings, through the same door as any plugin. */
@@ -12,7 +12,7 @@ const register: RegisterHook = () =>
     engines: [onnxEngine],
     passes: [quantizePass, foldPass],
     targets: [localTarget],
-    protocols: [predictProtocol, openInferenceProtocol],
+    protocols: [predictProtocol, openInferenceProtocol, tfServingProtocol],
     services: [serveService],
   });
 

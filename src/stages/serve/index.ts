@@ -3,6 +3,7 @@ import { serveOptions, type ServeOptions } from './config.js';
 
 export { openInferenceProtocol } from './protocols/open-inference/index.js';
 export { predictProtocol } from './protocols/predict.js';
+export { tfServingProtocol } from './protocols/tf-serving.js';
 
 /** Serves a release over HTTP with every registered protocol. */
 export const serveService = defineService<ServeOptions>({

@@ -9,7 +9,8 @@ import {
 import { readToolchain } from '../../../toolchain.js';
 import { jsonResponse } from '../../json/body.js';
 import { datatypeOf } from '../../json/tensors.js';
-import { allowMethods, busy, RequestError } from '../../request-error.js';
+import { decodePart, findModel } from '../../find-model.js';
+import { allowMethods, RequestError } from '../../request-error.js';
 import { infer } from './infer.js';
 
 /**
@@ -45,27 +46,10 @@ async function route(request: HttpRequest, host: ServeHost): Promise<HttpRespons
   if (!match) throw new RequestError(404, `the Open Inference Protocol has nothing at ${path}`);
   const [, name, version, verb] = match;
   allowMethods(method, verb === 'infer' ? ['POST'] : ['GET', 'HEAD']);
-  const model = find(host, decodePart(name!), version === undefined ? undefined : decodePart(version));
+  const model = findModel(host, decodePart(name!), version === undefined ? undefined : decodePart(version));
   if (verb === 'infer') return infer(request, model);
   if (verb === 'ready') return json(host.ready ? 200 : 503, { name: model.name, ready: host.ready }, model);
   return json(200, describe(model), model);
-}
-
-function find(host: ServeHost, name: string, version: string | undefined): ServedModel {
-  const model = host.model(name, version);
-  if (model) return model;
-  if (host.models().length === 0) throw busy('no model is loaded yet');
-  const which = version === undefined ? `model ${name}` : `version ${version} of model ${name}`;
-  const served = host.models().map((other) => `${other.name} version ${other.version}`);
-  throw new RequestError(404, `there is no ${which}; served: ${served.join(', ')}`);
-}
-
-function decodePart(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    throw new RequestError(400, `${text} is not a valid part of a path`);
-  }
 }
 
 function describe({ name, version, signature }: ServedModel): unknown {
