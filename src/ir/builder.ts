@@ -105,6 +105,10 @@ export class GraphBuilder {
   /** Adds a node as it is. Its inputs must be there already. */
   add(node: Node): void {
     this.#nodes.push(node);
+    this.#infer(node);
+  }
+
+  #infer(node: Node): void {
     const types = inferNode(
       node,
       (name) => this.#types.get(name),
@@ -116,6 +120,25 @@ export class GraphBuilder {
       const type = refine(name, this.#types.get(name), types[index]);
       if (type) this.#types.set(name, type);
     });
+  }
+
+  /**
+   * The output `index` of a node that is there already, named now if the node left it out: what a further, optional
+   * output knows need not be computed again.
+   */
+  extend(node: Node, index: number): string {
+    const at = this.#nodes.findIndex((other) => other.outputs[0] === node.outputs[0]);
+    const present = this.#nodes[at]!;
+    const known = present.outputs[index];
+    if (known) return known;
+    const name = this.unique(`${present.outputs[0]!}_${index}`);
+    const outputs = Array.from({ length: Math.max(present.outputs.length, index + 1) }, (_, other) =>
+      other === index ? name : (present.outputs[other] ?? ''),
+    );
+    const extended = { ...present, outputs };
+    this.#nodes[at] = extended;
+    this.#infer(extended);
+    return name;
   }
 
   /** Declares `name` as a graph output, under `as` if given (through an Identity node). */

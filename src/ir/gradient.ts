@@ -1,22 +1,26 @@
 import { MaasError } from '../errors.js';
 import type { GraphBuilder } from './builder.js';
+import { convolutionGradients } from './gradient/conv.js';
 import { elementwiseGradients } from './gradient/elementwise.js';
 import { layoutGradients } from './gradient/layout.js';
 import { linearGradients } from './gradient/linear.js';
+import { poolGradients } from './gradient/pool.js';
 import { reduceGradients } from './gradient/reduce.js';
 import { describe, GradientSite, sum, type GradientRule, type GradientRules } from './gradient/rule.js';
 import { attr, readsOf, type Dim, type Node } from './graph.js';
 import type { NumericDType } from './tensor.js';
 
 /**
- * Vector–Jacobian products by operator. They emit standard ONNX operators only (operator set 16 or later), so the
- * backward pass runs wherever the forward pass does.
+ * Vector–Jacobian products by operator; those outside ai.onnx by `domain:operator`. They emit standard ONNX operators
+ * (operator set 16 or later), and com.microsoft:FusedMatMul where it saves a transposed copy.
  */
 export const gradientRules: GradientRules = {
   ...elementwiseGradients,
   ...linearGradients,
   ...reduceGradients,
   ...layoutGradients,
+  ...convolutionGradients,
+  ...poolGradients,
 };
 
 /** Rules that look at the gradients of all outputs; the others know only the first. */
@@ -84,7 +88,7 @@ function pathBack(g: GraphBuilder, loss: string, roots: readonly string[]): Step
 
 function ruleOf(node: Node): GradientRule {
   const standard = node.domain === '' || node.domain === 'ai.onnx';
-  const rule = standard ? gradientRules[node.op] : undefined;
+  const rule = gradientRules[standard ? node.op : `${node.domain}:${node.op}`];
   if (rule) return rule;
   throw new MaasError(
     'MAAS_MODEL_UNSUPPORTED',

@@ -1,6 +1,7 @@
 import type { GraphBuilder } from '../../src/ir/builder.js';
 import { attr, type Attributes } from '../../src/ir/graph.js';
 import { dtypes, tensor } from '../../src/ir/tensor.js';
+import { windowCases } from './gradient-cases/windows.js';
 
 /** One use of an operator, small enough for finite differences in every element of every input. */
 export interface GradientCase {
@@ -10,6 +11,8 @@ export interface GradientCase {
   build(g: GraphBuilder, x: string[]): string[];
   /** Maps a number in (−2, 2) to where the operator is differentiable. Default: itself. */
   readonly domain?: (value: number) => number;
+  /** The rule must know all sizes but the first input's batch, and refuses otherwise. */
+  readonly sized?: boolean;
 }
 
 const of =
@@ -376,4 +379,5 @@ export const gradientCases: Readonly<Record<string, readonly GradientCase[]>> = 
         g.ops('GatherElements', [x!, ones(g, [0, 0, 0, 1, 1, -1], [2, 3])], { axis: int(0) }),
     },
   ],
+  ...windowCases,
 };
