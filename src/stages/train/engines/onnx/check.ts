@@ -32,7 +32,7 @@ export async function openCheck(job: TrainJob, parameters: readonly string[], ta
 
   const inputs = forward.inputs.map(({ name }) => name);
   const most = Math.min(Math.max(chunk, job.batchSize), table.rows);
-  const take = prepareBatches(columnsOf({ inputs, target }, table), most);
+  const take = prepareBatches(columnsOf({ inputs, target }, table));
   const order = Uint32Array.from({ length: table.rows }, (_, row) => row);
   return {
     async run(weights) {
@@ -40,7 +40,7 @@ export async function openCheck(job: TrainJob, parameters: readonly string[], ta
       const feeds = { ...weights };
       for (let start = 0; start < table.rows; start += most) {
         const rows = Math.min(most, table.rows - start);
-        const found = await session.run(Object.assign(feeds, take(order, start, rows)));
+        const found = await session.run(Object.assign(feeds, take(order, start, [rows])));
         for (const [figure, name] of Object.entries(figures)) {
           sums.set(figure, sums.get(figure)! + Number(found[name]!.data[0]) * rows);
         }

@@ -71,10 +71,11 @@ export function openCheckpoints(job: TrainJob, compiled: CompiledStep): Checkpoi
   };
 }
 
-function identify(job: TrainJob, { model, carried, masks }: CompiledStep): string {
+function identify(job: TrainJob, { model, preparation, carried, masks }: CompiledStep): string {
   const { seed, epochs, batchSize, threads, optimizer, dataset } = job;
   return digestOf({
     graph: digestOf(encodeModel(model)),
+    ...(preparation && { preparation: digestOf(encodeModel(preparation)) }),
     initial: carried.map(({ input, initial: { data } }) => [
       input,
       digestOf(new Uint8Array(data.buffer, data.byteOffset, data.byteLength)),

@@ -4,24 +4,26 @@ import { loadWeights } from '../../../../ir/onnx/load.js';
 import { stripDropout } from '../../../../ir/rewrite.js';
 import { fromNdArray } from '../../../../ir/tensor.js';
 import type { TrainJob, TrainOutcome } from '../../../../plugin/api.js';
-import { columnsOf, prepareBatches } from './batches.js';
+import { columnsOf, prepareBatches, rowBytes } from './batches.js';
 import { openCheck, type Check } from './check.js';
 import { openCheckpoints, type Standing } from './checkpoint.js';
 import { compileStep, type CompiledStep } from './compile-step.js';
 import { startMeter } from './meter.js';
 import { engineOptions } from './options.js';
+import { prepareTable } from './prepare.js';
 import { shuffledRows } from './random.js';
 import { pace, type Saver } from './saver.js';
 import { openStepper, type State, type Stepper } from './stepper.js';
+import { adaptStride } from './stride.js';
 
 /**
- * Trains with onnxruntime: each step is one run of one graph. A job that was stopped goes on from its last checkpoint
- * and ends in the same weights, bit by bit, as one that was not.
+ * Trains with onnxruntime: a step is one graph, and a run makes several. A job that was stopped goes on from its last
+ * checkpoint and ends in the same weights, bit by bit, as one that was not.
  * @throws MaasError MAAS_TRAIN_DIVERGED when the loss or a weight is no number, MAAS_INTERRUPTED when the signal stops
  * it, MAAS_MODEL_UNSUPPORTED and MAAS_MODEL_SHAPE when the model cannot be trained.
  */
 export async function train(given: TrainJob): Promise<TrainOutcome> {
-  const { checkpointSeconds } = engineOptions.parse(given.options);
+  const { checkpointSeconds, stepsPerRun } = engineOptions.parse(given.options);
   const job = { ...given, model: await loadWeights(given.model) };
   const compiled = compileStep(job);
   const checkpoints = openCheckpoints(job, compiled);
@@ -32,7 +34,11 @@ export async function train(given: TrainJob): Promise<TrainOutcome> {
     const check = await openCheck(job, compiled.parameters, job.dataset.splits.validation);
     try {
       const saver = pace(checkpoints, stepper, checkpointSeconds);
-      const history = await run({ job, compiled, stepper, check, saver }, checkpoint ?? beginning);
+      const stepsAtMost = checkpointSeconds === 0 ? 1 : stepsPerRun;
+      const history = await run(
+        { job, compiled, stepper, check, saver, stepsAtMost },
+        checkpoint ?? beginning,
+      );
       const notes = [
         ...(note === undefined ? [] : [note]),
         ...(checkpoint ? [resumed(checkpoint, job)] : []),
@@ -54,23 +60,27 @@ interface Run {
   readonly stepper: Stepper;
   readonly check: Check;
   readonly saver: Saver;
+  readonly stepsAtMost: number | undefined;
 }
 
 async function run(
-  { job, compiled, stepper, check, saver }: Run,
+  { job, compiled, stepper, check, saver, stepsAtMost }: Run,
   from: Standing,
 ): Promise<TrainOutcome['history']> {
   const table = job.dataset.splits.train;
   const { batchSize, epochs, seed } = job;
   const steps = Math.ceil(table.rows / batchSize);
-  const take = prepareBatches(columnsOf(compiled, table), Math.min(batchSize, table.rows));
+  const inputs = await prepareTable(compiled.preparation, table, job.threads);
+  const columns = columnsOf(compiled, { inputs, target: table.target });
+  const take = prepareBatches(columns);
+  const stride = adaptStride(rowBytes(columns) * batchSize, stepsAtMost);
   const meter = startMeter(job, steps, (epochs - from.epoch) * table.rows - from.batch * batchSize);
   let { step, lossSum } = from;
   const history = [...from.history];
   for (let epoch = from.epoch; epoch < epochs; epoch++) {
     const order = shuffledRows(table.rows, seed, epoch);
-    const firstBatch = epoch === from.epoch ? from.batch : 0;
-    for (let batch = firstBatch; batch < steps; batch++) {
+    let batch = epoch === from.epoch ? from.batch : 0;
+    while (batch < steps) {
       const standing = () => ({ epoch, batch, step, lossSum, history });
       if (job.signal.aborted) {
         await saver.save(standing());
@@ -78,13 +88,21 @@ async function run(
       }
       await saver.saveIfDue(standing);
       const start = batch * batchSize;
-      const rows = Math.min(batchSize, table.rows - start);
-      step += 1;
-      const loss = await stepper.run(take(order, start, rows), rows, step);
-      if (!Number.isFinite(loss)) throw diverged(`the loss is ${loss}`, epoch, batch);
-      lossSum += loss * rows;
-      meter.count(rows);
-      meter.report({ epoch: epoch + 1, step: batch + 1, loss: lossSum / (start + rows) });
+      // The last batch may have fewer rows, and then has a run of its own.
+      const whole = Math.floor((table.rows - start) / batchSize);
+      const made = whole === 0 ? 1 : Math.min(whole, stride.steps);
+      const rows = whole === 0 ? table.rows - start : batchSize;
+      const began = performance.now();
+      const losses = await stepper.run(take(order, start, [made, rows]), [made, rows], step + 1);
+      stride.took(made, performance.now() - began);
+      for (let at = 0; at < made; at++) {
+        if (!Number.isFinite(losses[at])) throw diverged(`the loss is ${losses[at]}`, epoch, batch + at);
+        lossSum += losses[at]! * rows;
+      }
+      step += made;
+      batch += made;
+      meter.count(made * rows);
+      meter.report({ epoch: epoch + 1, step: batch, loss: lossSum / (start + made * rows) });
     }
     const loss = lossSum / table.rows;
     checkFinite(stepper.state, compiled.parameters, epoch, steps - 1);

@@ -15,10 +15,10 @@ describe('prepareBatches', () => {
   };
 
   it('takes rows of every kind in the order given, last batch included', () => {
-    const take = prepareBatches({ narrow, words, wide }, 3);
+    const take = prepareBatches({ narrow, words, wide });
     const order = [4, 0, 2, 1, 3];
     const seen = [0, 3].map((start) => {
-      const batch = take(order, start, Math.min(3, rows - start));
+      const batch = take(order, start, [Math.min(3, rows - start)]);
       expect(batch['wide']!.dims).toEqual([Math.min(3, rows - start), 6, 8]);
       return {
         narrow: Array.from(batch['narrow']!.data, Number),
@@ -33,8 +33,25 @@ describe('prepareBatches', () => {
   });
 
   it('makes no new arrays for batches of a size that it has seen', () => {
-    const take = prepareBatches({ wide }, 2);
-    expect(take([0, 1], 0, 2)['wide']).toBe(take([2, 3], 0, 2)['wide']);
+    const take = prepareBatches({ wide });
+    expect(take([0, 1], 0, [2])['wide']).toBe(take([2, 3], 0, [2])['wide']);
+  });
+
+  it('stacks batches, and makes room when more are asked for', () => {
+    const take = prepareBatches({ narrow, wide });
+    expect(take([3, 1], 0, [1, 2])['narrow']).toEqual({
+      ...narrow,
+      dims: [1, 2],
+      data: BigInt64Array.from([3n, 1n]),
+    });
+    const two = take([4, 0, 2, 1, 3], 1, [2, 2]);
+    expect(two['narrow']).toEqual({ ...narrow, dims: [2, 2], data: BigInt64Array.from([0n, 2n, 1n, 3n]) });
+    expect(two['wide']!.dims).toEqual([2, 2, 6, 8]);
+    expect(take([4], 0, [1, 1])['narrow']).toEqual({
+      ...narrow,
+      dims: [1, 1],
+      data: BigInt64Array.from([4n]),
+    });
   });
 });
 

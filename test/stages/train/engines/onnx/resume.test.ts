@@ -19,7 +19,9 @@ function make(changes: Partial<TrainJob> = {}): TrainJob {
   return job(classifier({ dropout: 0.25 }), classes(), work, { epochs, batchSize: 16, ...changes });
 }
 
-/** A signal that is found aborted when it is looked at for the `at`-th time: once for each step. */
+const oneByOne = { options: { stepsPerRun: 1 } };
+
+/** A signal that is found aborted when it is looked at for the `at`-th time: once for each run. */
 function abortAt(at: number): AbortSignal {
   let looks = 0;
   return {
@@ -39,7 +41,7 @@ describe('a training that is taken up again', () => {
   it.each(Array.from({ length: epochs * steps }, (_, at) => at))(
     'after step %i ends in the same bits',
     async (at) => {
-      const whole = make();
+      const whole = make(oneByOne);
       await expect(onnxEngine.train({ ...whole, signal: abortAt(at) })).rejects.toMatchObject({
         code: 'MAAS_INTERRUPTED',
       });
@@ -51,8 +53,20 @@ describe('a training that is taken up again', () => {
     },
   );
 
+  it.each([
+    [2, 3],
+    [5, 2],
+    [3, 5],
+  ])('after runs of %i steps and then of %i', async (before, after) => {
+    const whole = make({ options: { stepsPerRun: before } });
+    await expect(onnxEngine.train({ ...whole, signal: abortAt(4) })).rejects.toThrow('stopped');
+    const outcome = await onnxEngine.train({ ...whole, options: { stepsPerRun: after } });
+    expect(fingerprint(outcome)).toBe(unbroken);
+    expect(outcome.notes).toHaveLength(1);
+  });
+
   it('again and again, at every second step', async () => {
-    const whole = make();
+    const whole = make(oneByOne);
     for (let stop = 0; stop < (epochs * steps) / 2 - 1; stop++) {
       await expect(onnxEngine.train({ ...whole, signal: abortAt(2) })).rejects.toThrow();
     }
@@ -79,7 +93,7 @@ describe('a training that is taken up again', () => {
 
 describe('a checkpoint that does not fit', () => {
   const spoil = async (change: (bytes: Buffer) => Buffer): Promise<void> => {
-    const whole = make();
+    const whole = make(oneByOne);
     await expect(onnxEngine.train({ ...whole, signal: abortAt(9) })).rejects.toThrow();
     const path = join(whole.work, 'checkpoint.safetensors');
     await writeFile(path, change(await readFile(path)));
@@ -109,7 +123,7 @@ describe('a checkpoint that does not fit', () => {
     ['another network', classifier({ units: 8, dropout: 0.25 })],
     ['another share of dropout', classifier({ dropout: 0.5 })],
   ])('is left aside for %s', async (_, changes) => {
-    const whole = make();
+    const whole = make(oneByOne);
     await expect(onnxEngine.train({ ...whole, signal: abortAt(9) })).rejects.toThrow();
     const outcome = await onnxEngine.train({ ...whole, ...changes });
     expect(outcome.notes).toEqual(['the checkpoint is of another job or runtime: training starts anew']);

@@ -1,0 +1,118 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { encodeModel } from '../../../../../src/ir/onnx/save.js';
+import type { NdArray } from '../../../../../src/ir/tensor.js';
+import { openSession } from '../../../../../src/runtime/session.js';
+import { columnsOf, prepareBatches } from '../../../../../src/stages/train/engines/onnx/batches.js';
+import { compileStep } from '../../../../../src/stages/train/engines/onnx/compile-step.js';
+import { fillMask } from '../../../../../src/stages/train/engines/onnx/dropout.js';
+import { onnxEngine } from '../../../../../src/stages/train/engines/onnx/index.js';
+import { prepareTable } from '../../../../../src/stages/train/engines/onnx/prepare.js';
+import { openStepper } from '../../../../../src/stages/train/engines/onnx/stepper.js';
+import { adaptStride } from '../../../../../src/stages/train/engines/onnx/stride.js';
+import { classes, classifier, fingerprint, job } from './jobs.js';
+
+let root: string;
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'maas-stack-'));
+});
+afterAll(() => rm(root, { recursive: true }));
+
+const real = (data: Float32Array, dims: readonly number[]): NdArray => ({ dtype: 'float32', dims, data });
+
+describe('steps in one run', () => {
+  it.each([1, 2])('are those of one graph run step by step, with %i threads', async (threads) => {
+    const [steps, rows] = [6, 15];
+    const made = job(classifier({ dropout: 0.25 }), classes(), root, { threads });
+    const compiled = compileStep(made);
+    const table = made.dataset.splits.train;
+    const inputs = await prepareTable(compiled.preparation, table, 1);
+    const take = prepareBatches(columnsOf(compiled, { inputs, target: table.target }));
+    const order = [...Array(steps * rows).keys()].reverse();
+    const initial = Object.fromEntries(compiled.carried.map(({ input, initial }) => [input, initial]));
+
+    const session = await openSession(encodeModel(compiled.model), { threads, optimization: 'basic' });
+    const losses: number[] = [];
+    let state: Record<string, NdArray> = initial;
+    for (let at = 0; at < steps; at++) {
+      const feeds = { ...take(order, at * rows, [rows]), ...state };
+      const scalars = compiled.scalarsAt(at + 1);
+      for (const [key, name] of Object.entries(compiled.scalars)) {
+        feeds[name] = real(Float32Array.of(scalars[key]!), []);
+      }
+      for (const mask of compiled.masks) {
+        const data = new Float32Array(rows * mask.width);
+        fillMask(data, mask, made.seed, at + 1);
+        feeds[mask.name] = real(data, [rows, mask.width]);
+      }
+      const found = await session.run(feeds);
+      losses.push(Number(found[compiled.loss]!.data[0]));
+      state = Object.fromEntries(compiled.carried.map(({ input, output }) => [input, found[output]!]));
+    }
+    await session.close();
+
+    for (const [first, then] of [
+      [6, 0],
+      [4, 2],
+      [1, 5],
+    ] as const) {
+      const stepper = await openStepper(compiled, initial, made);
+      const all = [...Array.from(await stepper.run(take(order, 0, [first, rows]), [first, rows], 1))];
+      if (then > 0) {
+        const batches = take(order, first * rows, [then, rows]);
+        all.push(...Array.from(await stepper.run(batches, [then, rows], first + 1)));
+      }
+      expect(all).toEqual(losses);
+      expect(stepper.state).toEqual(state);
+      await stepper.close();
+    }
+  });
+
+  it('end in the same bits, however many they are', async () => {
+    const train = async (stepsPerRun?: number) => {
+      const options = stepsPerRun === undefined ? {} : { stepsPerRun };
+      const work = join(root, String(stepsPerRun));
+      const network = classifier({ dropout: 0.25 });
+      return fingerprint(await onnxEngine.train(job(network, classes(), work, { options, batchSize: 8 })));
+    };
+    const one = await train(1);
+    for (const count of [2, 3, 64, undefined]) expect(await train(count)).toBe(one);
+  });
+
+  it('feed weights that stay as they were', async () => {
+    const made = job(classifier(), classes(), root);
+    const compiled = compileStep(made);
+    const copies = compiled.carried.map(({ initial }) => initial.data.slice());
+    await onnxEngine.train(made);
+    expect(compiled.carried.map(({ initial }) => initial.data)).toEqual(copies);
+  });
+});
+
+describe('adaptStride', () => {
+  const after = (time: (steps: number) => number, bytes = 1000, most?: number): number => {
+    const stride = adaptStride(bytes, most);
+    for (let run = 0; run < 20; run++) stride.took(stride.steps, time(stride.steps));
+    return stride.steps;
+  };
+
+  it.each<[string, number, number]>([
+    ['many short steps', 64, after((steps) => steps * 0.1)],
+    ['fewer longer ones', 8, after((steps) => steps * 7)],
+    ['one that takes long', 1, after((steps) => steps * 500)],
+    ['what memory holds of large batches', 3, after((steps) => steps * 0.1, 5 * 2 ** 20)],
+    ['one batch that is too large', 1, after(() => 1, 2 ** 30)],
+    ['no more than it may', 5, after((steps) => steps * 0.1, 1000, 5)],
+  ])('takes %s', (_, expected, found) => {
+    expect(found).toBe(expected);
+  });
+
+  it('goes back when the machine slows down', () => {
+    const stride = adaptStride(1000);
+    for (let run = 0; run < 10; run++) stride.took(stride.steps, stride.steps * 0.5);
+    expect(stride.steps).toBe(64);
+    for (let run = 0; run < 10; run++) stride.took(stride.steps, stride.steps * 10);
+    expect(stride.steps).toBe(4);
+  });
+});
