@@ -5,15 +5,20 @@ import { printModel } from '../../src/ir/print.js';
 import { decodeModel } from '../../src/ir/onnx/load.js';
 import { encodeModel } from '../../src/ir/onnx/save.js';
 import type { Pass, PassContext } from '../../src/plugin/api.js';
+import type { NdArray } from '../../src/ir/tensor.js';
 import { openSession, type Feeds } from '../../src/runtime/session.js';
-import { signatureOf } from '../evaluate/models.js';
+import { sliceRows } from '../../src/evaluate/predict.js';
+import { classes, signatureOf, tableOf } from '../evaluate/models.js';
 import { passModels } from './pass-models.js';
 
-export const passContext: PassContext = {
-  signature: signatureOf('classification'),
-  calibration: () => Promise.reject(new Error('this pass needs no data')),
-  seed: 1,
-};
+/** A context whose calibration rows are the given ones. */
+export function contextOf(feeds: Feeds): PassContext {
+  const signature = signatureOf('classification');
+  const table = tableOf(feeds, classes(new Array<number>(Object.values(feeds)[0]!.dims[0]!).fill(0)));
+  const splits = { train: table, validation: table, test: table };
+  const dataset = { digest: 'd'.repeat(64), signature, statistics: {}, splits };
+  return { signature, calibration: () => Promise.resolve(dataset), seed: 1 };
+}
 
 export async function runModel(model: Model, feeds: Feeds): Promise<Record<string, number[] | string[]>> {
   const session = await openSession(encodeModel(model));
@@ -30,23 +35,66 @@ export async function runModel(model: Model, feeds: Feeds): Promise<Record<strin
   }
 }
 
+/** Whether a row gives something else alone than it does beside others, among them one with numbers far too large. */
+export async function mixesRows(model: Model, feeds: Feeds): Promise<boolean> {
+  const rows = Object.values(feeds)[0]!.dims[0]!;
+  const crowd = Object.fromEntries(
+    Object.entries(feeds).map(([name, { dtype, dims, data }]): [string, NdArray] => {
+      const width = data.length / rows;
+      const large = Array.from((data as Float32Array).subarray(0, width), (value) => value * 1000);
+      const joined = Float32Array.from([...(data as Float32Array), ...large]);
+      return [name, { dtype: dtype, dims: [rows + 1, ...dims.slice(1)], data: joined }];
+    }),
+  );
+  const together = await runModel(model, crowd);
+  for (let row = 0; row < rows; row++) {
+    for (const [name, alone] of Object.entries(await runModel(model, sliceRows(feeds, row, row + 1)))) {
+      const beside = together[name]!.slice(row * alone.length, (row + 1) * alone.length);
+      const isSame = (value: number | string, index: number): boolean => isClose(value, beside[index]);
+      if (together[name]!.length !== alone.length * (rows + 1) || !alone.every(isSame)) return true;
+    }
+  }
+  return false;
+}
+
+/** As close as serving asks golden answers to be. */
+function isClose(one: number | string, other: number | string | undefined): boolean {
+  if (typeof one !== 'number' || typeof other !== 'number') return one === other;
+  return Math.abs(one - other) <= 1e-4 * (1 + Math.abs(one));
+}
+
+/** What a pass states of its results. */
+export interface PassClaims {
+  /** A row's answer does not depend on the rows beside it, unless it did before. */
+  readonly keepsRowsApart: boolean;
+}
+
 /**
  * What every pass does, on every model: it keeps the model valid and its meaning within `decibels`, changes nothing
- * it was given, gives the same bytes each time, and finds nothing left to do in its own result.
+ * it was given, gives the same bytes each time, and finds nothing left to do in its own result. Rows stay apart unless
+ * the pass states otherwise.
  */
-export function describePass(pass: Pass, options: unknown, decibels: number): void {
+export function describePass(
+  pass: Pass,
+  options: unknown,
+  decibels: number,
+  claims: PassClaims = { keepsRowsApart: true },
+): void {
   describe(`pass ${pass.name} with ${JSON.stringify(options)}`, () => {
     const parsed = pass.options.parse(options);
-    const run = (model: Model) => pass.run(model, parsed, passContext);
 
     it('changes at least one of the models', async () => {
       const reports = await Promise.all(
-        passModels().map(async ({ model }) => (await run(model)).report.changed),
+        passModels().map(
+          async ({ model, feeds }) => (await pass.run(model, parsed, contextOf(feeds))).report.changed,
+        ),
       );
       expect(reports).toContain(true);
     });
 
     describe.each(passModels())('on $name', ({ model, feeds }) => {
+      const run = (given: Model) => pass.run(given, parsed, contextOf(feeds));
+
       it('keeps the meaning', async () => {
         const { model: after } = await run(model);
         const [expected, actual] = [await runModel(model, feeds), await runModel(after, feeds)];
@@ -56,6 +104,12 @@ export function describePass(pass: Pass, options: unknown, decibels: number): vo
           if (typeof values[0] === 'string') continue;
           expect(signalToNoise(values as number[], actual[name] as number[])).toBeGreaterThan(decibels);
         }
+      });
+
+      it.runIf(claims.keepsRowsApart)('keeps rows apart', async () => {
+        const { model: after } = await run(model);
+        if (await mixesRows(model, feeds)) return;
+        expect(await mixesRows(after, feeds)).toBe(false);
       });
 
       it('keeps inputs, outputs and metadata', async () => {

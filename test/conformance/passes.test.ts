@@ -1,6 +1,28 @@
-import { foldPass, quantizePass } from '../../src/stages/compress/index.js';
-import { describePass } from './pass-suite.js';
+import { expect, it } from 'vitest';
+import { quantizePass, foldPass } from '../../src/stages/compress/index.js';
+import { classifier, flowers } from '../evaluate/models.js';
+import { contextOf, describePass, mixesRows } from './pass-suite.js';
+
+const mixed = { keepsRowsApart: false };
 
 describePass(foldPass, {}, 100);
 describePass(quantizePass, {}, 30);
 describePass(quantizePass, { minElements: 1, perChannel: false, reduceRange: true }, 20);
+describePass(quantizePass, { calibration: { method: 'mse' } }, 30);
+describePass(quantizePass, { mode: 'dynamic' }, 30, mixed);
+describePass(
+  quantizePass,
+  { mode: 'dynamic', minElements: 1, perChannel: false, reduceRange: true },
+  20,
+  mixed,
+);
+
+it('the suite sees rows that depend on their neighbours', async () => {
+  const feeds = { features: flowers(4) };
+  const { model } = await quantizePass.run(
+    classifier(64),
+    quantizePass.options.parse({ mode: 'dynamic' }),
+    contextOf(feeds),
+  );
+  expect(await mixesRows(model, feeds)).toBe(true);
+});

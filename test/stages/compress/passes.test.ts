@@ -13,15 +13,15 @@ import type { Pass, PassReport } from '../../../src/plugin/api.js';
 import { foldPass, quantizePass } from '../../../src/stages/compress/index.js';
 import { matchesAny } from '../../../src/stages/compress/passes/match-names.js';
 import { quantizeMatrix } from '../../../src/stages/compress/passes/quantize-matrix.js';
-import { passContext } from '../../conformance/pass-suite.js';
-import { classifier } from '../../evaluate/models.js';
+import { contextOf } from '../../conformance/pass-suite.js';
+import { classifier, flowers } from '../../evaluate/models.js';
 
 async function apply(
   pass: Pass,
   model: Model,
   options: unknown = {},
 ): Promise<{ model: Model; report: PassReport }> {
-  return pass.run(model, pass.options.parse(options), passContext);
+  return pass.run(model, pass.options.parse(options), contextOf({ features: flowers(64) }));
 }
 
 async function makeFolder(): Promise<string> {
@@ -41,24 +41,23 @@ describe('fold and quantize', () => {
     const { model } = await apply(quantizePass, folded.model);
     const text = printModel(model)
       .replaceAll(/sha256:\w+/g, 'sha256')
-      .replace(/(bias2: .* = ).*/, '$1…');
-    expect(text).toBe(`model ir 10, opset 21, ai.onnx.ml 3
+      .replace(/(bias2: .* = ).*/, '$1…')
+      .replace(/(relu_scale: .* = ).*/, '$1…');
+    expect(text).toBe(`model ir 10, opset 21, ai.onnx.ml 3, com.microsoft 1
 graph main(features: float32[N, 4]) -> (label: string[N], probabilities: float32[N, 3])
   const bias1: float32[64] sha256
   const weight2: float32[64, 3] sha256
   const bias2: float32[3] = …
   const weight0_folded: float32[4, 64] sha256
   const bias0_shifted: float32[64] sha256
+  const relu_scale: float32[] = …
+  const relu_zero: uint8[] = [0]
   const weight1_int8: int8[64, 64] sha256
   const weight1_scale: float32[64] sha256
   dense0: float32[N, 64] = Gemm(features, weight0_folded, bias0_shifted)
   relu: float32[N, 64] = Relu(dense0)
-  relu_int8, relu_scale, relu_zero = DynamicQuantizeLinear(relu)
-  dense1_sums = MatMulInteger(relu_int8, weight1_int8, relu_zero)
-  dense1_float = Cast(dense1_sums) {to: 1}
-  dense1_scale = Mul(relu_scale, weight1_scale)
-  dense1_product = Mul(dense1_float, dense1_scale)
-  dense1: float32[N, 64] = Add(dense1_product, bias1)
+  relu_int8 = QuantizeLinear(relu, relu_scale, relu_zero)
+  dense1: float32[N, 64] = com.microsoft.MatMulIntegerToFloat(relu_int8, weight1_int8, relu_scale, weight1_scale, relu_zero, _, bias1)
   relu_1: float32[N, 64] = Relu(dense1)
   dense2: float32[N, 3] = Gemm(relu_1, weight2, bias2)
   softmax: float32[N, 3] = Softmax(dense2) {axis: -1}
@@ -69,8 +68,8 @@ graph main(features: float32[N, 4]) -> (label: string[N], probabilities: float32
 `);
   });
 
-  it('come out as the fused integer kernel in onnxruntime', async () => {
-    const { model } = await apply(quantizePass, classifier(64));
+  it('come out as the fused integer kernel in onnxruntime when activations are dynamic', async () => {
+    const { model } = await apply(quantizePass, classifier(64), { mode: 'dynamic' });
     const optimized = join(await makeFolder(), 'optimized.onnx');
     const session = await InferenceSession.create(encodeModel(model), {
       graphOptimizationLevel: 'all',

@@ -5,6 +5,7 @@ export interface QuantizedMatrix {
   readonly values: Int8Array;
   /** One for each column, or a single one. value · scale is the weight. */
   readonly scales: Float32Array;
+  readonly perChannel: boolean;
   /** Of the weights before and after, in dB. */
   readonly signalToNoise: number;
 }
@@ -55,5 +56,5 @@ export function quantizeMatrix(
       restored[index] = values[index] * scale;
     }
   }
-  return { values, scales, signalToNoise: signalToNoise(original, restored) };
+  return { values, scales, perChannel, signalToNoise: signalToNoise(original, restored) };
 }

@@ -1,26 +1,47 @@
 import { z } from 'zod';
-import { attr, type Model, type Node } from '../../../ir/graph.js';
+import type { Model, Node } from '../../../ir/graph.js';
 import { loadTensor } from '../../../ir/onnx/external.js';
-import {
-  freshNames,
-  liftConstants,
-  removeDead,
-  replaceNodes,
-  type Replacement,
-} from '../../../ir/rewrite.js';
-import { dtypes, tensor, valuesOf, type Tensor } from '../../../ir/tensor.js';
-import { definePass, type PassReport } from '../../../plugin/api.js';
+import { liftConstants, removeDead, replaceNodes } from '../../../ir/rewrite.js';
+import { valuesOf } from '../../../ir/tensor.js';
+import { definePass, type PassContext, type PassReport } from '../../../plugin/api.js';
 import { labelOf, readDense, type DenseLayer } from './dense-layer.js';
 import { matchesAny } from './match-names.js';
+import { calibrate } from './quantize/calibrate.js';
+import { createDynamicEmitter } from './quantize/dynamic.js';
+import type { QuantizedLayer } from './quantize/layer.js';
+import type { Range } from './quantize/ranges.js';
+import { createStaticEmitter } from './quantize/static.js';
 import { quantizeMatrix, type QuantizedMatrix } from './quantize-matrix.js';
 
 const options = z.strictObject({
   mode: z
-    .enum(['dynamic'])
-    .default('dynamic')
+    .enum(['static', 'dynamic'])
+    .default('static')
     .describe(
-      'dynamic: weights are int8 in the file, activations become uint8 batch by batch. Needs no data.',
+      'What becomes of activations. static: uint8 in ranges seen on calibration rows. dynamic: uint8 in the range of each batch, so that a row depends on the rows beside it; needs no data.',
     ),
+  calibration: z
+    .strictObject({
+      method: z
+        .enum(['minmax', 'mse', 'percentile'])
+        .default('minmax')
+        .describe(
+          'Range of an activation. minmax: all its values. mse: the range with the least squared error. percentile: all but the outermost values.',
+        ),
+      samples: z
+        .int()
+        .min(1)
+        .default(512)
+        .describe('Rows to run, at most: of the validation split, then of the train split.'),
+      coverage: z
+        .number()
+        .gt(0.5)
+        .max(1)
+        .default(0.9999)
+        .describe('percentile only: share of the values that the range covers.'),
+    })
+    .prefault({})
+    .describe('static only: how the ranges of activations are found.'),
   perChannel: z
     .boolean()
     .default(true)
@@ -43,30 +64,19 @@ type QuantizeOptions = z.output<typeof options>;
 
 /** Products of uint8 and int8 add up in 32 bits: more rows than this could overflow. */
 const maxRows = Math.floor(2 ** 31 / (255 * 127));
-/** The operator set that brought DynamicQuantizeLinear. */
-const leastOpset = 11;
-const floatCode = dtypes.indexOf('float32') + 1;
+/** The operator sets that brought QuantizeLinear and DynamicQuantizeLinear. */
+const leastOpset = { static: 10, dynamic: 11 };
 
-/**
- * Rewrites y = x · W + b with float32 weights into
- *
- *     q, s, z = DynamicQuantizeLinear(x)                    q uint8 [N, K]; s, z scalars
- *     y = Cast(MatMulInteger(q, Wq, z)) · (s · scale) + b   Wq int8 [K, M], scale [M] or []
- *
- * in standard operators, which onnxruntime fuses into one kernel (DynamicQuantizeMatMul). Weights are symmetric, so
- * they need no zero point. The range of x is that of the whole batch: a row's result depends a little on the rows that
- * it is run with.
- */
+/** Rewrites layers y = x · W + b into integer arithmetic; `quantize/` has a file for each mode. */
 export const quantizePass = definePass<QuantizeOptions>({
   name: 'quantize',
-  summary: 'Store the weights of dense layers as 8-bit integers.',
+  summary: 'Store the weights of dense layers as 8-bit integers, and compute with integers.',
   options,
-  version: 1,
-  async run(model, settings) {
+  version: 2,
+  async run(model, settings, context) {
     const lifted: Model = { ...model, graph: liftConstants(model.graph) };
-    const chosen = new Map<Node, { layer: DenseLayer; matrix: QuantizedMatrix }>();
+    const chosen = new Map<Node, QuantizedLayer>();
     const matrices = new Map<string, QuantizedMatrix>();
-    const applied: { node: string; note: string }[] = [];
     const skipped: { node: string; reason: string }[] = [];
     for (const node of lifted.graph.nodes) {
       const found = choose(node, lifted, settings);
@@ -84,23 +94,61 @@ export const quantizePass = definePass<QuantizeOptions>({
       }
       matrices.set(key, matrix);
       chosen.set(node, { layer, matrix });
-      applied.push({
-        node: labelOf(node),
-        note: `int8 ${layer.rows} × ${layer.columns}, weights keep ${matrix.signalToNoise.toFixed(1)} dB`,
-      });
     }
+    const ranges =
+      settings.mode === 'static' ? await findRanges(lifted, chosen, settings, context) : undefined;
+    if (ranges) {
+      for (const [node, { layer }] of chosen) {
+        const reason = describeMisfit(ranges.get(layer.input));
+        if (reason === undefined) continue;
+        chosen.delete(node);
+        skipped.push({ node: labelOf(node), reason });
+      }
+    }
+    const applied = [...chosen].map(([node, { layer, matrix }]) => ({
+      node: labelOf(node),
+      note: describeLayer(layer, matrix, ranges?.get(layer.input)),
+    }));
     const report: PassReport = { changed: chosen.size > 0, applied, skipped };
     if (chosen.size === 0) return { model, report };
-    const emit = createEmitter(lifted, settings);
+    const emit = ranges ? createStaticEmitter(lifted.graph, ranges) : createDynamicEmitter(lifted.graph);
     const graph = removeDead(
       replaceNodes(lifted.graph, (node) => {
         const choice = chosen.get(node);
-        return choice && emit(node, choice.layer, choice.matrix);
+        return choice && emit(node, choice);
       }),
     );
-    return { model: { ...model, graph }, report };
+    const opsets = ranges ? { ...model.opsets, 'com.microsoft': 1 } : model.opsets;
+    return { model: { ...model, opsets, graph }, report };
   },
 });
+
+async function findRanges(
+  model: Model,
+  chosen: ReadonlyMap<Node, QuantizedLayer>,
+  { calibration }: QuantizeOptions,
+  context: PassContext,
+): Promise<Map<string, Range>> {
+  const inputs = new Set([...chosen.values()].map(({ layer }) => layer.input));
+  return inputs.size > 0
+    ? calibrate(model, [...inputs], await context.calibration(), calibration)
+    : new Map<string, Range>();
+}
+
+/** Why an activation cannot be stored in a fixed range. */
+function describeMisfit(range: Range | undefined): string | undefined {
+  if (!range) return 'there are no rows to calibrate on';
+  const { low, high } = range;
+  if (!Number.isFinite(high - low)) return 'its input is not finite on the calibration rows';
+  return low === 0 && high === 0 ? 'its input is 0 on all calibration rows' : undefined;
+}
+
+function describeLayer({ rows, columns }: DenseLayer, matrix: QuantizedMatrix, range?: Range): string {
+  const weights = `int8 ${rows} × ${columns}, weights keep ${matrix.signalToNoise.toFixed(1)} dB`;
+  if (!range) return weights;
+  const [low, high] = [range.low, range.high].map((bound) => Number(bound.toPrecision(3)));
+  return `${weights}, input ${low} to ${high}`;
+}
 
 function choose(node: Node, model: Model, settings: QuantizeOptions): ReturnType<typeof readDense> {
   if (node.op === 'Conv' && node.domain === '') {
@@ -110,7 +158,9 @@ function choose(node: Node, model: Model, settings: QuantizeOptions): ReturnType
   if (!found || 'reason' in found) return found;
   const { rows, columns } = found.layer;
   const opset = model.opsets[''] ?? 0;
-  if (opset < leastOpset) return { reason: `operator set ${opset} is older than ${leastOpset}` };
+  const least = leastOpset[settings.mode];
+  if (opset < least) return { reason: `operator set ${opset} is older than ${least}` };
+  if (model.graph.initializers.has(found.layer.input)) return { reason: 'its input is constant' };
   if (matchesAny(labelOf(node), settings.exclude)) return { reason: 'excluded' };
   if (rows * columns < settings.minElements) {
     return { reason: `${rows} × ${columns} weights are fewer than minElements (${settings.minElements})` };
@@ -128,54 +178,4 @@ async function quantizeLayer(
   const weight = valuesOf(await loadTensor(graph.initializers.get(layer.weight)!)) as Float32Array;
   const { rows, columns, transposed } = layer;
   return quantizeMatrix(weight, { rows, columns, transposed, perChannel, largest: reduceRange ? 63 : 127 });
-}
-
-/** The function that writes the nodes of a quantized layer. Layers with the same input quantize it once. */
-function createEmitter({ graph }: Model, { perChannel }: QuantizeOptions) {
-  const fresh = freshNames(graph);
-  const inputs = new Map<
-    string,
-    { readonly values: string; readonly scale: string; readonly zero: string }
-  >();
-  const weights = new Map<QuantizedMatrix, { readonly values: string; readonly scale: string }>();
-
-  return (node: Node, layer: DenseLayer, matrix: QuantizedMatrix): Replacement => {
-    const nodes: Node[] = [];
-    const initializers: [string, Tensor][] = [];
-    const add = (op: string, from: string[], to: string[], attributes: Node['attributes'] = {}): void => {
-      const name = fresh(`${labelOf(node)}_${op}`);
-      nodes.push({ op, domain: '', name, inputs: from, outputs: to, attributes });
-    };
-    let input = inputs.get(layer.input);
-    if (!input) {
-      const [values, scale, zero] = [
-        fresh(`${layer.input}_int8`),
-        fresh(`${layer.input}_scale`),
-        fresh(`${layer.input}_zero`),
-      ];
-      input = { values, scale, zero };
-      inputs.set(layer.input, input);
-      add('DynamicQuantizeLinear', [layer.input], [values, scale, zero]);
-    }
-    let weight = weights.get(matrix);
-    if (!weight) {
-      weight = { values: fresh(`${layer.weight}_int8`), scale: fresh(`${layer.weight}_scale`) };
-      weights.set(matrix, weight);
-      initializers.push(
-        [weight.values, tensor('int8', [layer.rows, layer.columns], matrix.values)],
-        [weight.scale, tensor('float32', perChannel ? [layer.columns] : [], matrix.scales)],
-      );
-    }
-    const output = node.outputs[0]!;
-    const sums = fresh(`${output}_sums`);
-    const floats = fresh(`${output}_float`);
-    const scale = fresh(`${output}_scale`);
-    const product = layer.bias === undefined ? output : fresh(`${output}_product`);
-    add('MatMulInteger', [input.values, weight.values, input.zero], [sums]);
-    add('Cast', [sums], [floats], { to: attr.int(floatCode) });
-    add('Mul', [input.scale, weight.scale], [scale]);
-    add('Mul', [floats, scale], [product]);
-    if (layer.bias !== undefined) add('Add', [product, layer.bias], [output]);
-    return { nodes, initializers };
-  };
 }

@@ -1,0 +1,117 @@
+import type { Dataset, Table } from '../../../../data/dataset.js';
+import { sliceRows } from '../../../../evaluate/predict.js';
+import type { Model } from '../../../../ir/graph.js';
+import { loadWeights } from '../../../../ir/onnx/external.js';
+import { encodeModel } from '../../../../ir/onnx/save.js';
+import { allocate, type NdArray } from '../../../../ir/tensor.js';
+import { openSession, type Feeds } from '../../../../runtime/session.js';
+import { Histogram, leastErrorRange, percentileRange, type Range } from './ranges.js';
+
+export interface CalibrationOptions {
+  readonly method: 'minmax' | 'mse' | 'percentile';
+  /** Rows to run, at most. */
+  readonly samples: number;
+  /** For `percentile`: share of the values that the range covers. */
+  readonly coverage: number;
+}
+
+/** Keeps the activations of wide convolutions within some hundred MB. */
+const batchSize = 32;
+
+/**
+ * Runs rows through the model and sees which numbers its activations take.
+ * @param names Values of the graph to look at: float32 inputs or what nodes write.
+ * @returns the range of each; one that holds NaN or infinities has a range that is not finite.
+ */
+export async function calibrate(
+  model: Model,
+  names: readonly string[],
+  dataset: Dataset,
+  { method, samples, coverage }: CalibrationOptions,
+): Promise<Map<string, Range>> {
+  const batches = [...pickBatches(dataset, samples)];
+  const inputs = new Set(model.graph.inputs.map(({ name }) => name));
+  const session = await openSession(encodeModel(await loadWeights(tap(model, names))));
+  const inner = names.filter((name) => !inputs.has(name));
+  const look = async (see: (name: string, values: Float32Array) => void): Promise<void> => {
+    for (const feeds of batches) {
+      const outputs = inner.length > 0 ? await session.run(feeds, inner) : {};
+      for (const name of names) see(name, (outputs[name] ?? feeds[name])!.data as Float32Array);
+    }
+  };
+  try {
+    const ranges = new Map<string, Range>();
+    await look((name, values) => ranges.set(name, widen(ranges.get(name), values)));
+    if (method === 'minmax') return ranges;
+    const finite = [...ranges].filter(([, { low, high }]) => Number.isFinite(high - low));
+    const histograms = new Map(finite.map(([name, range]) => [name, new Histogram(range)]));
+    await look((name, values) => histograms.get(name)?.add(values));
+    for (const [name, histogram] of histograms) {
+      const range = method === 'mse' ? leastErrorRange(histogram) : percentileRange(histogram, coverage);
+      ranges.set(name, range);
+    }
+    return ranges;
+  } finally {
+    await session.close();
+  }
+}
+
+/** The model with inner values as outputs too. */
+function tap(model: Model, names: readonly string[]): Model {
+  const { graph } = model;
+  const known = new Set([...graph.inputs, ...graph.outputs].map(({ name }) => name));
+  const taps = [...new Set(names)].filter((name) => !known.has(name));
+  const outputs = taps.map((name) => ({
+    name,
+    dtype: 'float32' as const,
+    shape: graph.values.get(name)?.shape,
+  }));
+  return { ...model, graph: { ...graph, outputs: [...graph.outputs, ...outputs] } };
+}
+
+/** Written so that NaN stays NaN. */
+function widen(range: Range | undefined, values: Float32Array): Range {
+  let { low, high } = range ?? { low: Infinity, high: -Infinity };
+  for (const value of values) {
+    if (!(value >= low)) low = value;
+    if (!(value <= high)) high = value;
+    if (Number.isNaN(value)) return { low: NaN, high: NaN };
+  }
+  return { low, high };
+}
+
+/**
+ * Rows to calibrate on: of the validation split, then of the train split while there are not enough, spread evenly over
+ * each, because a source may be sorted.
+ */
+function* pickBatches({ splits }: Dataset, samples: number): Generator<Feeds> {
+  const fromValidation = Math.min(samples, splits.validation.rows);
+  yield* spread(splits.validation, fromValidation);
+  yield* spread(splits.train, Math.min(samples - fromValidation, splits.train.rows));
+}
+
+function* spread(table: Table, count: number): Generator<Feeds> {
+  const rows = Array.from({ length: count }, (_, index) => Math.floor((index * table.rows) / count));
+  for (let start = 0; start < count; start += batchSize) {
+    yield gather(table, rows.slice(start, start + batchSize));
+  }
+}
+
+function gather(table: Table, rows: readonly number[]): Feeds {
+  const parts = rows.map((row) => sliceRows(table.inputs, row, row + 1));
+  return Object.fromEntries(
+    Object.entries(table.inputs).map(([name, { dtype, dims, data }]): [string, NdArray] => {
+      const dimensions = [rows.length, ...dims.slice(1)];
+      if (dtype === 'string') {
+        const text = parts.flatMap((part) => part[name]!.data as string[]);
+        return [name, { dtype, dims: dimensions, data: text }];
+      }
+      const width = data.length / Math.max(table.rows, 1);
+      const joined = allocate(dtype, rows.length * width) as Float32Array;
+      parts.forEach((part, index) => {
+        joined.set(part[name]!.data as Float32Array, index * width);
+      });
+      return [name, { dtype: dtype, dims: dimensions, data: joined }];
+    }),
+  );
+}
