@@ -1,9 +1,10 @@
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { GraphBuilder } from '../../src/ir/builder.js';
 import { gradients } from '../../src/ir/gradient.js';
 import type { Dim } from '../../src/ir/graph.js';
-import { losses } from '../../src/ir/losses.js';
+import { losses, type LossOptions } from '../../src/ir/losses.js';
 import { encodeModel } from '../../src/ir/onnx/save.js';
 import type { NdArray } from '../../src/ir/tensor.js';
 import { openSession } from '../../src/runtime/session.js';
@@ -14,15 +15,16 @@ interface Setting {
   readonly activation?: 'Softmax' | 'Sigmoid';
   readonly shape: readonly Dim[];
   readonly target: NdArray;
+  readonly options?: LossOptions;
 }
 
 /** The loss at `z`, and its gradient. */
-async function lossAt({ loss, activation, shape, target }: Setting, dims: number[], z: number[]) {
+async function lossAt({ loss, activation, shape, target, options }: Setting, dims: number[], z: number[]) {
   const g = new GraphBuilder();
   const input = g.input('z', 'float32', shape);
   const truth = g.input('truth', target.dtype, ['N', ...target.dims.slice(1)]);
   const prediction = activation ? g.op('Identity', [g.op(activation, [input])]) : input;
-  const value = losses[loss]!.emit(g, { prediction, target: truth });
+  const value = losses[loss]!.emit(g, { prediction, target: truth }, options);
   g.output(value, 'loss');
   g.output(gradients(g, value, [input]).get(input)!, 'dz');
   const model = { irVersion: 10, opsets: { '': 21 }, producer: '', graph: g.build(), metadata: {} };
@@ -171,5 +173,77 @@ describe('binaryCrossentropy', () => {
     const { loss, dz } = await lossAt(setting, [2], [-300, 300]);
     expect(loss).toBeCloseTo(300, 2);
     expect(dz).toEqual([-0.5, 0.5]);
+  });
+});
+
+interface Fixture {
+  readonly loss: string;
+  readonly options: LossOptions;
+  readonly activation: 'Softmax' | 'Sigmoid' | null;
+  readonly z: number[][];
+  readonly target: number[] | number[][];
+  readonly integers: boolean;
+  readonly value: number;
+  readonly gradient: number[][];
+}
+const { cases } = JSON.parse(
+  readFileSync(new URL('../fixtures/torch/losses.json', import.meta.url), 'utf8'),
+) as { readonly cases: readonly Fixture[] };
+
+describe('values and gradients are those of PyTorch', () => {
+  it.each(
+    cases.map(
+      (each) => [each.loss, each.activation ?? 'values', JSON.stringify(each.options), each] as const,
+    ),
+  )('%s of %s %s', async (loss, _, __, { options, activation, z, target, integers, value, gradient }) => {
+    const width = z[0]!.length;
+    const flat = target.flat();
+    const found = await lossAt(
+      {
+        loss,
+        options,
+        shape: ['N', width],
+        target: integers ? ints(flat) : reals([z.length, flat.length / z.length], flat),
+        ...(activation && { activation }),
+      },
+      [z.length, width],
+      z.flat(),
+    );
+    expect(Math.abs(found.loss - value)).toBeLessThan(1e-6 * Math.max(1, Math.abs(value)));
+    const errors = gradient.flat().map((slope, index) => Math.abs(slope - found.dz[index]!));
+    expect(Math.max(...errors)).toBeLessThan(1e-6);
+  });
+
+  it('covers every loss', () => {
+    const covered = new Set(cases.map(({ loss }) => loss));
+    expect([...covered].sort()).toEqual(Object.keys(losses).sort());
+  });
+});
+
+describe('losses stay finite', () => {
+  it.each(['categoricalFocalCrossentropy', 'binaryFocalCrossentropy'])(
+    '%s where p is 0 or 1',
+    async (loss) => {
+      const setting = { loss, shape: ['N', 2], target: ints([0, 1]), activation: 'Softmax' } as const;
+      const { loss: value, dz } = await lossAt(
+        { ...setting, options: { gamma: 0.5 } },
+        [2, 2],
+        [-300, 300, -300, 300],
+      );
+      expect(Number.isFinite(value)).toBe(true);
+      expect(dz.every(Number.isFinite)).toBe(true);
+    },
+  );
+
+  it('cosineSimilarity where a vector has no length', async () => {
+    const setting = { loss: 'cosineSimilarity', shape: ['N', 2], target: reals([1, 2], [1, 0]) };
+    const { loss, dz } = await lossAt(setting, [1, 2], [0, 0]);
+    expect(loss).toBeCloseTo(0);
+    expect(dz.every(Number.isFinite)).toBe(true);
+  });
+
+  it('cosineSimilarity refuses single values', async () => {
+    const setting = { loss: 'cosineSimilarity', shape: ['N', 1], target: reals([1, 1], [1]) };
+    await expect(lossAt(setting, [1, 1], [0])).rejects.toMatchObject({ code: 'MAAS_MODEL_SHAPE' });
   });
 });
