@@ -1,5 +1,7 @@
 const decimal = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
 const missing = /^(?:|\?|-|na|n\/a|nan|null|none|nil|missing)$/i;
+/** Among texts only what is no word: somebody's category may well be "none" or "missing". */
+const missingText = /^(?:|\?|na|n\/a|nan|null)$/i;
 const infinite = /^[+-]?inf(?:inity)?$/i;
 
 export type CellKind = 'number' | 'missing' | 'infinite' | 'text';
@@ -12,11 +14,16 @@ export function kindOf(text: string): CellKind {
   return infinite.test(cell) ? 'infinite' : 'text';
 }
 
+/** Whether a cell of a column of texts says that there is no value. */
+export function isMissingText(text: string): boolean {
+  return missingText.test(text.trim());
+}
+
 /** Why a cell cannot be an element of a float32 tensor, or undefined when it can. */
 export function whyNoNumber(cell: string): string | undefined {
   switch (kindOf(cell)) {
     case 'missing':
-      return cell === '' ? 'is empty' : `has no value (${quote(cell)})`;
+      return whyMissing(cell);
     case 'infinite':
       return `is not finite (${quote(cell)})`;
     case 'text':
@@ -24,6 +31,11 @@ export function whyNoNumber(cell: string): string | undefined {
     case 'number':
       return Number.isFinite(Math.fround(Number(cell))) ? undefined : `is too large for a float32 (${cell})`;
   }
+}
+
+/** How a message calls a cell without a value. */
+export function whyMissing(cell: string): string {
+  return cell === '' ? 'is empty' : `has no value (${quote(cell)})`;
 }
 
 function quote(cell: string): string {

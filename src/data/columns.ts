@@ -1,18 +1,31 @@
 import { MaasError } from '../errors.js';
-import { kindOf, whyNoNumber } from './cells.js';
+import { kindOf, whyMissing, whyNoNumber } from './cells.js';
 import type { ColumnType, DataConfig } from './config.js';
+import { fillRuleOf, missingTest, type FillRule } from './missing.js';
 import type { RawTable } from './readers/index.js';
 import { didYouMean } from './suggest.js';
 
-export interface NumberColumn {
+interface ColumnFacts {
   readonly name: string;
+  /** What is done about missing values. */
+  readonly rule: FillRule;
+  /** Whether the config names the column's rule, and means to fill. */
+  readonly named: boolean;
+  /** Rows without a value. */
+  readonly missing: number;
+  /** The ways in which the source writes a missing value in this column, sorted. */
+  readonly written: readonly string[];
+}
+
+export interface NumberColumn extends ColumnFacts {
   readonly type: 'number';
+  /** NaN where there is none. */
   readonly values: Float64Array;
 }
 
-export interface CategoryColumn {
-  readonly name: string;
+export interface CategoryColumn extends ColumnFacts {
   readonly type: 'category';
+  /** As the source writes them, so the ways to write a missing one are among them. */
   readonly values: readonly string[];
 }
 
@@ -58,6 +71,7 @@ async function checkNames(table: RawTable, config: DataConfig): Promise<void> {
     { key: 'features', names: config.features ?? [] },
     { key: 'exclude', names: config.exclude ?? [] },
     { key: 'types', names: Object.keys(config.types ?? {}) },
+    { key: 'missing.columns', names: Object.keys(config.missing.columns ?? {}) },
   ];
   for (const { key, names } of named) {
     const name = names.find((each) => !table.header.includes(each));
@@ -85,8 +99,12 @@ async function readColumn(table: RawTable, name: string, config: DataConfig): Pr
     });
   }
   const type = config.types?.[name] ?? guessed;
-  const problemOf =
-    type === 'number' ? whyNoNumber : (cell: string) => (cell === '' ? 'is empty' : undefined);
+  const rule = name === config.target ? 'error' : fillRuleOf(name, type, config, table.path);
+  const isMissing = missingTest(type, config);
+  const problemOf = (cell: string): string | undefined => {
+    if (isMissing(cell)) return rule === 'error' ? whyMissing(cell) : undefined;
+    return type === 'number' ? whyNoNumber(cell) : undefined;
+  };
   const row = cells.findIndex((cell) => problemOf(cell) !== undefined);
   if (row !== -1) {
     const more = cells.reduce((count, cell) => count + (problemOf(cell) === undefined ? 0 : 1), -1);
@@ -96,9 +114,17 @@ async function readColumn(table: RawTable, name: string, config: DataConfig): Pr
       { place: await table.locate(row, index), hint: hintFor(name, type, cells[row]!, config) },
     );
   }
+  const gaps = cells.filter(isMissing);
+  const facts = {
+    name,
+    rule,
+    named: rule !== 'error' && config.missing.columns?.[name] !== undefined,
+    missing: gaps.length,
+    written: [...new Set(gaps)].sort(),
+  };
   return type === 'number'
-    ? { name, type, values: Float64Array.from(cells, Number) }
-    : { name, type, values: cells };
+    ? { ...facts, type, values: Float64Array.from(cells, (cell) => (isMissing(cell) ? NaN : Number(cell))) }
+    : { ...facts, type, values: cells };
 }
 
 /** A column with more numbers than words holds numbers, and its words are mistakes to report. */
@@ -107,7 +133,7 @@ function guessType(cells: readonly string[]): ColumnType | undefined {
   for (const cell of cells) {
     const kind = kindOf(cell);
     if (kind === 'number' || kind === 'infinite') numbers += 1;
-    else if (cell !== '') texts += kind === 'text' ? 1 : 0;
+    else texts += kind === 'text' ? 1 : 0;
   }
   if (numbers === 0 && texts === 0) return undefined;
   return numbers > texts ? 'number' : 'category';
@@ -117,10 +143,9 @@ function hintFor(name: string, type: ColumnType, cell: string, config: DataConfi
   if (type === 'number' && kindOf(cell) === 'text') {
     return `Correct the value or drop the row; if the column is not meant as numbers, set data.types: {${name}: category}.`;
   }
-  const fill = type === 'number' ? 'Fill in a value' : 'Write a word such as "unknown" there';
   return name === config.target
-    ? 'Fill in a value or drop the row.'
-    : `${fill}, drop the row, or list "${name}" under data.exclude.`;
+    ? 'Fill in a value, or set data.missing: {target: drop} to leave such rows out.'
+    : `Fill in a value, drop the row, list "${name}" under data.exclude, or say in data.missing how to fill it.`;
 }
 
 /** @throws MaasError MAAS_DATA_COLUMN when a text column has a name or values that no graph input should have. */

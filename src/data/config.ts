@@ -44,6 +44,35 @@ const split = z
     });
   });
 
+const missing = z
+  .strictObject({
+    numbers: z.enum(['median', 'mean', 'error']).default('median').meta({
+      description: 'What stands for a missing number: a figure of the training rows; or refuse such rows.',
+    }),
+    categories: z.enum(['own', 'mostFrequent', 'error']).default('own').meta({
+      description: 'What stands for a missing text: a category of its own, or the most frequent one.',
+    }),
+    target: z
+      .enum(['error', 'drop'])
+      .default('error')
+      .meta({ description: 'What to do with rows whose target is missing.' }),
+    columns: z
+      .record(z.string(), z.union([z.enum(['median', 'mean', 'own', 'mostFrequent', 'error']), z.number()]))
+      .optional()
+      .meta({
+        description:
+          'Other rules for single columns; a number stands for missing ones. A column named here may be left out of requests.',
+      }),
+    markers: z
+      .array(z.union([z.string(), z.number()]))
+      .optional()
+      .meta({
+        description:
+          'Further ways in which the source writes a missing value, such as -999. Known: empty, ?, NA, NaN, null.',
+      }),
+  })
+  .prefault({});
+
 /** The config's `data` section. */
 export const dataSchema = z
   .strictObject({
@@ -72,6 +101,10 @@ export const dataSchema = z
     }),
     split: split.default({ train: 0.7, validation: 0.15, test: 0.15 }).meta({
       description: 'How the rows are divided. Copies of a row stay together; classes are spread evenly.',
+    }),
+    missing: missing.meta({
+      description:
+        'How missing values are filled, when training and when served. Default: median, own category.',
     }),
     delimiter: z
       .string()

@@ -25,5 +25,7 @@ export interface Dataset {
   readonly digest: string;
   readonly signature: Signature;
   readonly statistics: Readonly<Record<string, Statistics>>;
+  /** What the person who trains should know about the data, a line each. */
+  readonly notes?: readonly string[];
   readonly splits: Readonly<Record<SplitName, Table>>;
 }

@@ -1,4 +1,5 @@
-import type { Columns } from './columns.js';
+import type { CategoryColumn, Column, Columns } from './columns.js';
+import { fillOf } from './missing.js';
 import type { Feature, Port, Signature } from './signature.js';
 import type { Target } from './target.js';
 
@@ -15,16 +16,25 @@ export function describeSignature(
 ): Signature {
   let numbers = 0;
   const described = features.map((column): Feature => {
+    const missing = describeMissing(column, train);
     if (column.type === 'category') {
-      const categories = [...new Set(train.map((row) => column.values[row]!))].sort();
-      return { name: column.name, type: 'category', input: column.name, column: 0, categories };
+      const categories = [...new Set(train.map((row) => present(column, row, missing)))].sort();
+      return { name: column.name, type: 'category', input: column.name, column: 0, categories, ...missing };
     }
     let [min, max] = [Infinity, -Infinity];
     for (const row of train) {
-      min = Math.min(min, column.values[row]!);
-      max = Math.max(max, column.values[row]!);
+      if (column.values[row]! < min) min = column.values[row]!;
+      if (column.values[row]! > max) max = column.values[row]!;
     }
-    return { name: column.name, type: 'number', input: numbersInput, column: numbers++, min, max };
+    const range = min <= max && { min, max };
+    return {
+      name: column.name,
+      type: 'number',
+      input: numbersInput,
+      column: numbers++,
+      ...range,
+      ...missing,
+    };
   });
   const inputs: Port[] = [
     ...(numbers > 0 ? [{ name: numbersInput, dtype: 'float32' as const, shape: ['N', numbers] }] : []),
@@ -49,4 +59,15 @@ export function describeSignature(
     target: { name: target.name, ...(target.task === 'classification' && { labels: target.labels }) },
     data: { digest },
   };
+}
+
+/** A feature may be missing in a request where it is in the data, or where the config says what to do then. */
+function describeMissing(column: Column, train: readonly number[]): Pick<Feature, 'missing'> {
+  const { missing, named, written } = column;
+  return missing > 0 || named ? { missing: { fill: fillOf(column, train), written } } : {};
+}
+
+function present(column: CategoryColumn, row: number, { missing }: Pick<Feature, 'missing'>): string {
+  const text = column.values[row]!;
+  return missing && column.written.includes(text) ? String(missing.fill) : text;
 }

@@ -20,7 +20,7 @@ const maxErrors = 20;
 
 /**
  * Turns raw feature objects into the model's inputs, [rows, …] each, the way training did. A category the model has
- * not seen is no error: the graph gives it no weight.
+ * not seen is no error: the graph gives it no weight. A feature that training saw missing may be null or left out.
  */
 export function encodeRows(signature: Signature, rows: readonly unknown[]): EncodedRows {
   const inputs = Object.fromEntries(
@@ -46,7 +46,10 @@ export function encodeRows(signature: Signature, rows: readonly unknown[]): Enco
       const value: unknown = Object.hasOwn(row, feature.name)
         ? row[feature.name as keyof typeof row]
         : undefined;
-      const problem = value === undefined ? 'is missing' : put(inputs[feature.input]!, index, feature, value);
+      const problem =
+        value === undefined && !feature.missing
+          ? 'is missing'
+          : put(inputs[feature.input]!, index, feature, value);
       if (problem !== undefined) report(`field "${feature.name}" ${problem}`, feature.name);
     }
   }
@@ -66,6 +69,11 @@ function emptyInput({ name, dtype, shape }: Port, rows: number): NdArray {
 /** Writes one value in its place; returns what is wrong with it, if anything. */
 function put(input: NdArray, row: number, feature: Feature, value: unknown): string | undefined {
   const at = row * (input.data.length / input.dims[0]!) + feature.column;
+  if (feature.missing && isMissing(feature.missing.written, value)) {
+    if (input.dtype === 'string') (input.data as string[])[at] = '';
+    else (input.data as Float32Array)[at] = NaN;
+    return undefined;
+  }
   if (feature.type === 'category') {
     const text = categoryOf(feature, value);
     if (text === undefined) return `must be text, found ${describe(value)}`;
@@ -79,6 +87,12 @@ function put(input: NdArray, row: number, feature: Feature, value: unknown): str
   data[at] =
     data instanceof BigInt64Array || data instanceof BigUint64Array ? BigInt(Math.round(value)) : value;
   return undefined;
+}
+
+/** Nothing, and what the training data wrote for it, be it a word or a number such as -999. */
+function isMissing(written: readonly string[], value: unknown): boolean {
+  if (value === undefined || value === null) return true;
+  return (typeof value === 'string' || typeof value === 'number') && written.includes(String(value));
 }
 
 /** Numbers and booleans stand for a category only where training saw them written so (a passenger class: 1, 2, 3). */

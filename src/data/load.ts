@@ -4,6 +4,8 @@ import type { NdArray } from '../ir/tensor.js';
 import { selectColumns, type CategoryColumn, type NumberColumn } from './columns.js';
 import type { DataConfig } from './config.js';
 import type { Dataset, Statistics, Table } from './dataset.js';
+import { dropUnlabelled } from './drop-rows.js';
+import { fillOf, noteFilled } from './missing.js';
 import { delimiterOf, digestSource, readSource } from './readers/index.js';
 import { describeSignature, numbersInput } from './describe-signature.js';
 import { splitRows } from './split.js';
@@ -20,7 +22,7 @@ export interface LoadOptions {
 }
 
 /** Raise it when the same source and config give other rows or another split. */
-const loaderVersion = 1;
+const loaderVersion = 2;
 
 /**
  * Reads the data that the config names, checks every cell that is used, splits the rows and encodes them as tensors.
@@ -30,7 +32,8 @@ const loaderVersion = 1;
  */
 export async function loadDataset(config: DataConfig, options: LoadOptions): Promise<Dataset> {
   const path = resolve(options.root, config.source);
-  const table = await readSource(path, { delimiter: config.delimiter, signal: options.signal });
+  const source = await readSource(path, { delimiter: config.delimiter, signal: options.signal });
+  const { table, dropped } = dropUnlabelled(source, config);
   const columns = await selectColumns(table, config);
   const target = readTarget(columns.target, config, path);
   const rows = splitRows(table, target, config.split, options.seed);
@@ -45,6 +48,7 @@ export async function loadDataset(config: DataConfig, options: LoadOptions): Pro
       ? {
           [numbersInput]: measureColumns(
             numbers.map((column) => column.values),
+            numbers.map((column) => Number(fillOf(column, rows.train))),
             rows.train,
           ),
         }
@@ -59,10 +63,15 @@ export async function loadDataset(config: DataConfig, options: LoadOptions): Pro
     target: encodeTarget(target, part),
   });
   const digest = digestParts(table.sha256, config, options.seed);
+  const notes = [
+    ...(dropped > 0 ? [`left out ${dropped} rows without a value for ${config.target}`] : []),
+    ...noteFilled(columns.features, rows.train),
+  ];
   return {
     digest,
     signature: describeSignature(columns, target, rows.train, options.name, digest),
     statistics,
+    notes,
     splits: { train: encode(rows.train), validation: encode(rows.validation), test: encode(rows.test) },
   };
 }
@@ -80,7 +89,9 @@ export async function digestDataset(
 
 /** Where the source lies does not matter, what is in it does. */
 function digestParts(sha256: string, config: DataConfig, seed: number): string {
-  const { target, features, exclude, types, task, split, delimiter } = config;
+  const { target, features, exclude, types, task, split, missing, delimiter } = config;
+  const byName = <Value>(record: Readonly<Record<string, Value>> = {}): [string, Value][] =>
+    Object.entries(record).sort(([a], [b]) => (a < b ? -1 : 1));
   const parts = [
     loaderVersion,
     sha256,
@@ -88,9 +99,10 @@ function digestParts(sha256: string, config: DataConfig, seed: number): string {
     target,
     features?.toSorted() ?? null,
     exclude?.toSorted() ?? null,
-    Object.entries(types ?? {}).sort(([a], [b]) => (a < b ? -1 : 1)),
+    byName(types),
     task ?? null,
     [split.train, split.validation, split.test],
+    [missing.numbers, missing.categories, missing.target, missing.markers ?? null, byName(missing.columns)],
     delimiter ?? delimiterOf(config.source),
   ];
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex');

@@ -12,6 +12,9 @@ const featureSchema = z.strictObject({
   min: z.number().optional(),
   max: z.number().optional(),
   categories: z.array(z.string()).optional(),
+  missing: z
+    .strictObject({ fill: z.union([z.number(), z.string()]), written: z.array(z.string()) })
+    .optional(),
 });
 
 const portSchema = z.strictObject({

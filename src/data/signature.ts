@@ -13,6 +13,13 @@ export interface Feature {
   readonly max?: number;
   /** Values seen in training data, for categories. */
   readonly categories?: readonly string[];
+  /** How a row without this feature is read. A feature that has none must be in every request. */
+  readonly missing?: {
+    /** What stands for it. The model itself fills it in: NaN and each of `written` are read so. '' is a category. */
+    readonly fill: number | string;
+    /** How the source writes that there is no value. */
+    readonly written: readonly string[];
+  };
 }
 
 export interface Port {

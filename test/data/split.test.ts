@@ -5,6 +5,9 @@ import { splitRows, type SplitRows } from '../../src/data/split.js';
 import { readTarget } from '../../src/data/target.js';
 import { dataSchema } from '../../src/data/index.js';
 
+/** A column without missing values. */
+const whole = { rule: 'error', named: false, missing: 0, written: [] } as const;
+
 interface Row {
   readonly x: number;
   readonly colour: string;
@@ -49,7 +52,7 @@ function split(
     locate: () => Promise.reject(new Error('not asked for')),
   };
   const config = dataSchema.parse({ source: 'x.csv', target: 'kind' });
-  const target = readTarget({ name: 'kind', type: 'category', values: cells[2]! }, config, 'x.csv');
+  const target = readTarget({ name: 'kind', type: 'category', ...whole, values: cells[2]! }, config, 'x.csv');
   return splitRows(table, target, sizes, seed);
 }
 

@@ -50,10 +50,14 @@ export async function replayGolden(
   let maxError = 0;
   for (const [row, raw] of golden.rows.entries()) {
     const expected = slice(golden.outputs, row);
-    const start = performance.now();
-    const inferred = await infer(server, slice(golden.inputs, row));
-    times.push(performance.now() - start);
-    maxError = Math.max(maxError, compare(row, '/v2 infer', expected, inferred, golden.tolerance));
+    const inputs = slice(golden.inputs, row);
+    // The protocol's JSON has no NaN; /predict takes null.
+    if (!hasGap(inputs)) {
+      const start = performance.now();
+      const inferred = await infer(server, inputs);
+      times.push(performance.now() - start);
+      maxError = Math.max(maxError, compare(row, '/v2 infer', expected, inferred, golden.tolerance));
+    }
 
     const predicted = await send(server, '/predict', raw);
     maxError = Math.max(
@@ -168,6 +172,13 @@ function distance(wanted: number | string, got: unknown): number {
   if (wanted === got) return 0;
   if (typeof wanted !== 'number' || typeof got !== 'number') return Infinity;
   return Math.abs(got - wanted) / (1 + Math.abs(wanted));
+}
+
+/** Whether a number is missing: NaN, which JSON writes as null. */
+function hasGap(inputs: Readonly<Record<string, PlainArray>>): boolean {
+  return Object.values(inputs).some(({ data }) =>
+    (data as readonly unknown[]).some((value) => value === null || Number.isNaN(value)),
+  );
 }
 
 /** Row `row` of every array, as a batch of one. */

@@ -2,8 +2,8 @@ import type { Table } from '../../data/dataset.js';
 import type { Feature } from '../../data/signature.js';
 import { allocate, type NdArray, sizeOf } from '../../ir/tensor.js';
 
-/** What a caller of `/predict` sends for one row: a value by feature name. */
-export type RawRow = Readonly<Record<string, number | string>>;
+/** What a caller of `/predict` sends for one row: a value by feature name, null where there is none. */
+export type RawRow = Readonly<Record<string, number | string | null>>;
 
 /**
  * Up to `limit` rows of a table, the same ones every time, in ascending order: each class gives rows in turn, so that a
@@ -83,10 +83,11 @@ export function toRawRow(
   row: number,
 ): RawRow {
   return Object.fromEntries(
-    features.map(({ name, input, column }) => {
+    features.map(({ name, input, column }): [string, number | string | null] => {
       const { dtype, dims, data } = inputs[input]!;
       const value = data[row * sizeOf(dims.slice(1)) + column]!;
-      return [name, typeof value === 'string' ? value : toNumber(dtype, value)];
+      if (typeof value === 'string') return [name, value];
+      return [name, Number.isNaN(value) ? null : toNumber(dtype, value)];
     }),
   );
 }

@@ -1,4 +1,4 @@
-import type { Dataset, Signature } from '../../data/index.js';
+import type { Dataset, Feature, Signature } from '../../data/index.js';
 import type { GraphBuilder } from '../../ir/builder.js';
 import { attr } from '../../ir/graph.js';
 import { tensor } from '../../ir/tensor.js';
@@ -16,15 +16,25 @@ export function emitFeatures(
   statistics: Dataset['statistics'],
 ): string {
   const parts = inputs.map(({ name, dtype }) => {
-    if (dtype !== 'string') return emitScaling(g, name, statistics[name]!);
-    const { categories } = features.find((feature) => feature.input === name)!;
-    return emitOneHot(g, name, categories!);
+    const own = features.filter((feature) => feature.input === name);
+    if (dtype === 'string') return emitOneHot(g, own[0]!);
+    return emitScaling(g, emitFilling(g, name, own), name, statistics[name]!);
   });
   return parts.length === 1 ? parts[0]! : g.op('Concat', parts, { axis: attr.int(1) }, { name: 'inputs' });
 }
 
+/** Puts what stands for a missing number where there is NaN; where nothing does, NaN stays and shows in the answer. */
+function emitFilling(g: GraphBuilder, input: string, features: readonly Feature[]): string {
+  if (features.every((feature) => feature.missing === undefined)) return input;
+  const fills = new Float32Array(features.length).fill(NaN);
+  for (const { column, missing } of features) if (missing) fills[column] = Number(missing.fill);
+  const fill = g.constant(tensor('float32', [fills.length], fills), `${input}.fill`);
+  return g.op('Where', [g.op('IsNaN', [input]), fill, input]);
+}
+
 function emitScaling(
   g: GraphBuilder,
+  x: string,
   input: string,
   { mean, deviation }: Dataset['statistics'][string],
 ): string {
@@ -32,19 +42,22 @@ function emitScaling(
     value > Math.abs(mean[column]!) * leastVariation ? value : 1,
   );
   const dims = [mean.length];
-  const centred = g.op('Sub', [input, g.constant(tensor('float32', dims, mean), `${input}.mean`)]);
+  const centred = g.op('Sub', [x, g.constant(tensor('float32', dims, mean), `${input}.mean`)]);
   return g.op('Div', [centred, g.constant(tensor('float32', dims, scale), `${input}.deviation`)]);
 }
 
 /** String [N, 1] → float32 [N, categories]. */
-function emitOneHot(g: GraphBuilder, input: string, categories: readonly string[]): string {
+function emitOneHot(g: GraphBuilder, { input, categories = [], missing }: Feature): string {
   const indices = categories.map((_, index) => index);
+  const filled = missing ? categories.indexOf(String(missing.fill)) : -1;
+  const known = new Map(categories.map((category, index) => [category, index]));
+  if (filled !== -1) for (const text of ['', ...missing!.written]) known.set(text, filled);
   const code = g.op(
     'LabelEncoder',
     [input],
     {
-      keys_strings: attr.strings(categories),
-      values_int64s: attr.ints(indices),
+      keys_strings: attr.strings([...known.keys()]),
+      values_int64s: attr.ints([...known.values()]),
       default_int64: attr.int(-1),
     },
     { domain: 'ai.onnx.ml', name: `${input}.code` },

@@ -1,0 +1,76 @@
+import { MaasError } from '../errors.js';
+import { isMissingText, kindOf } from './cells.js';
+import type { Column } from './columns.js';
+import type { ColumnType, DataConfig } from './config.js';
+
+/** How the missing values of a column are filled: a rule by name, or a number that stands for them. */
+export type FillRule = 'median' | 'mean' | 'own' | 'mostFrequent' | 'error' | number;
+
+const rules: Readonly<Record<ColumnType, readonly string[]>> = {
+  number: ['median', 'mean', 'error'],
+  category: ['own', 'mostFrequent', 'error'],
+};
+
+/** Tells missing cells from others: as the usual marks say, and those that the config adds. */
+export function missingTest(type: ColumnType, config: DataConfig): (cell: string) => boolean {
+  const markers = new Set(config.missing.markers?.map(String));
+  return type === 'number'
+    ? (cell) => kindOf(cell) === 'missing' || markers.has(cell)
+    : (cell) => isMissingText(cell) || markers.has(cell);
+}
+
+/**
+ * What the config says to do about the missing values of a feature.
+ * @throws MaasError MAAS_DATA_COLUMN when the rule is for columns of the other type.
+ */
+export function fillRuleOf(name: string, type: ColumnType, config: DataConfig, path: string): FillRule {
+  const { numbers, categories, columns } = config.missing;
+  const rule = columns?.[name] ?? (type === 'number' ? numbers : categories);
+  const fits = typeof rule === 'number' ? type === 'number' : rules[type].includes(rule);
+  if (fits) return rule;
+  throw new MaasError(
+    'MAAS_DATA_COLUMN',
+    `data.missing.columns says ${rule} for "${name}", which is a column of ${type === 'number' ? 'numbers' : 'text'}`,
+    { place: { file: path }, hint: `Choose one of ${rules[type].join(', ')}.` },
+  );
+}
+
+/** The value that stands for a missing one, worked out from the rows `train` alone; '' is a category of its own. */
+export function fillOf(column: Column, train: readonly number[]): number | string {
+  const { rule } = column;
+  if (typeof rule === 'number') return rule;
+  if (column.type === 'category') return rule === 'mostFrequent' ? mostFrequent(column.values, train) : '';
+  const present = train.map((row) => column.values[row]!).filter((value) => !Number.isNaN(value));
+  if (present.length === 0) return 0;
+  if (rule === 'mean') return present.reduce((sum, value) => sum + value, 0) / present.length;
+  return median(present);
+}
+
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+/** Among equally frequent texts the first in alphabetical order. */
+function mostFrequent(values: readonly string[], train: readonly number[]): string {
+  const counts = new Map<string, number>();
+  for (const row of train)
+    if (values[row] !== '') counts.set(values[row]!, (counts.get(values[row]!) ?? 0) + 1);
+  const ranked = [...counts].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1));
+  return ranked[0]?.[0] ?? '';
+}
+
+/** Which values were missing and what was filled in, in one line, or nothing. */
+export function noteFilled(features: readonly Column[], train: readonly number[]): string[] {
+  const parts = features
+    .filter((column) => column.missing > 0)
+    .map((column) => `${column.name} ${column.missing} (${describeFill(column, fillOf(column, train))})`);
+  return parts.length === 0 ? [] : [`filled missing values: ${parts.join(', ')}; data.missing says how`];
+}
+
+function describeFill({ rule }: Column, fill: number | string): string {
+  if (rule === 'own') return 'a category of its own';
+  const value = typeof fill === 'number' ? String(Number(fill.toPrecision(5))) : JSON.stringify(fill);
+  return typeof rule === 'number' ? value : `${rule === 'mostFrequent' ? 'most frequent' : rule} ${value}`;
+}
