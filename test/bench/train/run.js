@@ -1,0 +1,177 @@
+// `npm run bench:train`: training with the onnx engine against PyTorch, on the same rows in the same order from the same
+// weights. Rounds of both are interleaved in one run; figures are medians.
+//   --json             prints one object instead of a table
+//   --python PATH      a Python with torch and numpy; without it a virtual environment is made beside the temporary files
+//   --models mlp,cnn   --threads 1,2   --rounds 5
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpus, loadavg, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { buildIfStale } from '../../../bin/build.js';
+import { models, shapesOf } from './models.js';
+
+const { values: flags } = parseArgs({
+  options: {
+    json: { type: 'boolean', default: false },
+    python: { type: 'string' },
+    models: { type: 'string', default: Object.keys(models).join() },
+    threads: { type: 'string', default: '1,2' },
+    rounds: { type: 'string', default: '5' },
+  },
+});
+const rounds = Number(flags.rounds);
+const here = (name) => fileURLToPath(new URL(name, import.meta.url));
+const say = (text) => process.stderr.write(`${text}\n`);
+
+/** A Python with PyTorch: the one given, or an environment made from PyPI, which stays for the next time. */
+function findPython() {
+  if (flags.python) return flags.python;
+  const folder = join(tmpdir(), 'maas-bench-torch');
+  const python = join(folder, 'bin', 'python');
+  if (!existsSync(join(folder, 'ready'))) {
+    say(`installing PyTorch into ${folder}`);
+    execFileSync('python3', ['-m', 'venv', folder], { stdio: ['ignore', 2, 2] });
+    execFileSync(python, ['-m', 'pip', 'install', '--quiet', 'torch', 'numpy'], { stdio: ['ignore', 2, 2] });
+    writeFileSync(join(folder, 'ready'), '');
+  }
+  return python;
+}
+
+/** Numbers in [-1, 1), the same each time. */
+function randomNumbers(seed) {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 31 - 1;
+  };
+}
+
+/** Writes what both sides start from. */
+async function writeInputs(folder, spec) {
+  const { shuffledRows } = await import('../../../dist/stages/train/engines/onnx/random.js');
+  const next = randomNumbers(7);
+  const size = (dims) => dims.reduce((product, dim) => product * dim, 1);
+  const width = size(spec.input);
+  const y = Uint8Array.from({ length: spec.rows }, (_, row) => row % spec.classes);
+  // Each class is bright in other pixels, so that there is something to learn.
+  const x = Float32Array.from(
+    { length: spec.rows * width },
+    (_, at) => next() + (at % spec.classes === y[Math.floor(at / width)] ? 0.3 : 0),
+  );
+  const weights = shapesOf(spec).flatMap((dims) => {
+    const scale = dims.length === 1 ? 0 : Math.sqrt(3 / (dims.length === 2 ? dims[0] : size(dims.slice(1))));
+    return [Float32Array.from({ length: size(dims) }, () => next() * scale)];
+  });
+  const orders = Array.from({ length: spec.epochs }, (_, epoch) => shuffledRows(spec.rows, 7, epoch));
+  const bytes = (arrays) => Buffer.concat(arrays.map(({ buffer }) => new Uint8Array(buffer)));
+  writeFileSync(join(folder, 'spec.json'), JSON.stringify({ ...spec, seed: 7 }));
+  writeFileSync(join(folder, 'x.bin'), bytes([x]));
+  writeFileSync(join(folder, 'y.bin'), y);
+  writeFileSync(join(folder, 'weights.bin'), bytes(weights));
+  writeFileSync(join(folder, 'orders.bin'), bytes(orders));
+}
+
+/** A process that trains whenever it is asked to. */
+function start(command, args) {
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  return {
+    async train() {
+      child.stdin.write('train\n');
+      const { value, done } = await lines.next();
+      if (done) throw new Error(`${command} ${args.join(' ')} ended early`);
+      return JSON.parse(value);
+    },
+    end: () => child.stdin.end('end\n'),
+  };
+}
+
+const median = (numbers) => {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
+};
+
+async function compare(name, threads, python) {
+  const spec = models[name];
+  const folder = mkdtempSync(join(tmpdir(), 'maas-bench-train-'));
+  const sides = [];
+  try {
+    await writeInputs(folder, spec);
+    sides.push(start(process.execPath, [here('subject.js'), folder, String(threads)]));
+    sides.push(start(python, [here('subject.py'), folder, String(threads)]));
+    const found = [[], []];
+    // The first round warms up.
+    for (let round = -1; round < rounds; round++) {
+      for (const [at, side] of sides.entries()) {
+        const figures = await side.train();
+        if (round >= 0) found[at].push(figures);
+      }
+    }
+    const [ours, peer] = found;
+    const apart = Math.abs(ours[0].loss - peer[0].loss);
+    if (!(apart < 1e-2)) throw new Error(`${name}: the losses differ: ${ours[0].loss} and ${peer[0].loss}`);
+    const samples = spec.rows * spec.epochs;
+    const memoryRatio = Math.max(...ours.map(peakOf)) / Math.max(...peer.map(peakOf));
+    return [
+      ['samples/s', 'seconds'],
+      ['samples/CPU s', 'cpuSeconds'],
+    ].map(([unit, key]) => ({
+      model: name,
+      threads,
+      ours: samples / median(ours.map((figures) => figures[key])),
+      peer: samples / median(peer.map((figures) => figures[key])),
+      peerName: 'PyTorch',
+      unit,
+      // Rounds that lie side by side met the same machine.
+      ratio: median(ours.map((figures, round) => peer[round][key] / figures[key])),
+      memoryRatio,
+    }));
+  } finally {
+    for (const side of sides) side.end();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+const peakOf = ({ peakBytes }) => peakBytes;
+
+await buildIfStale(new URL('../../..', import.meta.url));
+const python = findPython();
+const { runtimeVersion } = await import('../../../dist/runtime/version.js');
+const torch = execFileSync(python, ['-c', 'import torch; print(torch.__version__)'], {
+  encoding: 'utf8',
+}).trim();
+const rows = [];
+for (const name of flags.models.split(',')) {
+  for (const threads of flags.threads.split(',').map(Number)) {
+    say(`${name}, ${threads} thread${threads === 1 ? '' : 's'}`);
+    rows.push(...(await compare(name, threads, python)));
+  }
+}
+const report = {
+  machine: { cpu: cpus()[0].model, cores: cpus().length, load: loadavg()[0] },
+  versions: { node: process.version, 'onnxruntime-node': runtimeVersion(), torch },
+  rows,
+};
+if (flags.json) {
+  console.log(JSON.stringify(report));
+} else {
+  const { machine, versions } = report;
+  console.log(`${machine.cpu}, ${machine.cores} cores, load ${machine.load.toFixed(1)}`);
+  console.log(
+    Object.entries(versions)
+      .map((entry) => entry.join(' '))
+      .join(', '),
+  );
+  console.log('ratio: maas ÷ PyTorch, above 1 is faster; memory: peak, maas ÷ PyTorch, below 1 is less');
+  console.log(
+    `${'model'.padEnd(10)} threads ${'maas'.padStart(9)} ${'PyTorch'.padStart(9)} unit           ratio memory`,
+  );
+  for (const { model, threads, ours, peer, unit, ratio, memoryRatio } of rows) {
+    const figures = [ours, peer].map((value) => value.toFixed(0).padStart(9)).join(' ');
+    const ratios = [ratio, memoryRatio].map((value) => value.toFixed(2).padStart(6)).join(' ');
+    console.log(`${model.padEnd(10)} ${String(threads).padEnd(7)} ${figures} ${unit.padEnd(13)} ${ratios}`);
+  }
+}
