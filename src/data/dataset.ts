@@ -1,4 +1,5 @@
 import type { NdArray } from '../ir/tensor.js';
+import type { DataSchema } from './describe-schema.js';
 import type { Signature } from './signature.js';
 
 export type SplitName = 'train' | 'validation' | 'test';
@@ -25,6 +26,8 @@ export interface Dataset {
   readonly digest: string;
   readonly signature: Signature;
   readonly statistics: Readonly<Record<string, Statistics>>;
+  /** What the source holds, by column. */
+  readonly schema?: DataSchema;
   /** What the person who trains should know about the data, a line each. */
   readonly notes?: readonly string[];
   readonly splits: Readonly<Record<SplitName, Table>>;

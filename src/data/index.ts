@@ -1,6 +1,7 @@
 /** Sources on disk → checked, split, encoded rows. */
 export { dataSchema, type DataConfig } from './config.js';
 export type { Dataset, SplitName, Statistics, Table } from './dataset.js';
+export type { ColumnSchema, DataSchema } from './describe-schema.js';
 export { encodeRows, type EncodedRows, type FieldError } from './encode-rows.js';
 export { digestDataset, loadDataset, type LoadOptions } from './load.js';
 export { readSignature } from './read-signature.js';

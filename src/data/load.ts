@@ -4,6 +4,8 @@ import type { NdArray } from '../ir/tensor.js';
 import { selectColumns, type CategoryColumn, type NumberColumn } from './columns.js';
 import type { DataConfig } from './config.js';
 import type { Dataset, Statistics, Table } from './dataset.js';
+import { describeSchema } from './describe-schema.js';
+import { inspectData } from './inspect.js';
 import { dropUnlabelled } from './drop-rows.js';
 import { fillOf, noteFilled } from './missing.js';
 import { delimiterOf, digestSource, readSource } from './readers/index.js';
@@ -66,11 +68,13 @@ export async function loadDataset(config: DataConfig, options: LoadOptions): Pro
   const notes = [
     ...(dropped > 0 ? [`left out ${dropped} rows without a value for ${config.target}`] : []),
     ...noteFilled(columns.features, rows.train),
+    ...inspectData(columns, target, rows, table.lines),
   ];
   return {
     digest,
     signature: describeSignature(columns, target, rows.train, options.name, digest),
     statistics,
+    schema: describeSchema(table, columns, rows),
     notes,
     splits: { train: encode(rows.train), validation: encode(rows.validation), test: encode(rows.test) },
   };

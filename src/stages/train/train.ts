@@ -92,6 +92,7 @@ export class Training {
     const { model, history } = this.#outcome!;
     await saveModel(model, this.modelPath);
     await this.writeJson('signature.json', this.dataset.signature);
+    if (this.dataset.schema) await this.writeJson('schema.json', this.dataset.schema);
     await this.writeJson('history.json', { schemaVersion: 1, epochs: history });
   }
 

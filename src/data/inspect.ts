@@ -1,0 +1,107 @@
+import type { Column, Columns } from './columns.js';
+import type { SplitRows } from './split.js';
+import type { Target } from './target.js';
+
+/** Below this many rows, a column may well match the target by chance. */
+const leastRows = 20;
+/** A class with less than this share of the largest class's rows is rare. */
+const rare = 0.1;
+const maxLines = 5;
+
+/**
+ * Looks for what makes a model worse, or its figures better than they are: columns that say nothing, columns that give
+ * the answer away, rows that were trained on under another guise, classes with few rows. Each is a note; none is wrong
+ * for sure.
+ * @param lines Line of each row in the source.
+ */
+export function inspectData(
+  { features }: Columns,
+  target: Target,
+  splits: SplitRows,
+  lines: readonly number[],
+): string[] {
+  return [
+    ...noteConstant(features),
+    ...noteLeaks(features, target),
+    ...noteRepeats(features, splits, lines),
+    ...noteRare(target),
+  ];
+}
+
+function noteConstant(features: readonly Column[]): string[] {
+  return features
+    .filter((column) => new Set<number | string>(column.values).size === 1)
+    .map(
+      ({ name }) => `column "${name}" has the same value in every row: it can be listed under data.exclude`,
+    );
+}
+
+function noteLeaks(features: readonly Column[], target: Target): string[] {
+  return features
+    .filter((column) => column.values.length >= leastRows && isCopy(column, target))
+    .map(
+      ({ name }) =>
+        `column "${name}" gives the target "${target.name}" away in every row: ` +
+        `list it under data.exclude, unless it is known when the model is asked`,
+    );
+}
+
+/** Whether each value of the column stands for one class and the other way round, or is the amount up to scale. */
+function isCopy(column: Column, target: Target): boolean {
+  if (target.task === 'regression') {
+    return column.type === 'number' && Math.abs(correlation(column.values, target.values)) > 1 - 1e-9;
+  }
+  const classOf = new Map<number | string, number>();
+  for (const [row, value] of column.values.entries()) {
+    const known = classOf.get(value);
+    if (known === undefined) classOf.set(value, target.classes[row]!);
+    else if (known !== target.classes[row]) return false;
+    if (classOf.size > target.labels.length) return false;
+  }
+  return new Set(classOf.values()).size === classOf.size;
+}
+
+/** Pearson's r; NaN where a value is missing or nothing varies. */
+function correlation(a: Float64Array, b: Float64Array): number {
+  const meanOf = (values: Float64Array): number =>
+    values.reduce((sum, value) => sum + value, 0) / values.length;
+  const [meanA, meanB] = [meanOf(a), meanOf(b)];
+  let [both, squaresA, squaresB] = [0, 0, 0];
+  for (let row = 0; row < a.length; row++) {
+    const [x, y] = [a[row]! - meanA, b[row]! - meanB];
+    both += x * y;
+    squaresA += x * x;
+    squaresB += y * y;
+  }
+  return both / Math.sqrt(squaresA * squaresB);
+}
+
+/** Copies of whole rows stay in one split; these are alike in the features alone. */
+function noteRepeats(features: readonly Column[], splits: SplitRows, lines: readonly number[]): string[] {
+  const keyOf = (row: number): string => JSON.stringify(features.map((column) => column.values[row]));
+  const trained = new Set(splits.train.map(keyOf));
+  const repeats = [...splits.validation, ...splits.test].filter((row) => trained.has(keyOf(row)));
+  if (repeats.length === 0) return [];
+  const found = repeats.map((row) => lines[row]!).sort((a, b) => a - b);
+  const shown = `${found.slice(0, maxLines).join(', ')}${found.length > maxLines ? ', …' : ''}`;
+  const [rows, have] =
+    found.length === 1 ? ['1 held-out row', 'has'] : [`${found.length} held-out rows`, 'have'];
+  return [
+    `${rows} ${have} the same features as a training row (${found.length === 1 ? 'line' : 'lines'} ${shown})`,
+  ];
+}
+
+function noteRare(target: Target): string[] {
+  if (target.task === 'regression') return [];
+  const counts = target.labels.map(() => 0);
+  for (const index of target.classes) counts[index]! += 1;
+  const most = Math.max(...counts);
+  const few = target.labels.flatMap((label, index) =>
+    counts[index]! < rare * most ? [`"${label}" (${counts[index]!})`] : [],
+  );
+  if (few.length === 0) return [];
+  const shown = few.length > maxLines ? [...few.slice(0, maxLines), '…'] : few;
+  return [
+    `classes with few rows: ${shown.join(', ')}, the largest has ${most}; look at recall, not at accuracy alone`,
+  ];
+}
