@@ -4,6 +4,7 @@ import { convolutionGradients } from './gradient/conv.js';
 import { elementwiseGradients } from './gradient/elementwise.js';
 import { layoutGradients } from './gradient/layout.js';
 import { linearGradients } from './gradient/linear.js';
+import { normalizationGradients } from './gradient/normalize.js';
 import { poolGradients } from './gradient/pool.js';
 import { reduceGradients } from './gradient/reduce.js';
 import { describe, GradientSite, sum, type GradientRule, type GradientRules } from './gradient/rule.js';
@@ -21,6 +22,7 @@ export const gradientRules: GradientRules = {
   ...layoutGradients,
   ...convolutionGradients,
   ...poolGradients,
+  ...normalizationGradients,
 };
 
 /** Rules that look at the gradients of all outputs; the others know only the first. */

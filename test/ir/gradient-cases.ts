@@ -1,6 +1,7 @@
 import type { GraphBuilder } from '../../src/ir/builder.js';
 import { attr, type Attributes } from '../../src/ir/graph.js';
 import { dtypes, tensor } from '../../src/ir/tensor.js';
+import { normalizationCases } from './gradient-cases/normalize.js';
 import { windowCases } from './gradient-cases/windows.js';
 
 /** One use of an operator, small enough for finite differences in every element of every input. */
@@ -13,6 +14,10 @@ export interface GradientCase {
   readonly domain?: (value: number) => number;
   /** The rule must know all sizes but the first input's batch, and refuses otherwise. */
   readonly sized?: boolean;
+  /** Operator set that has the operator. Default 21. */
+  readonly opset?: number;
+  /** The operator computes in single precision inside, whatever it is given. */
+  readonly single?: boolean;
 }
 
 const of =
@@ -380,4 +385,5 @@ export const gradientCases: Readonly<Record<string, readonly GradientCase[]>> = 
     },
   ],
   ...windowCases,
+  ...normalizationCases,
 };

@@ -1,5 +1,5 @@
 import { attr, numberAttribute } from '../graph.js';
-import type { GradientRule, GradientRules, GradientSite } from './rule.js';
+import { otherAxes, type GradientRule, type GradientRules, type GradientSite } from './rule.js';
 import { narrowing, padded, tapped, tapsOf, widening, windowOf, type Window } from './window.js';
 
 /** From this many channels on one product per tap beats one product over all taps' copies (measured). */
@@ -71,12 +71,7 @@ const numbers = (site: GradientSite, index: number): number[] =>
 
 /** Per output channel the sum over examples and positions. */
 function biasGradient(site: GradientSite): string {
-  const rank = site.g.rankOf(site.dy);
-  return site.sum(
-    site.dy,
-    [...Array(rank).keys()].filter((axis) => axis !== 1),
-    false,
-  );
+  return site.sum(site.dy, otherAxes(site.g.rankOf(site.dy)), false);
 }
 
 const conv: GradientRule = (site) => {

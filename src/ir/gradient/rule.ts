@@ -99,6 +99,16 @@ export function sum(g: GraphBuilder, value: string, axes: readonly number[], kee
   return g.op('ReduceSum', [value, g.int64s(axes)], { keepdims: attr.int(keepdims ? 1 : 0) });
 }
 
+/** Number of elements of `value`, as a scalar of its own type. */
+export function size(g: GraphBuilder, value: string): string {
+  return cast(g, g.op('Size', [value]), g.dtypeOf(value));
+}
+
+/** Every axis but that of the channels, the second. */
+export function otherAxes(rank: number): number[] {
+  return [...Array(rank).keys()].filter((axis) => axis !== 1);
+}
+
 /** Zeros in the shape and element type of `name`. */
 export function zerosLike(g: GraphBuilder, name: string): string {
   const zero = tensor(g.dtypeOf(name) as NumericDType, [1], [0]);
