@@ -15,7 +15,8 @@ import { loadModel } from '../../ir/onnx/load.js';
 import { saveModel } from '../../ir/onnx/save.js';
 import type { PassReport, StageRun } from '../../plugin/api.js';
 import type { CompressOptions } from './config.js';
-import { checkLatency, checkQuality, enforce, type Verdict } from './gates.js';
+import { checkLatency, checkQuality, enforce, type ChangedLayer, type Verdict } from './gates.js';
+import { tryLayerNoise } from './layer-noise.js';
 import { roundFigures, writeReport, type PassRecord } from './report.js';
 
 /** A compression under way: the model goes through the passes one by one, then is measured and held to the gates. */
@@ -79,16 +80,17 @@ export class Compression {
     const reference = await predict(this.before, test, signature);
     run.signal.throwIfAborted();
     const predictions = await predict(this.after, test, signature);
+    const difference = roundFigures(compare(reference, predictions));
     const measurement = {
       task: signature.task,
+      difference,
       before: roundFigures(score(reference, test, signature)),
       after: roundFigures(score(predictions, test, signature)),
       bytesBefore: await sizeOfModel(this.before),
       bytesAfter: await sizeOfModel(this.after),
     };
-    const difference = roundFigures(compare(reference, predictions));
     this.verdicts.push(...checkQuality(run.options.gates, measurement));
-    const report = { rows: test.rows, passes: this.passes, measurement, difference, verdicts: this.verdicts };
+    const report = { rows: test.rows, passes: this.passes, measurement, verdicts: this.verdicts };
     const { text, metrics } = writeReport(report);
     Object.assign(run.result.metrics, metrics);
     await writeFile(join(run.out, 'report.json'), text);
@@ -104,11 +106,24 @@ export class Compression {
     return latencies;
   }
 
-  /** @throws MaasError MAAS_GATE_FAILED */
-  check(): readonly Verdict[] {
-    const layers = this.passes.flatMap(({ applied = [] }) => applied.map(({ node }) => node));
-    enforce(this.verdicts, [...new Set(layers)], { file: this.run.project.configFile });
+  /** @throws MaasError MAAS_GATE_FAILED, which names the layers that the passes changed, the worst first. */
+  async check(): Promise<readonly Verdict[]> {
+    const applied = this.passes.flatMap(({ applied = [] }) => applied.map(({ node }) => node));
+    const layers = [...new Set(applied)];
+    const place = { file: this.run.project.configFile };
+    enforce(this.verdicts, this.verdicts.every(({ passed }) => passed) ? [] : await this.rank(layers), place);
     return this.verdicts;
+  }
+
+  private async rank(layers: readonly string[]): Promise<ChangedLayer[]> {
+    const noises = await tryLayerNoise(
+      await loadModel(this.before),
+      this.model,
+      layers,
+      this.dataset.splits.test,
+    );
+    const measured = new Set(noises.map(({ node }) => node));
+    return [...noises, ...layers.filter((node) => !measured.has(node)).map((node) => ({ node }))];
   }
 
   private get before(): string {

@@ -15,6 +15,34 @@ const gates = z
       })
       .prefault({})
       .describe('Classification only.'),
+    recall: z
+      .strictObject({
+        maxDrop: z
+          .number()
+          .min(0)
+          .max(1)
+          .describe('Largest loss of recall for any one label on the test split, as a share of its rows.'),
+      })
+      .optional()
+      .describe('Classification only: a mean may hide that a rare label is lost.'),
+    agreement: z
+      .strictObject({
+        min: z
+          .number()
+          .min(0)
+          .max(1)
+          .describe('Smallest share of the test rows that get the same label as before.'),
+      })
+      .optional()
+      .describe('Classification only: mistakes that replace others leave the accuracy as it was.'),
+    signalToNoise: z
+      .strictObject({
+        min: z
+          .number()
+          .describe('Smallest ratio of the output to what changed in it, in dB: 40 is a hundredth.'),
+      })
+      .optional()
+      .describe('Of the probabilities or predictions on the test split.'),
     error: z
       .strictObject({
         maxIncrease: z

@@ -9,6 +9,8 @@ export interface Measurement {
   /** Figures of `evaluate` on the test split. */
   readonly before: Readonly<Record<string, number>>;
   readonly after: Readonly<Record<string, number>>;
+  /** Figures of `compare`. */
+  readonly difference: Readonly<Record<string, number>>;
   /** Of all its files, in bytes. */
   readonly bytesBefore: number;
   readonly bytesAfter: number;
@@ -29,11 +31,12 @@ export interface Verdict {
 
 /** The gates that the same model passes or fails every time: quality and size. */
 export function checkQuality(gates: Gates, measurement: Measurement): Verdict[] {
-  const { task, before, after, bytesBefore, bytesAfter } = measurement;
-  const quality = task === 'classification' ? accuracyGate : errorGate;
+  const { task, before, after, difference, bytesBefore, bytesAfter } = measurement;
+  const quality = task === 'classification' ? labelGates : errorGates;
   const ratio = bytesAfter / bytesBefore;
   return [
-    quality(gates, before, after),
+    ...quality(gates, before, after, difference),
+    ...signalGate(gates, difference),
     verdict(
       'size',
       'maxRatio',
@@ -55,21 +58,48 @@ export function checkLatency(gates: Gates, latencies: readonly Latency[]): Verdi
 
 type Figures = Readonly<Record<string, number>>;
 
-function accuracyGate(gates: Gates, before: Figures, after: Figures): Verdict {
+function labelGates(gates: Gates, before: Figures, after: Figures, difference: Figures): Verdict[] {
   const drop = before['accuracy']! - after['accuracy']!;
   // A model that gives NaN for probabilities may still name a class.
   const figure = Number.isFinite(after['logLoss']) ? drop : NaN;
   const text = Number.isNaN(figure)
     ? 'the probabilities are not numbers any more'
     : `accuracy dropped by ${show(drop)} (${show(before['accuracy']!)} → ${show(after['accuracy']!)})`;
-  return verdict('accuracy', 'maxDrop', gates.accuracy.maxDrop, figure, text);
+  const verdicts = [verdict('accuracy', 'maxDrop', gates.accuracy.maxDrop, figure, text)];
+  if (gates.recall) verdicts.push(recallGate(gates.recall.maxDrop, before, after));
+  if (gates.agreement) {
+    const agreement = difference['agreement']!;
+    const share = `${show(agreement)} of the rows get the label that they got before`;
+    verdicts.push(atLeast('agreement', gates.agreement.min, agreement, share));
+  }
+  return verdicts;
 }
 
-function errorGate(gates: Gates, before: Figures, after: Figures): Verdict {
+/** Held against the label that lost most. */
+function recallGate(limit: number, before: Figures, after: Figures): Verdict {
+  let worst = { drop: -Infinity, text: 'there are no labels' };
+  for (const [name, old] of Object.entries(before)) {
+    if (!name.startsWith('recall.')) continue;
+    const now = after[name]!;
+    if (old - now <= worst.drop) continue;
+    const label = name.slice('recall.'.length);
+    const drop = old - now;
+    worst = { drop, text: `recall of ${label} dropped by ${show(drop)} (${show(old)} → ${show(now)})` };
+  }
+  return verdict('recall', 'maxDrop', limit, worst.drop, worst.text);
+}
+
+function errorGates(gates: Gates, before: Figures, after: Figures): Verdict[] {
   const [old, now] = [before['mse']!, after['mse']!];
   const increase = old === now ? 0 : now / old - 1;
   const text = `the mean squared error grew by ${show(increase)} of itself (${show(old)} → ${show(now)})`;
-  return verdict('error', 'maxIncrease', gates.error.maxIncrease, increase, text);
+  return [verdict('error', 'maxIncrease', gates.error.maxIncrease, increase, text)];
+}
+
+function signalGate({ signalToNoise: gate }: Gates, difference: Figures): Verdict[] {
+  if (!gate) return [];
+  const ratio = difference['signalToNoise']!;
+  return [atLeast('signalToNoise', gate.min, ratio, `the output keeps ${show(ratio)} dB`)];
 }
 
 /** Differences of shares are off by this much in binary: 0.98 − 0.97 is a little more than 0.01. */
@@ -85,22 +115,30 @@ function verdict(
   return { gate, option, limit, figure, passed: figure <= limit + rounding, text };
 }
 
+function atLeast(gate: Verdict['gate'], limit: number, figure: number, text: string): Verdict {
+  return { gate, option: 'min', limit, figure, passed: figure >= limit - rounding, text };
+}
+
 /** A figure with the digits that matter. */
 function show(value: number): string {
   return String(Number(value.toPrecision(4)));
 }
 
+/** Of more layers than this a message names the worst only. */
+const maxNamed = 8;
+
 /**
- * @param layers What the passes changed, for the message.
+ * @param layers What the passes changed, worst first where the noise is known.
  * @throws MaasError MAAS_GATE_FAILED for the first gate that failed, with the others in it.
  */
-export function enforce(verdicts: readonly Verdict[], layers: readonly string[], place: Place): void {
-  const changed = layers.length > 0 ? `changed layers: ${layers.join(', ')}` : 'no layer was changed';
+export function enforce(verdicts: readonly Verdict[], layers: readonly ChangedLayer[], place: Place): void {
+  const changed = describeLayers(layers);
   const errors = verdicts
     .filter((result) => !result.passed)
     .map(({ gate, option, limit, figure, text }) => {
       const message = `compress.gates.${gate}.${option} is ${limit}: ${text}; ${changed}`;
-      const details = { gate, option, limit, figure: Number.isFinite(figure) ? figure : null, layers };
+      const names = layers.map(({ node }) => node);
+      const details = { gate, option, limit, figure: Number.isFinite(figure) ? figure : null, layers: names };
       return { message, details };
     });
   const [first, ...rest] = errors;
@@ -112,4 +150,25 @@ export function enforce(verdicts: readonly Verdict[], layers: readonly string[],
       ({ message, details }) => new MaasError('MAAS_GATE_FAILED', message, { place, details }),
     ),
   });
+}
+
+export interface ChangedLayer {
+  readonly node: string;
+  /** Of its output before and after, in dB, where it was measured. */
+  readonly signalToNoise?: number;
+}
+
+function describeLayers(layers: readonly ChangedLayer[]): string {
+  if (layers.length === 0) return 'no layer was changed';
+  const named = layers.slice(0, maxNamed).map(({ node, signalToNoise }) => {
+    if (signalToNoise === undefined) return node;
+    return `${node} (${showNoise(signalToNoise)})`;
+  });
+  const rest = layers.length - named.length;
+  return `changed layers: ${named.join(', ')}${rest > 0 ? ` and ${rest} more` : ''}`;
+}
+
+function showNoise(decibels: number): string {
+  if (Number.isNaN(decibels)) return 'not a number';
+  return decibels === Infinity ? 'unchanged' : `${decibels.toFixed(1)} dB`;
 }

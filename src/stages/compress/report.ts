@@ -13,8 +13,6 @@ export interface Report {
   readonly rows: number;
   readonly passes: readonly PassRecord[];
   readonly measurement: Measurement;
-  /** Figures of `compare`. */
-  readonly difference: Readonly<Record<string, number>>;
   /** Of the gates whose figures are reproducible. */
   readonly verdicts: readonly Verdict[];
 }
@@ -30,8 +28,8 @@ export function roundFigures<Figures extends Readonly<Record<string, number>>>(f
 
 /** `report.json`, the same bytes for the same compression, and the figures that go in the manifest. */
 export function writeReport(report: Report): { text: string; metrics: Record<string, Json> } {
-  const { rows, passes, measurement, difference, verdicts } = report;
-  const { before, after, bytesBefore, bytesAfter } = measurement;
+  const { rows, passes, measurement, verdicts } = report;
+  const { before, after, difference, bytesBefore, bytesAfter } = measurement;
   const size = {
     before: bytesBefore,
     after: bytesAfter,

@@ -37,8 +37,8 @@ export function compressTasks(run: StageRun<CompressOptions>): ListrTask[] {
     },
     {
       title: 'check the gates',
-      task: (_context, task) => {
-        const verdicts = compression.check();
+      task: async (_context, task) => {
+        const verdicts = await compression.check();
         task.title = `check the gates: ${verdicts.map((verdict) => verdict.text).join('; ')}`;
       },
     },

@@ -6,6 +6,7 @@ import { int64s, tensor } from '../../../src/ir/tensor.js';
 import { checkLatency, checkQuality, enforce, type Measurement } from '../../../src/stages/compress/gates.js';
 import type { Gates } from '../../../src/stages/compress/config.js';
 import { classifier, regressor } from '../../evaluate/models.js';
+import type { Pass } from '../../../src/plugin/api.js';
 import { makeCompressBench, passOf } from './bench.js';
 
 const gates: Gates = {
@@ -19,6 +20,7 @@ const fine: Measurement = {
   task: 'classification',
   before: { accuracy: 0.98, logLoss: 0.1 },
   after: { accuracy: 0.97, logLoss: 0.2 },
+  difference: { agreement: 0.99, signalToNoise: 40 },
   bytesBefore: 1000,
   bytesAfter: 600,
 };
@@ -53,11 +55,52 @@ describe('a limit', () => {
   });
 });
 
+describe('gates that are there when asked for', () => {
+  const labels = { 'recall.a': 1, 'recall.b': 0.9 };
+  const measured: Measurement = {
+    ...fine,
+    before: { ...fine.before, ...labels },
+    after: { ...fine.after, 'recall.a': 1, 'recall.b': 0.7 },
+  };
+
+  function verdictOf(extra: Partial<Gates>): readonly [string, boolean, string][] {
+    return checkQuality({ ...gates, ...extra }, measured)
+      .filter(({ gate }) => gate in extra)
+      .map(({ gate, passed: isPassed, text }) => [gate, isPassed, text]);
+  }
+
+  it('hold the label that lost most against its limit', () => {
+    const text = 'recall of b dropped by 0.2 (0.9 → 0.7)';
+    expect(verdictOf({ recall: { maxDrop: 0.2 } })).toEqual([['recall', true, text]]);
+    expect(verdictOf({ recall: { maxDrop: 0.1 } })).toEqual([['recall', false, text]]);
+  });
+
+  it('ask for the labels of before', () => {
+    const text = '0.99 of the rows get the label that they got before';
+    expect(verdictOf({ agreement: { min: 0.99 } })).toEqual([['agreement', true, text]]);
+    expect(verdictOf({ agreement: { min: 0.995 } })).toEqual([['agreement', false, text]]);
+  });
+
+  it('ask for an output like before, and infinity is one', () => {
+    const text = 'the output keeps 40 dB';
+    expect(verdictOf({ signalToNoise: { min: 40 } })).toEqual([['signalToNoise', true, text]]);
+    expect(verdictOf({ signalToNoise: { min: 41 } })).toEqual([['signalToNoise', false, text]]);
+    const same = { ...measured, difference: { agreement: 1, signalToNoise: Infinity } };
+    const broken = { ...measured, difference: { agreement: 1, signalToNoise: NaN } };
+    const results = [same, broken].map((each) =>
+      checkQuality({ ...gates, signalToNoise: { min: 200 } }, each).find(
+        ({ gate }) => gate === 'signalToNoise',
+      ),
+    );
+    expect(results.map((each) => each?.passed)).toEqual([true, false]);
+  });
+});
+
 it('an error tells the gate, the limit, the figure and the layers, for each gate that failed', () => {
   const verdicts = checkQuality(gates, { ...fine, after: { accuracy: 0.9, logLoss: 1 }, bytesAfter: 900 });
   let error: unknown;
   try {
-    enforce(verdicts, ['dense1'], { file: 'maas.config.yaml' });
+    enforce(verdicts, [{ node: 'dense1' }], { file: 'maas.config.yaml' });
   } catch (thrown) {
     error = thrown;
   }
@@ -156,11 +199,31 @@ describe('a planted fault', () => {
     await expect(bench.run({ passes: ['wreck'], gates: relaxed })).rejects.toMatchObject({
       code: 'MAAS_GATE_FAILED',
       exitCode: 3,
+      message: expect.stringMatching(/; changed layers: dense1 \((-?\d+\.\d dB|not a number)\)$/) as string,
       details: { gate: 'accuracy', layers: ['dense1'] },
     });
     // The last good artifact stays.
     expect(good).toBeDefined();
     expect(await bench.current('compress')).toBe(good);
+  });
+
+  it('is named before the layers that are all right', async () => {
+    const flip = passOf('flip', (model) => withWeight(model, 'weight2', (value) => -value));
+    const wreck: Pass = {
+      ...flip,
+      run: async (model, options, context) => {
+        const { model: after } = await flip.run(model, options, context);
+        const applied = ['dense0', 'dense1', 'dense2', 'gone'].map((node) => ({ node, note: 'changed' }));
+        return { model: after, report: { changed: true, applied, skipped: [] } };
+      },
+    };
+    const bench = await makeCompressBench(classifier(), 'classification', [wreck]);
+    await expect(bench.run({ passes: ['flip'], gates: relaxed })).rejects.toMatchObject({
+      message: expect.stringMatching(
+        /changed layers: dense2 \(-\d+\.\d dB\), dense0 \(unchanged\), dense1 \(unchanged\), gone$/,
+      ) as string,
+      details: { layers: ['dense2', 'dense0', 'dense1', 'gone'] },
+    });
   });
 
   it('fails the error gate of a regression', async () => {

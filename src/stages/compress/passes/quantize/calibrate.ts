@@ -5,6 +5,7 @@ import { loadWeights } from '../../../../ir/onnx/external.js';
 import { encodeModel } from '../../../../ir/onnx/save.js';
 import { allocate, type NdArray } from '../../../../ir/tensor.js';
 import { openSession, type Feeds } from '../../../../runtime/session.js';
+import { tap } from '../../tap.js';
 import { Histogram, leastErrorRange, percentileRange, type Range } from './ranges.js';
 
 export interface CalibrationOptions {
@@ -54,19 +55,6 @@ export async function calibrate(
   } finally {
     await session.close();
   }
-}
-
-/** The model with inner values as outputs too. */
-function tap(model: Model, names: readonly string[]): Model {
-  const { graph } = model;
-  const known = new Set([...graph.inputs, ...graph.outputs].map(({ name }) => name));
-  const taps = [...new Set(names)].filter((name) => !known.has(name));
-  const outputs = taps.map((name) => ({
-    name,
-    dtype: 'float32' as const,
-    shape: graph.values.get(name)?.shape,
-  }));
-  return { ...model, graph: { ...graph, outputs: [...graph.outputs, ...outputs] } };
 }
 
 /** Written so that NaN stays NaN. */

@@ -1,0 +1,71 @@
+import type { Table } from '../../data/index.js';
+import { sliceRows } from '../../evaluate/predict.js';
+import { MaasError } from '../../errors.js';
+import { signalToNoise } from '../../evaluate/metrics.js';
+import type { Model } from '../../ir/graph.js';
+import { loadWeights } from '../../ir/onnx/external.js';
+import { encodeModel } from '../../ir/onnx/save.js';
+import { inferTypes } from '../../ir/shapes.js';
+import { openSession } from '../../runtime/session.js';
+import { labelOf } from './passes/dense-layer.js';
+import { tap } from './tap.js';
+
+export interface LayerNoise {
+  readonly node: string;
+  /** Of the layer's output before and after, in dB; NaN when it is no number any more. */
+  readonly signalToNoise: number;
+}
+
+/** Enough to tell layers apart, and bounded where activations are large. */
+const maxRows = 128;
+
+/**
+ * How far the outputs of layers are from what they were, worst first. What an earlier layer does wrong shows in the
+ * later ones too: a fault lies where the figure falls.
+ * @param layers Names of nodes; those whose output is gone or not float32 are left out.
+ */
+export async function measureLayerNoise(
+  before: Model,
+  after: Model,
+  layers: readonly string[],
+  table: Table,
+): Promise<LayerNoise[]> {
+  const [typesBefore, typesAfter] = [inferTypes(before), inferTypes(after)];
+  const written = new Set(after.graph.nodes.flatMap((node) => node.outputs));
+  const outputs = new Map<string, string>();
+  for (const node of before.graph.nodes) {
+    const output = node.outputs[0] ?? '';
+    const isFloat = [typesBefore, typesAfter].every((types) => types.get(output)?.dtype === 'float32');
+    if (isFloat && written.has(output) && layers.includes(labelOf(node))) outputs.set(labelOf(node), output);
+  }
+  const names = [...outputs.values()];
+  if (names.length === 0) return [];
+  const feeds = sliceRows(table.inputs, 0, Math.min(table.rows, maxRows));
+  const run = async (model: Model) => {
+    const session = await openSession(encodeModel(await loadWeights(tap(model, names))));
+    try {
+      return await session.run(feeds, names);
+    } finally {
+      await session.close();
+    }
+  };
+  const [reference, other] = [await run(before), await run(after)];
+  const noises = [...outputs].map(([node, name]) => {
+    const values = [reference, other].map((results) => results[name]!.data as Float32Array);
+    return { node, signalToNoise: signalToNoise(values[0]!, values[1]!) };
+  });
+  const rank = ({ signalToNoise: noise }: LayerNoise): number => (Number.isNaN(noise) ? -Infinity : noise);
+  return noises.sort((a, b) => (rank(a) === rank(b) ? 0 : rank(a) - rank(b)));
+}
+
+/** `measureLayerNoise` for a message: what cannot be measured is left out, for it must not hide the message. */
+export async function tryLayerNoise(
+  ...parameters: Parameters<typeof measureLayerNoise>
+): Promise<LayerNoise[]> {
+  try {
+    return await measureLayerNoise(...parameters);
+  } catch (error) {
+    if (error instanceof MaasError) return [];
+    throw error;
+  }
+}
