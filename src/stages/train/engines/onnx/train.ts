@@ -73,7 +73,8 @@ async function run(
   const inputs = await prepareTable(compiled.preparation, table, job.threads);
   const columns = columnsOf(compiled, { inputs, target: table.target });
   const take = prepareBatches(columns);
-  const stride = adaptStride(rowBytes(columns) * batchSize, stepsAtMost);
+  const carried = compiled.carried.reduce((sum, { initial }) => sum + initial.data.byteLength, 0);
+  const stride = adaptStride({ batch: rowBytes(columns) * batchSize, carried }, stepsAtMost);
   const meter = startMeter(job, steps, (epochs - from.epoch) * table.rows - from.batch * batchSize);
   let { step, lossSum } = from;
   const history = [...from.history];

@@ -91,8 +91,9 @@ describe('steps in one run', () => {
 });
 
 describe('adaptStride', () => {
-  const after = (time: (steps: number) => number, bytes = 1000, most?: number): number => {
-    const stride = adaptStride(bytes, most);
+  const small = { batch: 1000, carried: 1000 };
+  const after = (time: (steps: number) => number, sizes = small, most?: number): number => {
+    const stride = adaptStride(sizes, most);
     for (let run = 0; run < 20; run++) stride.took(stride.steps, time(stride.steps));
     return stride.steps;
   };
@@ -100,16 +101,21 @@ describe('adaptStride', () => {
   it.each<[string, number, number]>([
     ['many short steps', 64, after((steps) => steps * 0.1)],
     ['fewer longer ones', 8, after((steps) => steps * 7)],
+    ['more of them for heavy weights', 32, after((steps) => steps * 7, { ...small, carried: 2 ** 26 })],
     ['one that takes long', 1, after((steps) => steps * 500)],
-    ['what memory holds of large batches', 3, after((steps) => steps * 0.1, 5 * 2 ** 20)],
-    ['one batch that is too large', 1, after(() => 1, 2 ** 30)],
-    ['no more than it may', 5, after((steps) => steps * 0.1, 1000, 5)],
+    [
+      'what memory holds of large batches',
+      3,
+      after((steps) => steps * 0.1, { ...small, batch: 5 * 2 ** 20 }),
+    ],
+    ['one batch that is too large', 1, after(() => 1, { ...small, batch: 2 ** 30 })],
+    ['no more than it may', 5, after((steps) => steps * 0.1, small, 5)],
   ])('takes %s', (_, expected, found) => {
     expect(found).toBe(expected);
   });
 
   it('goes back when the machine slows down', () => {
-    const stride = adaptStride(1000);
+    const stride = adaptStride(small);
     for (let run = 0; run < 10; run++) stride.took(stride.steps, stride.steps * 0.5);
     expect(stride.steps).toBe(64);
     for (let run = 0; run < 10; run++) stride.took(stride.steps, stride.steps * 10);
