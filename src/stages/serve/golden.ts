@@ -13,7 +13,8 @@ export interface Golden {
 interface PlainArray {
   readonly dtype: DType;
   readonly dims: readonly number[];
-  readonly data: readonly (number | string)[];
+  /** null is NaN, which JSON has no word for: a row without that feature. */
+  readonly data: readonly (number | string | null)[];
 }
 
 interface PlainGolden {
@@ -33,7 +34,9 @@ function toNdArray({ dtype, dims, data }: PlainArray): NdArray {
   if (!isNumeric(dtype)) throw new MaasError('MAAS_MODEL_UNSUPPORTED', `golden.json holds ${dtype} tensors`);
   const values = allocate(dtype, data.length);
   const isWide = values instanceof BigInt64Array || values instanceof BigUint64Array;
-  for (const [index, value] of data.entries()) values[index] = isWide ? BigInt(value) : Number(value);
+  for (const [index, value] of data.entries()) {
+    values[index] = isWide ? BigInt(value ?? 0) : value === null ? NaN : Number(value);
+  }
   return { dtype, dims, data: values };
 }
 

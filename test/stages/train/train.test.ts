@@ -93,7 +93,12 @@ const files = async (folder: string): Promise<Record<string, Buffer>> =>
 describe('the train stage', () => {
   it('fits iris, writes the model and says how good it is', async () => {
     const { out, events, titles, metrics } = await train();
-    expect(Object.keys(await files(out)).sort()).toEqual(['history.json', 'model.onnx', 'signature.json']);
+    expect(Object.keys(await files(out)).sort()).toEqual([
+      'history.json',
+      'model.onnx',
+      'schema.json',
+      'signature.json',
+    ]);
     expect(metrics['accuracy']).toBeGreaterThan(0.85);
     expect(metrics).toMatchObject({
       validation: { accuracy: expect.any(Number) as number, logLoss: expect.any(Number) as number },
