@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { NdArray } from '../../ir/tensor.js';
 import type { Feeds } from '../../runtime/session.js';
 import type { CheckedInputs } from './check-inputs.js';
-import { busy } from './request-error.js';
+import { busy, WorkerLost } from './request-error.js';
 import { joinRows, splitRows } from './rows.js';
 
 export type Outputs = Record<string, NdArray>;
@@ -14,7 +14,10 @@ export type Outputs = Record<string, NdArray>;
 export type RowPolicy = 'share' | 'alone' | 'as-given';
 
 export interface BatcherOptions {
-  readonly run: (feeds: Feeds) => Promise<Outputs>;
+  /** `owned` feeds were made for this run: it may give them away. */
+  readonly run: (feeds: Feeds, owned: boolean) => Promise<Outputs>;
+  /** Runs that may be under way at once. Default 1. */
+  readonly concurrency?: number;
   readonly rows: RowPolicy;
   /** In rows. */
   readonly maxBatchSize: number;
@@ -38,7 +41,9 @@ export class Batcher {
   readonly #options: BatcherOptions;
   #rows: RowPolicy;
   #queue: Job[] = [];
-  #work: Promise<void> | undefined;
+  /** Each takes one batch after another, until nothing waits. */
+  readonly #lanes = new Set<Promise<void>>();
+  #running = 0;
   #closed = false;
 
   constructor(options: BatcherOptions) {
@@ -59,25 +64,40 @@ export class Batcher {
     }
     return new Promise((resolve, reject) => {
       this.#queue.push({ ...inputs, resolve, reject });
-      this.#work ??= this.#runAll();
+      if (this.#lanes.size < this.#concurrency) this.#openLane();
     });
   }
 
-  /** Refuses what still waits and resolves when the run under way has ended. */
+  /** Refuses what still waits and resolves when the runs under way have ended. */
   async close(): Promise<void> {
     this.#closed = true;
     for (const job of this.#queue.splice(0)) job.reject(busy('the model is being unloaded'));
-    await this.#work;
+    await Promise.all(this.#lanes);
+  }
+
+  get #concurrency(): number {
+    return this.#options.concurrency ?? 1;
+  }
+
+  #openLane(): void {
+    const lane = this.#runAll().finally(() => {
+      this.#lanes.delete(lane);
+      // A request that came while this lane found nothing more to do.
+      if (this.#queue.length > 0 && this.#lanes.size < this.#concurrency) this.#openLane();
+    });
+    this.#lanes.add(lane);
   }
 
   async #runAll(): Promise<void> {
     while (this.#queue.length > 0) {
-      // A run blocks this thread: one turn of the event loop between two runs takes in the requests that came meanwhile.
+      // A run may block this thread: one turn of the event loop between two runs takes in the requests that came meanwhile.
       await nextTurn();
       const batch = this.#takeBatch();
-      if (batch.length > 0) await this.#runBatch(batch);
+      if (batch.length === 0) continue;
+      this.#running++;
+      await this.#runBatch(batch);
+      this.#running--;
     }
-    this.#work = undefined;
   }
 
   /** The oldest request and those behind it that fit into its run. */
@@ -88,6 +108,7 @@ export class Batcher {
       this.#queue = others;
       return [first];
     }
+    const limit = this.#shareOfRows();
     const batch = [first];
     const rest: Job[] = [];
     let rows = first.rows;
@@ -95,7 +116,7 @@ export class Batcher {
     for (const job of others) {
       const alike = job.shapeKey === first.shapeKey;
       // Once one does not fit, later ones of its kind must not overtake it.
-      if (alike && rows + job.rows > this.#options.maxBatchSize) full = true;
+      if (alike && rows + job.rows > limit) full = true;
       if (alike && !full) {
         batch.push(job);
         rows += job.rows;
@@ -105,11 +126,18 @@ export class Batcher {
     return batch;
   }
 
+  /** What waits is shared out among the lanes that are free: two half batches side by side end before a whole one. */
+  #shareOfRows(): number {
+    const free = Math.max(1, this.#concurrency - this.#running);
+    const waiting = free === 1 ? Infinity : sum(this.#queue.map((job) => job.rows));
+    return Math.min(this.#options.maxBatchSize, Math.ceil(waiting / free));
+  }
+
   async #runBatch(batch: readonly Job[]): Promise<void> {
     if (batch.length > 1) {
       try {
         const sizes = batch.map((job) => job.rows);
-        const joined = await this.#run(joinRows(batch.map((job) => job.feeds)), sum(sizes));
+        const joined = await this.#run(joinRows(batch.map((job) => job.feeds)), sum(sizes), true);
         const parts = splitRows(joined, sizes);
         // A model that mixes or drops rows despite its signature never gets a second chance to do so.
         if (!parts) this.#rows = 'alone';
@@ -119,7 +147,11 @@ export class Batcher {
           });
           return;
         }
-      } catch {
+      } catch (error) {
+        if (error instanceof WorkerLost) {
+          for (const job of batch) job.reject(error);
+          return;
+        }
         // One request may have failed the others: run them singly, so that only that one fails.
       }
     }
@@ -136,10 +168,10 @@ export class Batcher {
     return joinRows(answers);
   }
 
-  async #run(feeds: Feeds, rows: number): Promise<Outputs> {
+  async #run(feeds: Feeds, rows: number, owned = false): Promise<Outputs> {
     const start = performance.now();
     try {
-      return await this.#options.run(feeds);
+      return await this.#options.run(feeds, owned);
     } finally {
       this.#options.onRun?.(rows, (performance.now() - start) / 1000);
     }

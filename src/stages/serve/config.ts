@@ -31,6 +31,20 @@ export const serveOptions = z.strictObject({
     .max(3600)
     .default(30)
     .describe('Seconds that requests under way have to finish when the server is stopped.'),
+  workers: z
+    .union([z.literal('auto'), z.int().min(0).max(256)])
+    .default('auto')
+    .describe(
+      'Worker threads that run the model; 0 runs it beside the HTTP server. auto measures: a model that is quick even with a full batch runs beside it, any other in as many workers as there are cores for.',
+    ),
+  runTimeout: z
+    .number()
+    .positive()
+    .max(86_400)
+    .default(60)
+    .describe(
+      'Seconds after which a run in a worker is taken for hung: its requests get 503, and another worker takes its place.',
+    ),
   threads: z.int().min(1).max(256).default(1).describe('Threads inside one run of the model.'),
 });
 

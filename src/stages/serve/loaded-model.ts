@@ -1,15 +1,11 @@
 import type { ServedModel } from '../../plugin/api.js';
-import { openSession } from '../../runtime/session.js';
 import { Batcher } from './batcher.js';
 import { checkInputs } from './check-inputs.js';
 import { readRelease } from './release.js';
 import { RequestError } from './request-error.js';
-import { warmUp } from './warm-up.js';
+import { openRunner, type RunnerOptions } from './runner.js';
 
-export interface LoadOptions {
-  readonly threads: number;
-  /** In rows. */
-  readonly maxBatchSize: number;
+export interface LoadOptions extends RunnerOptions {
   /** In requests. */
   readonly maxQueue: number;
   /** Told of every run: rows and seconds. */
@@ -23,6 +19,12 @@ export interface LoadedModel extends ServedModel {
   readonly batching: boolean;
   /** Why each row runs by itself, when it does. */
   readonly unbatched: string | undefined;
+  /** Worker threads; 0 when the model runs in the server's own thread. */
+  readonly workers: number;
+  /** False while no worker is up. */
+  readonly ready: boolean;
+  /** False when only a new process helps. */
+  readonly live: boolean;
   /** Requests that wait for a run. */
   readonly depth: number;
   /** Ends the run under way, refuses what waits, and gives the memory back. */
@@ -30,48 +32,51 @@ export interface LoadedModel extends ServedModel {
 }
 
 /**
- * Loads a release folder: checks every digest, opens the session from the bytes that were checked, runs the golden rows.
- * @throws MaasError MAAS_RELEASE_MISSING, MAAS_ARTIFACT_CORRUPT, MAAS_MODEL_INVALID, MAAS_VERIFY_FAILED
+ * Loads a release folder: checks every digest, opens the model from the bytes that were checked, runs the golden rows.
+ * @throws MaasError MAAS_RELEASE_MISSING, MAAS_ARTIFACT_CORRUPT, MAAS_MODEL_INVALID, MAAS_VERIFY_FAILED, MAAS_RUNTIME
  */
 export async function loadModel(path: string, options: LoadOptions): Promise<LoadedModel> {
-  const { digest, manifest, model, signature, golden } = await readRelease(path);
-  const session = await openSession(model, { threads: options.threads });
-  try {
-    const { rows, reason } = await warmUp(session, signature, golden);
-    const identity = { name: signature.name, version: digest };
-    const fetches = signature.outputs.map((output) => output.name);
-    const batcher = new Batcher({
-      run: (feeds) => session.run(feeds, fetches).catch(refuseRun),
-      rows,
-      maxBatchSize: options.maxBatchSize,
-      maxQueue: options.maxQueue,
-      onRun: (count, seconds) => options.onRun?.(identity, count, seconds),
-    });
-    return {
-      ...identity,
-      signature,
-      projectName: manifest.name,
-      batching: rows === 'share',
-      unbatched: reason,
-      get depth() {
-        return batcher.depth;
-      },
-      async predict(inputs) {
-        return batcher.submit(checkInputs(signature, inputs));
-      },
-      async close() {
-        await batcher.close();
-        await session.close();
-      },
-    };
-  } catch (error) {
-    await session.close();
-    throw error;
-  }
+  const release = await readRelease(path);
+  const { digest, manifest, signature } = release;
+  const runner = await openRunner(release, options);
+  const identity = { name: signature.name, version: digest };
+  const batcher = new Batcher({
+    run: (feeds, owned) => runner.run(feeds, owned).catch(refuseRun),
+    rows: runner.rows,
+    concurrency: Math.max(1, runner.workers),
+    maxBatchSize: options.maxBatchSize,
+    maxQueue: options.maxQueue,
+    onRun: (count, seconds) => options.onRun?.(identity, count, seconds),
+  });
+  return {
+    ...identity,
+    signature,
+    projectName: manifest.name,
+    batching: runner.rows === 'share',
+    unbatched: runner.reason,
+    workers: runner.workers,
+    get ready() {
+      return runner.ready;
+    },
+    get live() {
+      return runner.live;
+    },
+    get depth() {
+      return batcher.depth;
+    },
+    async predict(inputs) {
+      return batcher.submit(checkInputs(signature, inputs));
+    },
+    async close() {
+      await batcher.close();
+      await runner.close();
+    },
+  };
 }
 
 /** Inputs of the right shape that the model still cannot take, such as an index outside of its table. */
 function refuseRun(error: unknown): never {
+  if (error instanceof RequestError) throw error;
   const reason = error instanceof Error ? error.message : String(error);
   throw new RequestError(500, `the model cannot run on this input: ${reason}`, { cause: error });
 }

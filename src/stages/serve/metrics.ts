@@ -21,6 +21,8 @@ export interface Metrics {
   /** The caller went away before the answer. */
   readonly abandoned: () => void;
   readonly ran: (model: Identity, rows: number, seconds: number) => void;
+  /** A worker died, hung or did not start. */
+  readonly workerLost: () => void;
   readonly reloaded: (result: 'done' | 'refused') => void;
 }
 
@@ -71,6 +73,11 @@ export function createMetrics(current: () => LoadedModel | undefined, isReady: (
     name: 'maas_reloads_total',
     help: 'Releases that the server went over to, or refused.',
     labelNames: ['result'],
+    registers,
+  });
+  const losses = new Counter({
+    name: 'maas_workers_lost_total',
+    help: 'Worker threads that died, hung or did not start, and were replaced.',
     registers,
   });
   new Gauge({
@@ -127,6 +134,9 @@ export function createMetrics(current: () => LoadedModel | undefined, isReady: (
     ran({ name, version }, rows, duration) {
       batches.observe({ model: name, version }, rows);
       runs.observe({ model: name, version }, duration);
+    },
+    workerLost: () => {
+      losses.inc();
     },
     reloaded: (result) => {
       reloads.inc({ result });

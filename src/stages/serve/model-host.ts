@@ -32,7 +32,11 @@ export class ModelHost {
   }
 
   get ready(): boolean {
-    return this.#current !== undefined && !this.#stopping;
+    return this.#current !== undefined && this.#current.model.ready && !this.#stopping;
+  }
+
+  get live(): boolean {
+    return this.#current?.model.live ?? true;
   }
 
   lease(): Lease {
@@ -83,12 +87,15 @@ export class ModelHost {
 
   #view(model: LoadedModel | undefined): ServeHost {
     const isReady = (): boolean => this.ready;
+    const isLive = (): boolean => this.live;
     return {
       projectName: model?.projectName ?? 'maas',
       get ready() {
         return isReady();
       },
-      live: true,
+      get live() {
+        return isLive();
+      },
       models: () => (model ? [model] : []),
       model: (name, version) =>
         model?.name === name && (version === undefined || version === model.version) ? model : undefined,

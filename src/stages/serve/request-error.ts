@@ -32,6 +32,13 @@ export function busy(message: string): RequestError {
   return new RequestError(503, message, { headers: { 'retry-after': '1' } });
 }
 
+/** The worker that had the request is gone. Its answer is lost, and another try makes sense. */
+export class WorkerLost extends RequestError {
+  constructor(message: string) {
+    super(503, `${message}; try again`, { headers: { 'retry-after': '1' } });
+  }
+}
+
 /** @throws RequestError 405 unless `method` is one of `allowed`. */
 export function allowMethods(method: string, allowed: readonly string[]): void {
   if (allowed.includes(method)) return;

@@ -48,7 +48,14 @@ export async function startServing(context: ServiceContext<ServeOptions>): Promi
   });
 
   const open = async (path: string): Promise<void> => {
-    const model = await loadModel(path, { ...options, onRun: metrics.ran });
+    const model = await loadModel(path, {
+      ...options,
+      onRun: metrics.ran,
+      onLost: (reason) => {
+        metrics.workerLost();
+        warn(`a worker is replaced: ${reason}`);
+      },
+    });
     models.replace(model);
     announce(model, front, context);
   };
@@ -106,6 +113,10 @@ export async function startServing(context: ServiceContext<ServeOptions>): Promi
 function announce(model: LoadedModel, front: HttpFront, { emit }: ServiceContext<ServeOptions>): void {
   if (model.unbatched !== undefined) {
     emit({ event: 'note', stage: 'serve', text: `each row runs by itself: ${model.unbatched}` });
+  }
+  if (model.workers > 0) {
+    const threads = model.workers === 1 ? '1 worker thread' : `${model.workers} worker threads`;
+    emit({ event: 'note', stage: 'serve', text: `the model runs in ${threads}` });
   }
   emit({ event: 'serving', url: front.url, model: model.name, digest: model.version });
 }

@@ -23,7 +23,11 @@ const outlier = 1000;
  * would change another's answers, so that each row must run by itself.
  * @throws MaasError MAAS_VERIFY_FAILED when the model does not give its golden outputs on this machine.
  */
-export async function warmUp(session: Session, signature: Signature, golden: Golden): Promise<WarmUp> {
+export async function warmUp(
+  session: Pick<Session, 'run'>,
+  signature: Signature,
+  golden: Golden,
+): Promise<WarmUp> {
   if (!hasBatchDimension(signature)) {
     verify(await session.run(golden.inputs), golden.outputs, golden.tolerance);
     return { rows: 'as-given' };

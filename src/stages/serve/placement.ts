@@ -1,0 +1,47 @@
+import { availableParallelism, totalmem } from 'node:os';
+import type { Feeds } from '../../runtime/session.js';
+import { joinRows } from './rows.js';
+
+/** Larger models go to workers unmeasured: to open one here would hold up every request under way. In bytes. */
+const largestToTry = 4 * 1024 * 1024;
+
+/** A run that takes longer than this holds up the thread that reads requests. In milliseconds. */
+const longestInline = 1;
+
+/** How much of the memory the workers' copies of the model may take together. */
+const memoryShare = 0.5;
+
+export function isTooLargeToTry(model: Uint8Array | string): boolean {
+  return typeof model === 'string' || model.length > largestToTry;
+}
+
+/** As many workers as cores can feed and memory can hold; onnxruntime packs weights anew, so that each takes twice. */
+export function countWorkers(modelBytes: number, threads: number): number {
+  const limit = process.constrainedMemory();
+  const memory = limit > 0 ? Math.min(limit, totalmem()) : totalmem();
+  const byMemory = Math.floor((memory * memoryShare) / Math.max(1, 2 * modelBytes));
+  return Math.max(1, Math.min(Math.floor(availableParallelism() / threads), byMemory));
+}
+
+/**
+ * True when a run of `maxBatchSize` rows is short enough for the thread that reads requests. One row first: where that
+ * is too long already, no batch is tried.
+ */
+export async function isQuick(
+  run: (feeds: Feeds) => Promise<unknown>,
+  row: Feeds,
+  maxBatchSize: number,
+): Promise<boolean> {
+  for (const rows of maxBatchSize > 1 ? [1, maxBatchSize] : [1]) {
+    const feeds = joinRows(new Array<Feeds>(rows).fill(row));
+    // The least of some: others may be at work on this machine.
+    let least = Infinity;
+    for (let round = 0; round < 4 && least >= longestInline; round++) {
+      const start = performance.now();
+      await run(feeds);
+      least = Math.min(least, performance.now() - start);
+    }
+    if (least >= longestInline) return false;
+  }
+  return true;
+}

@@ -1,0 +1,154 @@
+import type { Feeds } from '../../../runtime/session.js';
+import type { Outputs } from '../batcher.js';
+import { WorkerLost } from '../request-error.js';
+import { Member } from './member.js';
+import type { WorkerSetup } from './messages.js';
+
+export interface PoolOptions {
+  readonly setup: WorkerSetup;
+  readonly size: number;
+  /** Milliseconds after which a run is taken for hung. */
+  readonly runTimeout: number;
+  /** Runs a worker in once its model is open, before it takes requests. */
+  readonly warmUp: (run: (feeds: Feeds) => Promise<Outputs>) => Promise<void>;
+  /** Told when a worker dies, hangs or does not start; another takes its place. */
+  readonly onLost: (reason: string) => void;
+  /** Script of the workers. */
+  readonly entry?: URL;
+}
+
+/** In milliseconds, between tries to start a worker that fails to. */
+const [firstPause, longestPause] = [100, 5000];
+
+/**
+ * Worker threads with the same model. A worker that dies or hangs fails the run that it had, once, and is replaced; while
+ * none is up the pool is not ready. Threads are never ended inside a run.
+ */
+export class WorkerPool {
+  readonly #options: PoolOptions;
+  readonly #idle: Member[] = [];
+  readonly #members = new Set<Member>();
+  readonly #wanting: { resolve: (member: Member) => void; reject: (error: Error) => void }[] = [];
+  readonly #starts = new Set<Promise<void>>();
+  #pause: { timer: NodeJS.Timeout; resolve: () => void } | undefined;
+  #hung = 0;
+  #closed = false;
+
+  private constructor(options: PoolOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves when the first worker is up; the others follow. @throws what starting the first one throws. */
+  static async open(options: PoolOptions): Promise<WorkerPool> {
+    const pool = new WorkerPool(options);
+    await pool.#add();
+    for (let count = 1; count < options.size; count++) pool.#keepAdding();
+    return pool;
+  }
+
+  get size(): number {
+    return this.#options.size;
+  }
+
+  get ready(): boolean {
+    return this.#members.size > 0;
+  }
+
+  /** False once as many threads hang as there should be workers: only a new process gets rid of them. */
+  get live(): boolean {
+    return this.#hung < this.#options.size;
+  }
+
+  /** @throws WorkerLost when the worker dies or hangs in this run, or none is up; what the model throws otherwise. */
+  async run(feeds: Feeds, owned = false): Promise<Outputs> {
+    const member = await this.#take();
+    const { runTimeout } = this.#options;
+    const timer = setTimeout(() => {
+      this.#hung++;
+      const reason = `a run of the model did not end within ${runTimeout / 1000} s`;
+      member.abandon(reason);
+      this.#lose(member, reason);
+    }, runTimeout);
+    try {
+      return await member.run(feeds, owned);
+    } finally {
+      clearTimeout(timer);
+      if (this.#members.has(member)) this.#give(member);
+    }
+  }
+
+  /** Ends every worker; call it when no run is under way. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    if (this.#pause) {
+      clearTimeout(this.#pause.timer);
+      this.#pause.resolve();
+    }
+    await Promise.all([...this.#members].map((member) => member.close()));
+    await Promise.all(this.#starts);
+  }
+
+  #take(): Promise<Member> {
+    const member = this.#idle.pop();
+    if (member) return Promise.resolve(member);
+    if (!this.ready) return Promise.reject(new WorkerLost("the model's workers are being restarted"));
+    return new Promise((resolve, reject) => this.#wanting.push({ resolve, reject }));
+  }
+
+  #give(member: Member): void {
+    const next = this.#wanting.shift();
+    if (next) next.resolve(member);
+    else this.#idle.push(member);
+  }
+
+  #lose(member: Member, reason: string): void {
+    if (!this.#members.delete(member)) return;
+    const index = this.#idle.indexOf(member);
+    if (index >= 0) this.#idle.splice(index, 1);
+    if (!this.ready) {
+      for (const { reject } of this.#wanting.splice(0)) reject(new WorkerLost(reason));
+    }
+    this.#options.onLost(reason);
+    if (this.live) this.#keepAdding();
+  }
+
+  #keepAdding(): void {
+    const work = this.#tryAdding().finally(() => this.#starts.delete(work));
+    this.#starts.add(work);
+  }
+
+  async #tryAdding(): Promise<void> {
+    for (let pause = firstPause; !this.#closed; pause = Math.min(2 * pause, longestPause)) {
+      try {
+        await this.#add();
+        return;
+      } catch (error) {
+        this.#options.onLost(error instanceof Error ? error.message : String(error));
+      }
+      await new Promise<void>((resolve) => {
+        this.#pause = { timer: setTimeout(resolve, pause), resolve };
+      });
+    }
+  }
+
+  async #add(): Promise<void> {
+    const { setup, warmUp, entry = builtEntry(import.meta.url) } = this.#options;
+    const member: Member = await Member.open(entry, setup, (reason) => {
+      this.#lose(member, reason);
+    });
+    try {
+      await warmUp((feeds) => member.run(feeds, false));
+    } catch (error) {
+      await member.close();
+      throw error;
+    }
+    if (this.#closed) return member.close();
+    this.#members.add(member);
+    this.#give(member);
+  }
+}
+
+/** Threads run the built script, also where this module is run from its source. */
+function builtEntry(here: string): URL {
+  return new URL('./worker.js', here.replace(/\/src\/(.*)\.ts$/, '/dist/$1.js'));
+}
