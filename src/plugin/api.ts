@@ -137,6 +137,19 @@ export interface TrainJob {
     readonly learningRate: number;
     readonly [option: string]: unknown;
   };
+  /** How the learning rate goes over the training, by the names of the config; without one it stays as it is. */
+  readonly schedule?: { readonly name: string; readonly [option: string]: unknown };
+  /** Greatest length of all gradients of a step together, and greatest magnitude of each of their elements. */
+  readonly clip?: { readonly norm?: number; readonly value?: number };
+  /** When to end before the last epoch, and whether the model gets the weights of its best one. */
+  readonly earlyStopping?: {
+    readonly metric: 'loss' | 'validationLoss' | 'validationAccuracy';
+    /** Least change that counts as better. */
+    readonly minDelta: number;
+    /** Epochs without a better figure. */
+    readonly patience: number;
+    readonly restoreBest: boolean;
+  };
   readonly epochs: number;
   readonly batchSize: number;
   readonly seed: number;

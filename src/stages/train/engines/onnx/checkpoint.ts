@@ -21,6 +21,8 @@ export interface Standing {
   /** Sum of the loss over the rows of the epoch so far. */
   readonly lossSum: number;
   readonly history: TrainOutcome['history'];
+  /** Weights of the best epoch so far, if they are to be kept. */
+  readonly best?: State | undefined;
 }
 
 export interface Checkpoint extends Standing {
@@ -56,10 +58,11 @@ export function openCheckpoints(job: TrainJob, compiled: CompiledStep): Checkpoi
         return { note: 'the checkpoint is of another job or runtime: training starts anew' };
       }
       const standing = JSON.parse(file.metadata['standing']!) as Standing;
-      return { checkpoint: { ...standing, state: file.tensors } };
+      return { checkpoint: { ...standing, ...takeApart(file.tensors) } };
     },
-    async write({ state, ...standing }) {
-      const tensors = state as Record<string, NdArray<'float32'>>;
+    async write({ state, best = {}, ...standing }) {
+      const kept = Object.entries(best).map(([name, weight]) => [`${bestPrefix}${name}`, weight] as const);
+      const tensors = { ...state, ...Object.fromEntries(kept) } as Record<string, NdArray<'float32'>>;
       const parts = encodeTensors({ tensors, metadata: { identity, standing: JSON.stringify(standing) } });
       try {
         await mkdir(job.work, { recursive: true });
@@ -71,8 +74,20 @@ export function openCheckpoints(job: TrainJob, compiled: CompiledStep): Checkpoi
   };
 }
 
+/** Before the names of weights that are kept; those of the training itself have none. */
+const bestPrefix = 'best:';
+
+function takeApart(tensors: State): { readonly state: State; readonly best?: State } {
+  const entries = Object.entries(tensors);
+  const best = entries.flatMap(([name, weight]) =>
+    name.startsWith(bestPrefix) ? [[name.slice(bestPrefix.length), weight] as const] : [],
+  );
+  const state = Object.fromEntries(entries.filter(([name]) => !name.startsWith(bestPrefix)));
+  return best.length === 0 ? { state } : { state, best: Object.fromEntries(best) };
+}
+
 function identify(job: TrainJob, { model, preparation, carried, masks }: CompiledStep): string {
-  const { seed, epochs, batchSize, threads, optimizer, dataset } = job;
+  const { seed, epochs, batchSize, threads, optimizer, schedule, earlyStopping, dataset } = job;
   return digestOf({
     graph: digestOf(encodeModel(model)),
     ...(preparation && { preparation: digestOf(encodeModel(preparation)) }),
@@ -81,7 +96,7 @@ function identify(job: TrainJob, { model, preparation, carried, masks }: Compile
       digestOf(new Uint8Array(data.buffer, data.byteOffset, data.byteLength)),
     ]),
     masks: masks.map(({ name, rate }) => [name, rate]),
-    job: { seed, epochs, batchSize, threads, optimizer, data: dataset.digest },
+    job: { seed, epochs, batchSize, threads, optimizer, schedule, earlyStopping, data: dataset.digest },
     runtime: [runtimeVersion(), process.platform, process.arch],
   });
 }

@@ -1,5 +1,6 @@
 import { MaasError } from '../../../../errors.js';
 import { GraphBuilder } from '../../../../ir/builder.js';
+import { clipGradients } from '../../../../ir/clipping.js';
 import { gradients } from '../../../../ir/gradient.js';
 import type { Model } from '../../../../ir/graph.js';
 import { optimizers, type Optimizer, type OptimizerOptions } from '../../../../ir/optimizers.js';
@@ -32,7 +33,11 @@ export interface CompiledStep {
   readonly masks: readonly Mask[];
   /** Inputs that hold the optimizer's scalars, by scalar. */
   readonly scalars: Readonly<Record<string, string>>;
-  scalarsAt(step: number): Readonly<Record<string, number>>;
+  /**
+   * @param step Counted from 1.
+   * @param share Of the job's learning rate, as its schedule has it for this step.
+   */
+  scalarsAt(step: number, share?: number): Readonly<Record<string, number>>;
 }
 
 /**
@@ -60,13 +65,14 @@ export function compileStep(job: TrainJob): CompiledStep {
       },
     );
   }
+  const clipped = clipGradients(g, slopes, job.clip ?? {});
   const scalars = Object.fromEntries(
     Object.keys(optimizer.scalars(options, 1)).map((key) => [key, g.input(g.unique(key), 'float32', [])]),
   );
   const carried = parameters.flatMap((parameter) =>
     update(
       g,
-      { parameter, gradient: slopes.get(parameter), initial: weightOf(graph, parameter) },
+      { parameter, gradient: clipped.get(parameter), initial: weightOf(graph, parameter) },
       { optimizer, options, scalars },
     ),
   );
@@ -82,7 +88,8 @@ export function compileStep(job: TrainJob): CompiledStep {
     carried,
     masks,
     scalars,
-    scalarsAt: (step) => optimizer.scalars(options, step),
+    scalarsAt: (step, share = 1) =>
+      optimizer.scalars({ ...options, learningRate: Number(options['learningRate']) * share }, step),
   };
 }
 

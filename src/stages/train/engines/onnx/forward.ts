@@ -60,7 +60,7 @@ export function emitLoss(
   const shape = g.typeOf(prediction)?.shape;
   if (!shape || shape.length === 0) throw noShape(g, prediction);
   const target = g.input(g.unique('target'), dtype, [shape[0]!, ...dims.slice(1)]);
-  return { target, loss: choose(losses, loss.name, 'loss').emit(g, { prediction, target }) };
+  return { target, loss: choose(losses, loss.name, 'loss').emit(g, { prediction, target }, loss) };
 }
 
 function noShape(g: GraphBuilder, prediction: string): MaasError {

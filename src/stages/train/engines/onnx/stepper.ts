@@ -16,9 +16,15 @@ export interface Stepper {
    * @param batches Columns [steps, rows, …], by the names of the step's inputs.
    * @param leading [steps, rows].
    * @param first Number of the first step, counted from 1 over the whole training.
+   * @param shareAt The share of the learning rate that a step is taken with; all of it by default.
    * @returns The mean loss of each batch, before its update.
    */
-  run(batches: State, leading: readonly [number, number], first: number): Promise<ArrayLike<number>>;
+  run(
+    batches: State,
+    leading: readonly [number, number],
+    first: number,
+    shareAt?: (step: number) => number,
+  ): Promise<ArrayLike<number>>;
   close(): Promise<void>;
 }
 
@@ -53,11 +59,11 @@ export async function openStepper(
     get state() {
       return Object.fromEntries(carried.map(({ input, fed }) => [input, feeds[fed]!]));
     },
-    async run(batches, [steps, rows], first) {
+    async run(batches, [steps, rows], first, shareAt) {
       for (const [name, array] of Object.entries(batches)) feeds[inputs.get(name)!] = array;
       const arrays = scalars.map(({ key, fed }) => ({ key, values: arrayFor(fed, [steps]) }));
       for (let at = 0; at < steps; at++) {
-        const now = compiled.scalarsAt(first + at);
+        const now = compiled.scalarsAt(first + at, shareAt?.(first + at));
         for (const { key, values } of arrays) values[at] = now[key]!;
       }
       for (const mask of compiled.masks) {

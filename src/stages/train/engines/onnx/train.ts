@@ -4,7 +4,9 @@ import { loadWeights } from '../../../../ir/onnx/load.js';
 import { stripDropout } from '../../../../ir/rewrite.js';
 import { fromNdArray } from '../../../../ir/tensor.js';
 import type { TrainJob, TrainOutcome } from '../../../../plugin/api.js';
+import { shareOf } from '../../schedules/index.js';
 import { columnsOf, prepareBatches, rowBytes } from './batches.js';
+import { keepBest, type Keeper } from './best.js';
 import { openCheck, type Check } from './check.js';
 import { openCheckpoints, type Standing } from './checkpoint.js';
 import { compileStep, type CompiledStep } from './compile-step.js';
@@ -34,16 +36,18 @@ export async function train(given: TrainJob): Promise<TrainOutcome> {
     const check = await openCheck(job, compiled.parameters, job.dataset.splits.validation);
     try {
       const saver = pace(checkpoints, stepper, checkpointSeconds);
+      const keeper = keepBest(job, checkpoint?.best);
       const stepsAtMost = checkpointSeconds === 0 ? 1 : stepsPerRun;
       const history = await run(
-        { job, compiled, stepper, check, saver, stepsAtMost },
+        { job, compiled, stepper, check, saver, keeper, stepsAtMost },
         checkpoint ?? beginning,
       );
-      const notes = [
-        ...(note === undefined ? [] : [note]),
-        ...(checkpoint ? [resumed(checkpoint, job)] : []),
-      ];
-      return { model: withWeights(job.model, compiled, stepper.state), history, notes };
+      const notes = [note, checkpoint && resumed(checkpoint, job), keeper.note(history)];
+      return {
+        model: withWeights(job.model, compiled, keeper.best ?? stepper.state),
+        history,
+        notes: notes.filter((line) => line !== undefined),
+      };
     } finally {
       await check.close();
     }
@@ -60,11 +64,12 @@ interface Run {
   readonly stepper: Stepper;
   readonly check: Check;
   readonly saver: Saver;
+  readonly keeper: Keeper;
   readonly stepsAtMost: number | undefined;
 }
 
 async function run(
-  { job, compiled, stepper, check, saver, stepsAtMost }: Run,
+  { job, compiled, stepper, check, saver, keeper, stepsAtMost }: Run,
   from: Standing,
 ): Promise<TrainOutcome['history']> {
   const table = job.dataset.splits.train;
@@ -78,11 +83,15 @@ async function run(
   const meter = startMeter(job, steps, (epochs - from.epoch) * table.rows - from.batch * batchSize);
   let { step, lossSum } = from;
   const history = [...from.history];
-  for (let epoch = from.epoch; epoch < epochs; epoch++) {
+  /** @param at Counted from 1. */
+  const shareAt = (at: number): number =>
+    shareOf(job, { step: at - 1, steps: steps * epochs, stepsPerEpoch: steps, history });
+  let over = false;
+  for (let epoch = from.epoch; epoch < epochs && !over; epoch++) {
     const order = shuffledRows(table.rows, seed, epoch);
     let batch = epoch === from.epoch ? from.batch : 0;
     while (batch < steps) {
-      const standing = () => ({ epoch, batch, step, lossSum, history });
+      const standing = () => ({ epoch, batch, step, lossSum, history, best: keeper.best });
       if (job.signal.aborted) {
         await saver.save(standing());
         throw interrupted(epoch);
@@ -94,7 +103,7 @@ async function run(
       const made = whole === 0 ? 1 : Math.min(whole, stride.steps);
       const rows = whole === 0 ? table.rows - start : batchSize;
       const began = performance.now();
-      const losses = await stepper.run(take(order, start, [made, rows]), [made, rows], step + 1);
+      const losses = await stepper.run(take(order, start, [made, rows]), [made, rows], step + 1, shareAt);
       stride.took(made, performance.now() - began);
       for (let at = 0; at < made; at++) {
         if (!Number.isFinite(losses[at])) throw diverged(`the loss is ${losses[at]}`, epoch, batch + at);
@@ -107,8 +116,11 @@ async function run(
     }
     const loss = lossSum / table.rows;
     checkFinite(stepper.state, compiled.parameters, epoch, steps - 1);
-    const validation = await check.run(onlyWeights(stepper.state, compiled.parameters));
-    history.push({ epoch: epoch + 1, loss, ...prefixed('validation', validation) });
+    const weights = onlyWeights(stepper.state, compiled.parameters);
+    const validation = await check.run(weights);
+    const rate = job.schedule && { learningRate: job.optimizer.learningRate * shareAt(step) };
+    history.push({ epoch: epoch + 1, loss, ...prefixed('validation', validation), ...rate });
+    over = keeper.look(history, weights);
     lossSum = 0;
     meter.report({ epoch: epoch + 1, step: steps, loss, validation });
   }

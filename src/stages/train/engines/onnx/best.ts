@@ -1,0 +1,50 @@
+import type { TrainJob, TrainOutcome } from '../../../../plugin/api.js';
+import type { NdArray } from '../../../../ir/tensor.js';
+import { judge } from '../../early-stopping.js';
+import type { State } from './stepper.js';
+
+type History = TrainOutcome['history'];
+
+/** Watches for the best epoch of a training. */
+export interface Keeper {
+  /** Copies of the weights after the best epoch, if they are to be kept. */
+  readonly best: State | undefined;
+  /** Looks at the epoch that has just ended; returns whether it is time to stop. */
+  look(history: History, weights: State): boolean;
+  /** What came of it, for the person who trains. */
+  note(history: History): string | undefined;
+}
+
+/** @param kept What a checkpoint has kept. */
+export function keepBest({ earlyStopping, epochs }: TrainJob, kept: State | undefined): Keeper {
+  let best = kept;
+  return {
+    get best() {
+      return best;
+    },
+    look(history, weights) {
+      if (!earlyStopping) return false;
+      const verdict = judge(history, earlyStopping);
+      if (earlyStopping.restoreBest && verdict.best === history.length - 1) best = copyOf(weights);
+      return verdict.stop;
+    },
+    note(history) {
+      const at = earlyStopping && judge(history, earlyStopping).best;
+      if (at === undefined) return undefined;
+      const { metric, restoreBest } = earlyStopping!;
+      const early = history.length < epochs ? `stopped after epoch ${history.length} of ${epochs}: ` : '';
+      const whose = restoreBest ? ', whose weights the model has' : '';
+      return `${early}${metric} was best in epoch ${at + 1}${whose}`;
+    },
+  };
+}
+
+/** A later step may write where these weights are now. */
+function copyOf(weights: State): State {
+  return Object.fromEntries(
+    Object.entries(weights).map(([name, { dims, data }]) => [
+      name,
+      { dtype: 'float32', dims, data: (data as Float32Array).slice() } satisfies NdArray,
+    ]),
+  );
+}
