@@ -61,6 +61,10 @@ export const catalogue = {
     hint: 'Check permissions and free space, then run the same command again.',
   },
   MAAS_PORT: { exit: 'environment', hint: 'Choose another with --port, or stop the program that holds it.' },
+  MAAS_REGISTRY: {
+    exit: 'environment',
+    hint: 'Check the address, the login and the network, then run the same command again: what was uploaded stays.',
+  },
   MAAS_ENGINE_MISSING: {
     exit: 'environment',
     hint: 'Choose another train.engine, or install what it needs.',

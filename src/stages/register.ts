@@ -1,6 +1,6 @@
 import type { RegisterHook } from '../plugin/hook.js';
 import { compressStage, foldPass, quantizePass } from './compress/index.js';
-import { deployStage, localTarget } from './deploy/index.js';
+import { deployStage, localTarget, ociTarget } from './deploy/index.js';
 import { openInferenceProtocol, predictProtocol, serveService, tfServingProtocol } from './serve/index.js';
 import { onnxEngine, trainStage } from './train/index.js';
 
@@ -11,7 +11,7 @@ const register: RegisterHook = () =>
     stages: [trainStage, compressStage, deployStage],
     engines: [onnxEngine],
     passes: [quantizePass, foldPass],
-    targets: [localTarget],
+    targets: [localTarget, ociTarget],
     protocols: [predictProtocol, openInferenceProtocol, tfServingProtocol],
     services: [serveService],
   });

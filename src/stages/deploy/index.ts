@@ -15,6 +15,7 @@ export {
   type TargetSource,
 } from './target-context.js';
 export { localTarget } from './targets/local/index.js';
+export { ociTarget } from './targets/oci/index.js';
 
 /** Makes the model a release that can prove itself, and brings it to the target. */
 export const deployStage = defineStage<DeployOptions>({

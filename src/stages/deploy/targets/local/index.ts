@@ -1,9 +1,7 @@
 import { stat } from 'node:fs/promises';
-import { hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { onDisk } from '../../../../artifacts/durable.js';
-import { MaasError } from '../../../../errors.js';
 import {
   defineTarget,
   type Release,
@@ -11,11 +9,13 @@ import {
   type TargetContext,
   type TargetStep,
 } from '../../../../plugin/api.js';
+import { nothingToGoBackTo } from '../../nothing-to-go-back-to.js';
 import { checkRelease } from '../../release-folder.js';
 import { appendSwitch, earlierReleases, type History, orderReleases, readHistory } from './journal.js';
 import { type Layout, type LocalOptions, layOut } from './layout.js';
 import { pointCurrent, readCurrent } from './link.js';
 import { whileLocked } from './lock.js';
+import { whoAmI } from './who-am-i.js';
 import { listReleaseFolders, putRelease, removeRelease } from './releases.js';
 
 type Context = TargetContext<LocalOptions>;
@@ -96,21 +96,10 @@ async function rollBack(context: Context, count: number): Promise<string> {
     const there = new Set(await listReleaseFolders(layout));
     const earlier = earlierReleases(await history(layout)).filter((digest) => there.has(digest));
     const digest = earlier[count - 1];
-    if (digest === undefined) throw nothingToGoBackTo(layout, earlier.length, count);
+    if (digest === undefined) throw nothingToGoBackTo({ file: layout.root }, earlier.length, count);
     await checkRelease(join(layout.releases, digest));
     await switchTo(layout, 'rollback', digest);
     return digest;
-  });
-}
-
-function nothingToGoBackTo(layout: Layout, there: number, asked: number): MaasError {
-  const found =
-    there === 0
-      ? 'no earlier release is'
-      : `only ${there} earlier ${there === 1 ? 'release is' : 'releases are'}`;
-  return new MaasError('MAAS_RELEASE_MISSING', `cannot go back ${asked}: ${found} there`, {
-    place: { file: layout.root },
-    hint: 'Run `maas deploy --list` for the releases there are.',
   });
 }
 
@@ -155,13 +144,4 @@ async function prune(layout: Layout, keep: number): Promise<number> {
 async function isYoung({ releases }: Layout, digest: string): Promise<boolean> {
   const { mtimeMs } = await stat(join(releases, digest));
   return Date.now() - mtimeMs < longestVerify;
-}
-
-function whoAmI(): string {
-  try {
-    return `${userInfo().username}@${hostname()}`;
-  } catch {
-    // A container may run under a user id that has no name.
-    return `${process.getuid?.() ?? 'unknown'}@${hostname()}`;
-  }
 }

@@ -41,7 +41,15 @@ export async function appendSwitch(file: string, entry: Switch): Promise<void> {
  * @param current Digest that the link points to; `switchedAt` is the link's own time (ISO 8601).
  */
 export async function readHistory(file: string, current?: string, switchedAt?: string): Promise<History> {
-  const lines = await readSwitches(file);
+  return tellHistory(await readText(file), current, switchedAt);
+}
+
+/** The same from a journal's text, wherever it was kept. */
+export function tellHistory(text: string, current?: string, switchedAt?: string): History {
+  const lines = text.split('\n').flatMap((line) => {
+    const entry = parse(line);
+    return typeof entry?.to === 'string' ? [entry] : [];
+  });
   const stack: string[] = [];
   const deployedAt = new Map<string, string>();
   lines.forEach((line, index) => {
@@ -88,18 +96,13 @@ function apply(stack: string[], { action, to }: Switch): void {
   else if (stack.at(-1) !== to) stack.push(to);
 }
 
-async function readSwitches(file: string): Promise<Switch[]> {
-  let text: string;
+async function readText(file: string): Promise<string> {
   try {
-    text = await readFile(file, 'utf8');
+    return await readFile(file, 'utf8');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
     throw error;
   }
-  return text.split('\n').flatMap((line) => {
-    const entry = parse(line);
-    return typeof entry?.to === 'string' ? [entry] : [];
-  });
 }
 
 function parse(line: string): Switch | undefined {

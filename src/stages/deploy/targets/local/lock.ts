@@ -13,7 +13,7 @@ const pause = 50;
  * @throws MaasError MAAS_LOCKED when another run holds on to the lock, MAAS_DISK when the folder cannot be written.
  */
 export async function whileLocked<T>(
-  layout: Layout,
+  layout: Pick<Layout, 'root'>,
   signal: AbortSignal,
   work: () => Promise<T>,
 ): Promise<T> {
@@ -28,7 +28,10 @@ export async function whileLocked<T>(
 }
 
 /** The folder is locked as a project's store is: what killed runs left in `tmp` is cleared away along with it. */
-async function waitForLock({ root }: Layout, signal: AbortSignal): Promise<() => Promise<void>> {
+async function waitForLock(
+  { root }: Pick<Layout, 'root'>,
+  signal: AbortSignal,
+): Promise<() => Promise<void>> {
   const deadline = Date.now() + patience;
   for (;;) {
     signal.throwIfAborted();

@@ -1,0 +1,110 @@
+import { join } from 'node:path';
+import { listTree } from '../../../../artifacts/durable.js';
+import type { Release } from '../../../../plugin/api.js';
+import { user } from './base-layer.js';
+import { type Descriptor, type ImageManifest, type Layer, mediaTypes, releaseAnnotation } from './blob.js';
+import type { Layout } from './layout.js';
+import type { ImageParts } from './parts.js';
+import { digestStream, gzipEvenly, type LayerFile, packLayer } from './tar-layer.js';
+
+interface ImageConfig {
+  readonly rootfs: { readonly diff_ids: readonly string[] };
+}
+
+export interface ImageBuild {
+  readonly layout: Layout;
+  readonly release: Release;
+  readonly name: string;
+  readonly parts: ImageParts;
+  readonly signal: AbortSignal;
+}
+
+/** Nothing in an image tells when it was made. */
+const created = '1970-01-01T00:00:00Z';
+const architectures: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64' };
+
+/** Writes the image of a release into the layout, and returns its manifest. Layers that are there are taken as they are. */
+export async function buildImage({ layout, release, name, parts, signal }: ImageBuild): Promise<Descriptor> {
+  const known = await knownLayers(layout);
+  const contents: [string, readonly LayerFile[]][] = [
+    ['base', parts.base],
+    ['dependencies', parts.dependencies],
+    ['model', await releaseFiles(release)],
+    ['app', parts.app],
+  ];
+  const layers: Layer[] = [];
+  for (const [, files] of contents) layers.push(await writeLayer(layout, files, known, signal));
+
+  const architecture = architectures[process.arch] ?? process.arch;
+  const annotations = {
+    'org.opencontainers.image.title': name,
+    'org.opencontainers.image.version': release.digest,
+    [releaseAnnotation]: release.digest,
+  };
+  const config = await layout.writeJson(mediaTypes.config, {
+    created,
+    architecture,
+    os: 'linux',
+    config: {
+      User: `${user}:${user}`,
+      ExposedPorts: { [`${parts.port}/tcp`]: {} },
+      Env: ['PATH=/usr/local/bin', 'HOME=/tmp', 'NODE_ENV=production', 'ORT_DISABLE_TELEMETRY=1'],
+      Entrypoint: ['/usr/local/bin/node', parts.entry],
+      Cmd: [`/${folderOf(release)}`],
+      WorkingDir: '/app',
+      StopSignal: 'SIGTERM',
+      Labels: annotations,
+    },
+    rootfs: { type: 'layers', diff_ids: layers.map(({ diffId }) => diffId) },
+    history: contents.map(([comment]) => ({ created, created_by: 'maas deploy', comment })),
+  });
+  const manifest: ImageManifest = {
+    schemaVersion: 2,
+    mediaType: mediaTypes.manifest,
+    config,
+    layers: layers.map(({ mediaType, digest, size }) => ({ mediaType, digest, size })),
+    annotations,
+  };
+  const descriptor = await layout.writeJson(mediaTypes.manifest, manifest);
+  return { ...descriptor, platform: { os: 'linux', architecture } };
+}
+
+/** A release is known by the name of its folder. */
+function folderOf({ digest }: Release): string {
+  return `releases/${digest}`;
+}
+
+async function releaseFiles(release: Release): Promise<LayerFile[]> {
+  const { files } = await listTree(release.path);
+  return files.map((file) => ({ path: `${folderOf(release)}/${file}`, from: join(release.path, file) }));
+}
+
+async function writeLayer(
+  layout: Layout,
+  files: readonly LayerFile[],
+  known: ReadonlyMap<string, Layer>,
+  signal: AbortSignal,
+): Promise<Layer> {
+  const diffId = await digestStream(packLayer(files, signal));
+  const there = known.get(diffId);
+  if (there !== undefined && (await layout.holds(there))) return there;
+  const blob = await layout.writeBlob(mediaTypes.layer, gzipEvenly(packLayer(files, signal)));
+  return { ...blob, diffId };
+}
+
+/** Layers of the images in the layout, by what they unpack to: packing them again would take seconds. */
+async function knownLayers(layout: Layout): Promise<Map<string, Layer>> {
+  const known = new Map<string, Layer>();
+  for (const tag of await layout.tags()) {
+    const manifest = await layout.readManifest((await layout.resolve(tag))!);
+    if (manifest.config.mediaType !== mediaTypes.config) continue;
+    const config = JSON.parse(
+      (await layout.readBlob(manifest.config.digest)).toString('utf8'),
+    ) as ImageConfig;
+    manifest.layers.forEach((layer, index) => {
+      const diffId = config.rootfs.diff_ids[index]!;
+      known.set(diffId, { ...layer, diffId });
+    });
+  }
+  return known;
+}
