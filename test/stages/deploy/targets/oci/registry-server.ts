@@ -88,9 +88,9 @@ export class FaultyRegistry {
   /** Hands a request on to the registry; its Locations point back to us. */
   async forward(request: IncomingMessage, body: Buffer) {
     const host = request.headers.host ?? '';
-    const headers = { ...request.headers };
     // These are of the connection, not of the message.
-    for (const name of ['host', 'connection', 'transfer-encoding', 'content-length']) delete headers[name];
+    const own = new Set(['host', 'connection', 'transfer-encoding', 'content-length']);
+    const headers = Object.fromEntries(Object.entries(request.headers).filter(([name]) => !own.has(name)));
     const method = request.method!;
     const answer = await fetch(`http://${this.upstream}${request.url}`, {
       method,
