@@ -22,6 +22,11 @@ export interface Answerer {
   readonly fail: (error: unknown, protocol?: string) => Answer;
 }
 
+/** True for callers that name HTML among what they take: browsers, not curl. */
+function wantsPage(accept: string | string[] | undefined): boolean {
+  return /(?:^|,)\s*text\/html\s*(?:[;,]|$)/i.test(String(accept ?? ''));
+}
+
 /** Gives each request to the server's own pages, or to the first protocol that knows its path. */
 export function createAnswerer({ models, protocols, metrics, onBug }: AnswererOptions): Answerer {
   async function answer(request: HttpRequest): Promise<Answer> {
@@ -44,10 +49,24 @@ export function createAnswerer({ models, protocols, metrics, onBug }: AnswererOp
     }
   }
 
-  function ownPage({ path, method }: HttpRequest, host: ServeHost): Promise<HttpResponse> | undefined {
-    if (path !== '/' && path !== '/metrics') return undefined;
+  function ownPage(
+    { path, method, headers }: HttpRequest,
+    host: ServeHost,
+  ): Promise<HttpResponse> | undefined {
+    if (path !== '/' && path !== '/metrics' && path !== '/openapi.json') return undefined;
     allowMethods(method, ['GET', 'HEAD']);
-    return path === '/' ? Promise.resolve(describe(host)) : printMetrics();
+    if (path === '/metrics') return printMetrics();
+    if (path === '/openapi.json') return printApi(host);
+    return wantsPage(headers['accept']) ? showPage(host) : Promise.resolve(describe(host));
+  }
+
+  // Loaded when somebody asks: most servers never see a browser.
+  async function showPage(host: ServeHost): Promise<HttpResponse> {
+    return (await import('./page.js')).renderPage(host);
+  }
+
+  async function printApi(host: ServeHost): Promise<HttpResponse> {
+    return jsonResponse(JSON.stringify((await import('./openapi.js')).describeApi(host)));
   }
 
   function describe(host: ServeHost): HttpResponse {
@@ -65,8 +84,9 @@ export function createAnswerer({ models, protocols, metrics, onBug }: AnswererOp
       models: served,
       protocols: protocols.map(({ name, summary }) => ({ name, summary })),
       metrics: '/metrics',
+      openapi: '/openapi.json',
     };
-    return jsonResponse(`${JSON.stringify(body, null, 2)}\n`);
+    return jsonResponse(`${JSON.stringify(body, null, 2)}\n`, { headers: { vary: 'accept' } });
   }
 
   async function printMetrics(): Promise<HttpResponse> {

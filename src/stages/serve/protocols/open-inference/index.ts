@@ -42,6 +42,10 @@ async function route(request: HttpRequest, host: ServeHost): Promise<HttpRespons
     if (path === '/v2/health/live') return json(host.live ? 200 : 503, { live: host.live });
     return json(host.ready ? 200 : 503, { ready: host.ready });
   }
+  if (path === '/v2/repository/index') {
+    allowMethods(method, ['POST']);
+    return json(200, listRepository(host));
+  }
   const match = modelPath.exec(path);
   if (!match) throw new RequestError(404, `the Open Inference Protocol has nothing at ${path}`);
   const [, name, version, verb] = match;
@@ -50,6 +54,12 @@ async function route(request: HttpRequest, host: ServeHost): Promise<HttpRespons
   if (verb === 'infer') return infer(request, model);
   if (verb === 'ready') return json(host.ready ? 200 : 503, { name: model.name, ready: host.ready }, model);
   return json(200, describe(model), model);
+}
+
+/** What the repository extension tells of each model; a server of releases loads and unloads by `deploy` alone. */
+function listRepository(host: ServeHost): unknown {
+  const state = host.ready ? 'READY' : 'UNAVAILABLE';
+  return host.models().map(({ name, version }) => ({ name, version, state, reason: '' }));
 }
 
 function describe({ name, version, signature }: ServedModel): unknown {

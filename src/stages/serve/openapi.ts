@@ -1,0 +1,110 @@
+import type { Feature, Signature } from '../../data/signature.js';
+import type { ServeHost } from '../../plugin/api.js';
+import { readToolchain } from '../toolchain.js';
+import { datatypeOf } from './json/tensors.js';
+
+type Schema = Readonly<Record<string, unknown>>;
+
+/** OpenAPI 3.1 of what is served at this moment; `/predict` has the fields of the model's own signature. */
+export function describeApi(host: ServeHost): Schema {
+  const models = host.models();
+  const paths: Record<string, Schema> = {
+    '/v2/health/live': { get: answers('Is the process alive', { live: { type: 'boolean' } }) },
+    '/v2/health/ready': { get: answers('Is it ready for requests', { ready: { type: 'boolean' } }) },
+  };
+  const [first] = models;
+  if (first) paths['/predict'] = { post: describePredict(first.signature) };
+  for (const { name, signature } of models) {
+    paths[`/v2/models/${encodeURIComponent(name)}/infer`] = { post: describeInfer(signature) };
+  }
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: host.projectName,
+      version: first?.version ?? 'none',
+      summary: `Served by maas ${readToolchain().maas}`,
+    },
+    paths,
+    components: { schemas: { Error: object({ error: { type: 'string' } }) } },
+  };
+}
+
+function describePredict(signature: Signature): Schema {
+  const { features } = signature;
+  const row = object(
+    Object.fromEntries(features.map((feature) => [feature.name, schemaOf(feature)])),
+    features.filter(({ missing }) => missing === undefined).map(({ name }) => name),
+  );
+  const { labels = [] } = signature.target;
+  const prediction =
+    signature.task === 'classification'
+      ? object({
+          label: { type: 'string', enum: labels },
+          probabilities: object(Object.fromEntries(labels.map((label) => [label, { type: 'number' }]))),
+        })
+      : object({ prediction: { type: 'number' } });
+  const oneOrMany = (schema: Schema): Schema => ({ oneOf: [schema, { type: 'array', items: schema }] });
+  return operation(`Predict ${signature.target.name}`, oneOrMany(row), oneOrMany(prediction));
+}
+
+function schemaOf({ type, min, max, categories }: Feature): Schema {
+  if (type === 'category') return { type: 'string', ...(categories && { examples: categories }) };
+  const seen =
+    min === undefined || max === undefined ? {} : { description: `From ${min} to ${max} in training.` };
+  return { type: 'number', ...seen };
+}
+
+function describeInfer({ inputs, outputs }: Signature): Schema {
+  const tensor = (names: readonly string[], types: readonly string[]): Schema =>
+    object({
+      name: { type: 'string', enum: names },
+      datatype: { type: 'string', enum: [...new Set(types)] },
+      shape: { type: 'array', items: { type: 'integer', minimum: 0 } },
+      data: { type: 'array' },
+    });
+  const tensors = (ports: Signature['inputs']): Schema => ({
+    type: 'array',
+    items: tensor(
+      ports.map(({ name }) => name),
+      ports.map(({ dtype }) => datatypeOf(dtype)),
+    ),
+  });
+  return operation(
+    'Open Inference Protocol v2 inference',
+    object({ inputs: tensors(inputs) }),
+    object({ model_name: { type: 'string' }, model_version: { type: 'string' }, outputs: tensors(outputs) }),
+  );
+}
+
+function operation(summary: string, request: Schema, response: Schema): Schema {
+  const error = { description: 'What is wrong', content: json({ $ref: '#/components/schemas/Error' }) };
+  return {
+    summary,
+    requestBody: { required: true, content: json(request) },
+    responses: {
+      '200': { description: 'The answer', content: json(response) },
+      '400': error,
+      '413': error,
+      '503': error,
+    },
+  };
+}
+
+function answers(summary: string, properties: Readonly<Record<string, Schema>>): Schema {
+  const content = json(object(properties));
+  return {
+    summary,
+    responses: { '200': { description: 'Yes', content }, '503': { description: 'No', content } },
+  };
+}
+
+function object(
+  properties: Readonly<Record<string, Schema>>,
+  required: readonly string[] = Object.keys(properties),
+): Schema {
+  return { type: 'object', properties, required };
+}
+
+function json(schema: Schema): Schema {
+  return { 'application/json': { schema } };
+}

@@ -1,0 +1,138 @@
+import type { HttpResponse, ServeHost } from '../../plugin/api.js';
+
+/** A page to try the model with: a form from its signature. It asks nobody but this server. */
+export function renderPage(host: ServeHost): HttpResponse {
+  const [model] = host.models();
+  const facts = {
+    project: host.projectName,
+    model: model && {
+      name: model.name,
+      version: model.version,
+      task: model.signature.task,
+      target: model.signature.target.name,
+      features: model.signature.features,
+    },
+  };
+  // Names come from data: nothing in them may end the script.
+  const embedded = JSON.stringify(facts).replaceAll('<', String.raw`\u003c`);
+  return {
+    status: 200,
+    headers: {
+      'content-type': 'text/html; charset=utf-8',
+      'content-security-policy':
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'",
+      'x-content-type-options': 'nosniff',
+      vary: 'accept',
+    },
+    body: page.replace('"FACTS"', () => embedded),
+  };
+}
+
+const page = String.raw`<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>maas</title>
+<style>
+:root { color-scheme: light dark; --line: #8884; --bar: #2563eb; --soft: #8881; }
+body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; padding: 1rem; max-width: 60rem; }
+h1 { font-size: 1.4rem; margin: 0; overflow-wrap: anywhere; }
+p, small { color: #777; margin: 0; overflow-wrap: anywhere; }
+main { display: grid; gap: 1.5rem; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); margin-top: 1.5rem; }
+label { display: block; margin-bottom: .75rem; }
+input, select, button { box-sizing: border-box; font: inherit; padding: .5rem; border: 1px solid var(--line); border-radius: .4rem; }
+input, select { display: block; width: 100%; }
+button { cursor: pointer; min-height: 2.75rem; padding-inline: 1rem; }
+button.main { background: var(--bar); border-color: var(--bar); color: #fff; }
+.result { font-size: 1.6rem; font-weight: 600; overflow-wrap: anywhere; }
+.row { margin: .5rem 0; }
+.row span { display: flex; justify-content: space-between; gap: 1rem; }
+.track { background: var(--soft); border-radius: .3rem; height: .7rem; }
+.fill { background: var(--bar); border-radius: .3rem; height: 100%; }
+.error { color: #c22; }
+pre { background: var(--soft); padding: .75rem; border-radius: .4rem; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .8rem; }
+</style>
+<h1 id="title"></h1>
+<p id="about"></p>
+<main>
+  <form id="form"></form>
+  <section aria-live="polite"><div id="answer"></div><pre id="curl"></pre><button id="copy" type="button">Copy as curl</button></section>
+</main>
+<p><a href="/openapi.json">OpenAPI</a> · <a href="/metrics">Metrics</a> · <a href="/v2">Open Inference Protocol</a></p>
+<script>
+'use strict';
+const facts = "FACTS";
+const $ = (id) => document.getElementById(id);
+const make = (tag, props = {}, ...children) => {
+  const element = Object.assign(document.createElement(tag), props);
+  element.append(...children);
+  return element;
+};
+const { model } = facts;
+document.title = $('title').textContent = model ? model.name : facts.project;
+$('about').textContent = model
+  ? facts.project + ' · ' + model.task + ' of ' + model.target + ' · release ' + model.version.slice(0, 12)
+  : 'No model is loaded yet.';
+const fields = (model ? model.features : []).map((feature) => {
+  const { name, type, min, max, categories, missing } = feature;
+  let input;
+  if (type === 'category' && categories && categories.length <= 200) {
+    input = make('select', {}, ...categories.map((value) => make('option', { value, textContent: value })));
+    if (missing) input.prepend(make('option', { value: '', textContent: 'not known' }));
+  } else if (type === 'category') input = make('input');
+  else {
+    const middle = min === undefined || max === undefined ? 0 : Number(((min + max) / 2).toPrecision(2));
+    input = make('input', { type: 'number', step: 'any', required: !missing, value: middle });
+  }
+  const range = min === undefined || max === undefined ? '' : ' ' + min + ' to ' + max;
+  $('form').append(make('label', {}, name, make('small', { textContent: range }), input));
+  return { name, type, input, missing };
+});
+const read = () => Object.fromEntries(
+  fields
+    .filter(({ input, missing }) => !missing || input.value !== '')
+    .map(({ name, type, input }) => [name, type === 'category' ? input.value : Number(input.value)]),
+);
+const showCurl = () => {
+  const body = JSON.stringify(read()).replaceAll("'", "'\\''");
+  $('curl').textContent = 'curl -s ' + location.origin + "/predict -H 'content-type: application/json' -d '" + body + "'";
+};
+const bar = (name, value) => make('div', { className: 'row' },
+  make('span', {}, make('b', { textContent: name }), (100 * value).toFixed(1) + ' %'),
+  make('div', { className: 'track' }, Object.assign(make('div', { className: 'fill' }), { style: 'width:' + 100 * value + '%' })),
+);
+const show = (...parts) => $('answer').replaceChildren(...parts);
+async function predict(event) {
+  event.preventDefault();
+  showCurl();
+  const start = performance.now();
+  try {
+    const response = await fetch('/predict', {
+      method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(read()),
+    });
+    const took = make('p', { textContent: (performance.now() - start).toFixed(1) + ' ms' });
+    const body = await response.json();
+    if (!response.ok) return show(make('p', { className: 'error', textContent: body.error }));
+    const bars = Object.entries(body.probabilities || {}).sort((a, b) => b[1] - a[1]).map(([name, value]) => bar(name, value));
+    const result = body.label === undefined ? body.prediction : body.label;
+    show(make('div', { className: 'result', textContent: String(result) }), ...bars, took);
+  } catch (error) {
+    show(make('p', { className: 'error', textContent: String(error) }));
+  }
+}
+if (model) $('form').append(make('button', { className: 'main', textContent: 'Predict' }));
+$('form').addEventListener('submit', predict);
+$('form').addEventListener('input', showCurl);
+$('copy').addEventListener('click', async () => {
+  try {
+    await navigator.clipboard.writeText($('curl').textContent);
+    $('copy').textContent = 'Copied';
+  } catch {
+    getSelection().selectAllChildren($('curl'));
+    $('copy').textContent = 'Selected: copy it by hand';
+  }
+});
+showCurl();
+</script>
+</html>
+`;
