@@ -1,11 +1,14 @@
 import { MaasError } from '../errors.js';
 import type { GraphBuilder } from './builder.js';
+import { activationGradients } from './gradient/activations.js';
 import { convolutionGradients } from './gradient/conv.js';
+import { einsumGradients } from './gradient/einsum.js';
 import { elementwiseGradients } from './gradient/elementwise.js';
 import { layoutGradients } from './gradient/layout.js';
 import { linearGradients } from './gradient/linear.js';
 import { normalizationGradients } from './gradient/normalize.js';
 import { poolGradients } from './gradient/pool.js';
+import { rearrangementGradients } from './gradient/rearrange.js';
 import { reduceGradients } from './gradient/reduce.js';
 import { describe, GradientSite, sum, type GradientRule, type GradientRules } from './gradient/rule.js';
 import { attr, readsOf, type Dim, type Node } from './graph.js';
@@ -23,6 +26,9 @@ export const gradientRules: GradientRules = {
   ...convolutionGradients,
   ...poolGradients,
   ...normalizationGradients,
+  ...activationGradients,
+  ...rearrangementGradients,
+  ...einsumGradients,
 };
 
 /** Rules that look at the gradients of all outputs; the others know only the first. */

@@ -1,4 +1,5 @@
 import type { Graph, Model, Node, ValueType } from './graph.js';
+import { einsum } from './shapes/einsum.js';
 import { elementwise } from './shapes/elementwise.js';
 import { layout } from './shapes/layout.js';
 import { linear } from './shapes/linear.js';
@@ -13,6 +14,7 @@ export const shapeRules: ShapeRules = {
   ...elementwise,
   ...linear,
   ...layout,
+  ...einsum,
   ...reductions,
   ...quantization,
   ...classic,

@@ -1,7 +1,9 @@
 import type { GraphBuilder } from '../../src/ir/builder.js';
 import { attr, type Attributes } from '../../src/ir/graph.js';
 import { dtypes, tensor } from '../../src/ir/tensor.js';
+import { activationCases } from './gradient-cases/activations.js';
 import { normalizationCases } from './gradient-cases/normalize.js';
+import { rearrangementCases } from './gradient-cases/rearrange.js';
 import { windowCases } from './gradient-cases/windows.js';
 
 /** One use of an operator, small enough for finite differences in every element of every input. */
@@ -386,4 +388,6 @@ export const gradientCases: Readonly<Record<string, readonly GradientCase[]>> = 
   ],
   ...windowCases,
   ...normalizationCases,
+  ...activationCases,
+  ...rearrangementCases,
 };

@@ -92,6 +92,23 @@ describe('inferNode', () => {
     expect(g.shapeOf(g.op('GlobalAveragePool', [pooled]))).toEqual(['N', 8, 1, 1]);
   });
 
+  it('resizes, moves depth and contracts', () => {
+    const { g, x } = build(['N', 8, 3, 5], ['N', 2, 'T', 4], ['N', 2, 'S', 4]);
+    const scales = g.constant(tensor('float32', [4], [1, 1, 2, 0.5]));
+    expect(g.shapeOf(g.op('Resize', [x[0]!, '', scales]))).toEqual(['N', 8, 6, 2]);
+    const two = g.constant(tensor('float32', [2], [3, 2]));
+    const axes = attr.ints([-1, 2]);
+    expect(g.shapeOf(g.op('Resize', [x[0]!, '', two], { axes }))).toEqual(['N', 8, 6, 15]);
+    expect(g.shapeOf(g.op('Resize', [x[0]!, '', '', g.int64s([7, 9])], { axes }))).toEqual(['N', 8, 9, 7]);
+    const deep = g.op('DepthToSpace', [x[0]!], { blocksize: attr.int(2) });
+    expect(g.shapeOf(deep)).toEqual(['N', 2, 6, 10]);
+    expect(g.shapeOf(g.op('SpaceToDepth', [deep], { blocksize: attr.int(2) }))).toEqual(['N', 8, 3, 5]);
+    const einsum = (equation: string, ...inputs: string[]) =>
+      g.shapeOf(g.op('Einsum', inputs, { equation: attr.string(equation) }));
+    expect(einsum('bhqd, bhkd -> bhqk', x[1]!, x[2]!)).toEqual(['N', 2, 'T', 'S']);
+    expect(einsum('bhqd,bhkd', x[1]!, x[2]!)).toEqual(['S', 'T']);
+  });
+
   it('knows the operators of quantization and of look-ups', () => {
     const { g, x } = build(['N', 4]);
     const parts = g.ops('DynamicQuantizeLinear', [x[0]!], {}, { outputs: 3 });

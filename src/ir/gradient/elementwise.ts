@@ -39,12 +39,12 @@ const attribute = (site: GradientSite, name: string, otherwise: number) =>
   site.number(numberAttribute(site.node, name, otherwise));
 
 /** Derivative of the Gaussian error linear unit, exact or in its tanh form (Hendrycks and Gimpel, arXiv:1606.08415). */
-function geluSlope(site: GradientSite): string {
+export function geluSlope(site: GradientSite, approximate: string): string {
   const { g, x } = site;
   const number = (value: number) => site.number(value);
   const half = (name: string) => site.mul(number(0.5), site.add(number(1), name));
   const squared = square(site, x[0]!);
-  if (stringAttribute(site.node, 'approximate', 'none') === 'tanh') {
+  if (approximate === 'tanh') {
     const scale = Math.sqrt(2 / Math.PI);
     const cubic = (factor: number) =>
       site.mul(number(scale), site.add(number(1), site.mul(number(factor), squared)));
@@ -161,7 +161,7 @@ export const elementwiseGradients: GradientRules = {
       return site.div(dy, square(site, site.add(site.number(1), g.op('Abs', [x[0]!]))));
     },
   ],
-  Gelu: unary(geluSlope),
+  Gelu: unary((site) => geluSlope(site, stringAttribute(site.node, 'approximate', 'none'))),
 
   Clip: (site) => {
     const { g, dy, x } = site;

@@ -1,4 +1,5 @@
-import { numberAttribute, numbersAttribute, type Dim } from '../graph.js';
+import { numberAttribute, numbersAttribute, stringAttribute, type Dim, type ValueType } from '../graph.js';
+import { isFileRange, numbersOf } from '../tensor.js';
 import { dtypeAttribute, same } from './elementwise.js';
 import {
   broadcast,
@@ -182,6 +183,50 @@ const constant: ShapeRule = (site) => {
   return [undefined];
 };
 
+/** Factors by which a Resize scales each axis, or undefined when it states sizes or computes them. */
+export function resizeScales(site: Site): number[] | undefined {
+  const rank = site.shape(0)?.length;
+  const scales = site.has(2) ? site.constantOf(site.node.inputs[2]!) : undefined;
+  if (rank === undefined || !scales || scales.dims[0] === 0 || isFileRange(scales.data)) return undefined;
+  return overAxes(site, numbersOf(scales), Array<number>(rank).fill(1));
+}
+
+/** What a Resize states for its axes, put in the places of what holds for the others. */
+function overAxes<T>(site: Site, stated: readonly T[], all: readonly T[]): T[] {
+  const axes = numbersAttribute(site.node, 'axes')?.map((axis) => fromFront(axis, all.length));
+  return all.map((other, axis) => stated[axes ? axes.indexOf(axis) : axis] ?? other);
+}
+
+const resize: ShapeRule = (site) => {
+  const shape = site.shape(0);
+  const sizes = site.has(3) ? site.elements(3) : undefined;
+  // Under another policy than 'stretch' the sizes are bounds.
+  const stretched = stringAttribute(site.node, 'keep_aspect_ratio_policy', 'stretch') === 'stretch';
+  if (!shape) return typed(site.dtype(0), sizes && stretched ? sizes : undefined);
+  if (sizes && stretched) return typed(site.dtype(0), overAxes(site, sizes, shape));
+  const scales = resizeScales(site);
+  return typed(
+    site.dtype(0),
+    shape.map((dim, axis): Dim => {
+      if (scales?.[axis] === 1) return dim;
+      return scales && typeof dim === 'number' ? Math.floor(dim * scales[axis]!) : site.fresh(axis);
+    }),
+  );
+};
+
+/** DepthToSpace and back: [N, C, H, W] ↔ [N, C/b², H·b, W·b]. */
+function blocks(site: Site, shrink: (size: number) => number): readonly (ValueType | undefined)[] {
+  const factor = shrink(numberAttribute(site.node, 'blocksize', 1));
+  return typed(
+    site.dtype(0),
+    site.shape(0)?.map((dim, axis) => {
+      if (axis === 0) return dim;
+      if (typeof dim !== 'number') return site.fresh(axis);
+      return Math.round(axis === 1 ? dim * factor ** 2 : dim / factor);
+    }),
+  );
+}
+
 export const layout: ShapeRules = {
   Reshape: (site) => {
     const shape = reshaped(site);
@@ -275,9 +320,8 @@ export const layout: ShapeRules = {
     typed(dtypeAttribute(site, 'dtype', 'float32'), numbersAttribute(site.node, 'shape')),
   RandomUniform: (site) =>
     typed(dtypeAttribute(site, 'dtype', 'float32'), numbersAttribute(site.node, 'shape')),
-  Resize: (site) => {
-    const sizes = site.numbers(3);
-    return typed(site.dtype(0), sizes ?? (site.shape(0) && site.freshShape(site.shape(0)!.length)));
-  },
+  Resize: resize,
+  DepthToSpace: (site) => blocks(site, (size) => 1 / size),
+  SpaceToDepth: (site) => blocks(site, (size) => size),
   ReverseSequence: same,
 };
