@@ -1,0 +1,100 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { emitBatchStatistics } from '../../src/ir/batch-statistics.js';
+import { GraphBuilder } from '../../src/ir/builder.js';
+import { gradients } from '../../src/ir/gradient.js';
+import { attr, type Attribute, type Dim } from '../../src/ir/graph.js';
+import { encodeModel } from '../../src/ir/onnx/save.js';
+import { tensor, type NumericDType } from '../../src/ir/tensor.js';
+import { openSession } from '../../src/runtime/session.js';
+
+interface Values {
+  readonly dims: readonly number[];
+  readonly values: readonly number[];
+}
+
+/** As test/fixtures/torch/make-gradients.py writes it. */
+interface TorchCase {
+  readonly what: string;
+  readonly op: string;
+  readonly opset: number;
+  readonly attributes: Readonly<Record<string, number | string | readonly number[]>>;
+  readonly constants: readonly (readonly [NumericDType, readonly number[], readonly number[]] | null)[];
+  readonly inputs: readonly Values[];
+  readonly y: Values;
+  readonly dx: readonly (readonly number[])[];
+}
+
+const fixture = new URL('../fixtures/torch/gradients.json', import.meta.url);
+const { torch, cases } = JSON.parse(readFileSync(fixture, 'utf8')) as {
+  torch: string;
+  cases: readonly TorchCase[];
+};
+
+function attributeOf(value: number | string | readonly number[]): Attribute {
+  if (typeof value === 'string') return attr.string(value);
+  return typeof value === 'number' ? attr.int(value) : attr.ints(value);
+}
+
+/** The operator, Σ y·cos(3k + 1) over its elements k, and the gradients. The batch is symbolic. */
+function build({ op, attributes, constants, inputs, y: { dims, values } }: TorchCase) {
+  const g = new GraphBuilder();
+  const batch = inputs[0]!.dims[0];
+  const shapeOf = (shape: readonly number[], index: number): Dim[] =>
+    shape.map((size, axis) => (index === 0 && axis === 0 && dims[0] === batch ? 'N' : size));
+  const x = inputs.map((input, index) => g.input(`x${index}`, 'float32', shapeOf(input.dims, index)));
+  const more = constants.map((constant) =>
+    constant ? g.constant(tensor(constant[0], constant[1], constant[2].map(Number))) : '',
+  );
+  if (op === 'BatchNormalization') {
+    const { mean, variance } = emitBatchStatistics(g, x[0]!);
+    more.push(mean, variance);
+  }
+  const settings = Object.entries(attributes).map(([name, value]) => [name, attributeOf(value)] as const);
+  const y = g.op(op, [...x, ...more], Object.fromEntries(settings));
+  const weights = Float32Array.from(values, (_, at) => Math.cos(3 * at + 1));
+  const weighted = g.op('Mul', [y, g.constant(tensor('float32', dims, weights))]);
+  const dx = gradients(g, g.op('ReduceSum', [weighted], { keepdims: attr.int(0) }), x);
+  g.output(y, 'y');
+  x.forEach((name, index) => {
+    g.output(dx.get(name)!, `dx${index}`);
+  });
+  return g.build();
+}
+
+/** The largest difference, relative to the largest of what is expected. */
+function deviation(found: ArrayLike<number>, expected: readonly number[]): number {
+  const size = Math.max(1, ...expected.map(Math.abs));
+  return Math.max(...expected.map((value, at) => Math.abs(found[at]! - value) / size));
+}
+
+describe(`gradients as torch ${torch} has them`, () => {
+  it.each(cases.map((check) => [`${check.op}: ${check.what}`, check] as const))('%s', async (_, check) => {
+    const model = {
+      irVersion: 10,
+      opsets: { '': check.opset },
+      producer: 'test',
+      graph: build(check),
+      metadata: {},
+    };
+    const session = await openSession(encodeModel(model), { optimization: 'basic', threads: 2 });
+    try {
+      const feeds = Object.fromEntries(
+        check.inputs.map(({ dims, values }, index) => [
+          `x${index}`,
+          { dtype: 'float32' as const, dims, data: Float32Array.from(values) },
+        ]),
+      );
+      const runs = [await session.run(feeds), await session.run(feeds), await session.run(feeds)];
+      const expected = [check.y.values, ...check.dx];
+      for (const [index, name] of ['y', ...check.dx.map((_, input) => `dx${input}`)].entries()) {
+        const [first, ...others] = runs.map((run) => run[name]!);
+        expect(first!.data).toHaveLength(expected[index]!.length);
+        expect(deviation(first!.data as Float32Array, expected[index]!), name).toBeLessThan(1e-5);
+        for (const other of others) expect(other.data, 'the same in every run').toEqual(first!.data);
+      }
+    } finally {
+      await session.close();
+    }
+  });
+});
