@@ -47,7 +47,7 @@ const reserved = ['features', 'label', 'probabilities', 'prediction'];
  */
 export async function selectColumns(table: RawTable, config: DataConfig): Promise<Columns> {
   await checkNames(table, config);
-  const excluded = new Set([config.target, ...(config.exclude ?? [])]);
+  const excluded = new Set([config.target, config.split.group, config.split.time, ...(config.exclude ?? [])]);
   const names = table.header.filter((name) => config.features?.includes(name) ?? !excluded.has(name));
   if (names.length === 0) {
     throw new MaasError('MAAS_DATA_COLUMN', `no column is left to predict "${config.target}" from`, {
@@ -71,6 +71,8 @@ async function checkNames(table: RawTable, config: DataConfig): Promise<void> {
     { key: 'features', names: config.features ?? [] },
     { key: 'exclude', names: config.exclude ?? [] },
     { key: 'types', names: Object.keys(config.types ?? {}) },
+    { key: 'split.group', names: config.split.group === undefined ? [] : [config.split.group] },
+    { key: 'split.time', names: config.split.time === undefined ? [] : [config.split.time] },
     { key: 'missing.columns', names: Object.keys(config.missing.columns ?? {}) },
   ];
   for (const { key, names } of named) {

@@ -32,9 +32,29 @@ const split = z
       description: 'Share that is watched during training and calibrates compression.',
     }),
     test: share.meta({ description: 'Share that is only ever measured on.' }),
+    by: z.enum(['class', 'hash']).optional().meta({
+      description:
+        'class (the default) meets the shares in every class; hash leaves each row where it is when rows are added.',
+    }),
+    group: z.string().min(1).optional().meta({
+      description:
+        'Column whose rows with the same value stay together, such as a patient. No feature by itself.',
+    }),
+    time: z.string().min(1).optional().meta({
+      description:
+        'Column of numbers or ISO dates: the latest rows are held out, to test on the future. No feature by itself.',
+    }),
   })
   .check((context) => {
-    const { train, validation, test } = context.value;
+    const { train, validation, test, by, group, time } = context.value;
+    if (time !== undefined && (by ?? group) !== undefined) {
+      context.issues.push({
+        code: 'custom',
+        input: context.value,
+        path: ['time'],
+        message: `a split by time takes no ${by === undefined ? 'group' : 'by'}`,
+      });
+    }
     const sum = train + validation + test;
     if (Math.abs(sum - 1) <= splitTolerance) return;
     context.issues.push({
@@ -64,7 +84,9 @@ const missing = z
           'Other rules for single columns; a number stands for missing ones. A column named here may be left out of requests.',
       }),
     markers: z
-      .array(z.union([z.string(), z.number()]))
+      .array(
+        z.union([z.string().meta({ description: 'A cell.' }), z.number().meta({ description: 'A number.' })]),
+      )
       .optional()
       .meta({
         description:

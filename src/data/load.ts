@@ -105,7 +105,7 @@ function digestParts(sha256: string, config: DataConfig, seed: number): string {
     exclude?.toSorted() ?? null,
     byName(types),
     task ?? null,
-    [split.train, split.validation, split.test],
+    [split.train, split.validation, split.test, split.by ?? 'class', split.group ?? null, split.time ?? null],
     [missing.numbers, missing.categories, missing.target, missing.markers ?? null, byName(missing.columns)],
     delimiter ?? delimiterOf(config.source),
   ];
