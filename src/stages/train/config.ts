@@ -1,52 +1,8 @@
 import { z } from 'zod';
 import { named, type Named } from '../../config/named.js';
-import { losses } from '../../ir/losses.js';
-import { optimizers, type OptimizerOptions } from '../../ir/optimizers.js';
 import type { Registry } from '../../plugin/api.js';
+import { fitOptions, type FitOptions } from './fit-options.js';
 import { layers, type LayerChoice } from './layers/index.js';
-
-/** Schemas of optimizers' options, by name; the tables of optimizers know defaults only. */
-const optionSchemas: Readonly<Record<string, z.ZodType<number | boolean>>> = {
-  learningRate: z.number().positive().describe('How far each step goes.'),
-  momentum: z.number().min(0).lt(1).describe('Share of the last step that is taken again.'),
-  nesterov: z.boolean().describe('Whether the gradient counts as if the momentum had been followed already.'),
-  beta1: z.number().min(0).lt(1).describe('Decay of the mean of the gradients.'),
-  beta2: z.number().min(0).lt(1).describe('Decay of the mean of their squares.'),
-  epsilon: z.number().positive().describe('Keeps a division by nearly nothing small.'),
-  rho: z.number().min(0).lt(1).describe('Decay of the mean of the squared gradients.'),
-  centered: z.boolean().describe('Whether the variance of the gradients stands in for their mean square.'),
-  initialAccumulator: z.number().min(0).describe('Sum of squared gradients to begin with.'),
-  weightDecay: z
-    .number()
-    .min(0)
-    .describe('How fast weights shrink towards 0, beside what the loss asks for.'),
-  decayVectors: z.boolean().describe('Whether biases and the scales of normalisation shrink too.'),
-};
-
-function optimizerSchema(defaults: OptimizerOptions): z.ZodType {
-  const fields = Object.entries(defaults).map(([name, value]) => {
-    const schema: z.ZodType = optionSchemas[name] ?? (typeof value === 'boolean' ? z.boolean() : z.number());
-    return [name, schema.default(value)];
-  });
-  return z.strictObject(Object.fromEntries(fields) as Record<string, z.ZodType>);
-}
-
-const optimizer = named(
-  Object.fromEntries(
-    Object.entries(optimizers).map(([name, { summary, defaults }]) => [
-      name,
-      { summary, options: optimizerSchema(defaults) },
-    ]),
-  ),
-  'optimizer',
-);
-
-const loss = named(
-  Object.fromEntries(
-    Object.entries(losses).map(([name, { summary }]) => [name, { summary, options: z.strictObject({}) }]),
-  ),
-  'loss',
-);
 
 const layerList = z
   .array(named(layers, 'layer') as z.ZodType<LayerChoice>)
@@ -92,11 +48,9 @@ const gates = z
   .describe('What the model must reach on the test split; when it does not, the stage fails.');
 
 /** The `train` section of the config. */
-export interface TrainOptions {
+export interface TrainOptions extends FitOptions {
   readonly engine: Named;
   readonly model: { readonly layers: readonly LayerChoice[] };
-  readonly optimizer: Named;
-  readonly loss?: Named;
   readonly epochs: number;
   readonly batchSize: number;
   readonly threads: number;
@@ -116,12 +70,7 @@ export function trainOptions({ engines }: Pick<Registry, 'engines'>): z.ZodType<
       .describe(
         'What is trained. Scaling of numbers, look-up of categories and label names are added by themselves.',
       ),
-    optimizer: optimizer.prefault('adam').describe('How the weights follow the gradients.'),
-    loss: loss
-      .optional()
-      .describe(
-        'What is made small. Default: sparseCategoricalCrossentropy for classes, meanSquaredError for amounts.',
-      ),
+    ...fitOptions,
     epochs: z.int().min(1).max(1_000_000).default(60).describe('Passes over the train split.'),
     batchSize: z.int().min(1).default(32).describe('Rows for each step of the optimizer.'),
     threads: z

@@ -5,12 +5,12 @@ import { placeIn, type ConfigPath } from '../../config/index.js';
 import { loadDataset, type DataConfig, type Dataset } from '../../data/index.js';
 import { asDiskError, MaasError } from '../../errors.js';
 import { evaluate } from '../../evaluate/index.js';
-import { losses } from '../../ir/losses.js';
 import { saveModel } from '../../ir/onnx/save.js';
 import type { StageRun, TrainJob, TrainOutcome, TrainProgress } from '../../plugin/api.js';
 import { buildModel, type Draft } from './build-model.js';
 import type { TrainOptions } from './config.js';
 import { checkGates } from './gates.js';
+import { resolveFit } from './resolve-fit.js';
 
 /** A training under way. Its methods are called once each, in order. */
 export class Training {
@@ -65,11 +65,7 @@ export class Training {
     const job: TrainJob = {
       ...this.#draft!,
       dataset: this.dataset,
-      loss: { name: this.lossName() },
-      optimizer: {
-        name: options.optimizer.name,
-        ...(options.optimizer.options as { readonly learningRate: number }),
-      },
+      ...resolveFit(options, this.dataset, project),
       epochs: options.epochs,
       batchSize: options.batchSize,
       seed: project.seed,
@@ -113,22 +109,6 @@ export class Training {
     Object.assign(run.result.metrics, metrics);
     checkGates(run.options.gates, test, placeIn(run.project, ['train', 'gates']));
     return test;
-  }
-
-  /** @throws MaasError MAAS_CONFIG_INVALID when the loss is for another kind of target. */
-  private lossName(): string {
-    const { task } = this.dataset.signature;
-    const fallback = task === 'classification' ? 'sparseCategoricalCrossentropy' : 'meanSquaredError';
-    const name = this.run.options.loss?.name ?? fallback;
-    if (losses[name]!.task === task) return name;
-    throw new MaasError(
-      'MAAS_CONFIG_INVALID',
-      `train.loss ${name} is for ${losses[name]!.task}, the data is for ${task}`,
-      {
-        place: placeIn(this.run.project, ['train', 'loss']),
-        hint: `Choose ${fallback}, or leave train.loss out.`,
-      },
-    );
   }
 
   private get modelPath(): string {

@@ -43,7 +43,7 @@ describe('the train section', () => {
       name: 'sgd',
       options: { learningRate: 0.01, momentum: 0.9, nesterov: false },
     });
-    expect(parsed.loss).toEqual({ name: 'categoricalCrossentropy', options: {} });
+    expect(parsed.loss).toEqual({ name: 'categoricalCrossentropy', options: { labelSmoothing: 0 } });
   });
 
   it('lets one activation follow the last dense layer', () => {
