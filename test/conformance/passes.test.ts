@@ -9,6 +9,8 @@ describePass(foldPass, {}, 100);
 describePass(quantizePass, {}, 30);
 describePass(quantizePass, { minElements: 1, perChannel: false, reduceRange: true }, 20);
 describePass(quantizePass, { calibration: { method: 'mse' } }, 30);
+describePass(quantizePass, { mode: 'weights' }, 12);
+describePass(quantizePass, { mode: 'weights', bits: 8, block: 16, minElements: 1 }, 30);
 describePass(quantizePass, { mode: 'dynamic' }, 30, mixed);
 describePass(
   quantizePass,

@@ -8,17 +8,19 @@ import { labelOf, readDense, type DenseLayer } from './dense-layer.js';
 import { matchesAny } from './match-names.js';
 import { calibrate } from './quantize/calibrate.js';
 import { createDynamicEmitter } from './quantize/dynamic.js';
-import type { QuantizedLayer } from './quantize/layer.js';
+import type { EmitLayer, QuantizedLayer } from './quantize/layer.js';
 import type { Range } from './quantize/ranges.js';
 import { createStaticEmitter } from './quantize/static.js';
-import { quantizeMatrix, type QuantizedMatrix } from './quantize-matrix.js';
+import { createWeightsEmitter } from './quantize/weights.js';
+import { quantizeMatrix } from './quantize-matrix.js';
+import { quantizeBlocks } from './quantize/blocks.js';
 
 const options = z.strictObject({
   mode: z
-    .enum(['static', 'dynamic'])
+    .enum(['static', 'dynamic', 'weights'])
     .default('static')
     .describe(
-      'What becomes of activations. static: uint8 in ranges seen on calibration rows. dynamic: uint8 in the range of each batch, so that a row depends on the rows beside it; needs no data.',
+      'What becomes of activations. static: uint8 in ranges seen on calibration rows. dynamic: uint8 in the range of each batch, so that a row depends on the rows beside it; needs no data. weights: they stay float32, and only weights are stored small; needs no data.',
     ),
   calibration: z
     .strictObject({
@@ -42,14 +44,24 @@ const options = z.strictObject({
     })
     .prefault({})
     .describe('static only: how the ranges of activations are found.'),
+  bits: z
+    .literal([4, 8])
+    .default(4)
+    .describe(
+      'weights only: of one weight. 4 is an eighth of float32, and rounds 16 times as coarsely as 8.',
+    ),
+  block: z
+    .literal([16, 32, 64, 128, 256])
+    .default(32)
+    .describe('weights only: weights that share a scale. Larger is smaller and faster, and less exact.'),
   perChannel: z
     .boolean()
     .default(true)
-    .describe('One scale for each column of a weight matrix. false: one for the whole matrix.'),
+    .describe('static and dynamic: one scale for each column of a weight matrix. false: one for the whole.'),
   reduceRange: z
     .boolean()
     .default(false)
-    .describe('Use 7 of the 8 bits: x86 processors without VNNI may overflow with 8.'),
+    .describe('static and dynamic: use 7 of the 8 bits. x86 processors without VNNI may overflow with 8.'),
   minElements: z
     .int()
     .min(1)
@@ -65,67 +77,112 @@ type QuantizeOptions = z.output<typeof options>;
 /** Products of uint8 and int8 add up in 32 bits: more rows than this could overflow. */
 const maxRows = Math.floor(2 ** 31 / (255 * 127));
 /** The operator sets that brought QuantizeLinear and DynamicQuantizeLinear. */
-const leastOpset = { static: 10, dynamic: 11 };
+const leastOpset = { static: 10, dynamic: 11, weights: 1 };
 
 /** Rewrites layers y = x · W + b into integer arithmetic; `quantize/` has a file for each mode. */
 export const quantizePass = definePass<QuantizeOptions>({
   name: 'quantize',
-  summary: 'Store the weights of dense layers as 8-bit integers, and compute with integers.',
+  summary: 'Store the weights of dense layers as integers of 8 or 4 bits, and compute with integers.',
   options,
   version: 2,
-  async run(model, settings, context) {
-    const lifted: Model = { ...model, graph: liftConstants(model.graph) };
-    const chosen = new Map<Node, QuantizedLayer>();
-    const matrices = new Map<string, QuantizedMatrix>();
-    const skipped: { node: string; reason: string }[] = [];
-    for (const node of lifted.graph.nodes) {
-      const found = choose(node, lifted, settings);
-      if (!found) continue;
-      if ('reason' in found) {
-        skipped.push({ node: labelOf(node), reason: found.reason });
-        continue;
-      }
-      const { layer } = found;
-      const key = `${layer.transposed}:${layer.weight}`;
-      const matrix = matrices.get(key) ?? (await quantizeLayer(layer, lifted, settings));
-      if (!matrix) {
-        skipped.push({ node: labelOf(node), reason: 'its weights are not finite' });
-        continue;
-      }
-      matrices.set(key, matrix);
-      chosen.set(node, { layer, matrix });
+  async run(given, settings, context) {
+    const model: Model = { ...given, graph: liftConstants(given.graph) };
+    if (settings.mode === 'weights') {
+      const { bits, block } = settings;
+      const found = await chooseLayers(model, settings, (weights, { rows, columns, transposed }) =>
+        quantizeBlocks(weights, { rows, columns, transposed, bits, block }),
+      );
+      return rewrite(given, model, found, createWeightsEmitter(model.graph, settings), ({ layer, matrix }) =>
+        describeWeights(`int${bits}`, layer, matrix),
+      );
     }
-    const ranges =
-      settings.mode === 'static' ? await findRanges(lifted, chosen, settings, context) : undefined;
-    if (ranges) {
-      for (const [node, { layer }] of chosen) {
-        const reason = describeMisfit(ranges.get(layer.input));
-        if (reason === undefined) continue;
-        chosen.delete(node);
-        skipped.push({ node: labelOf(node), reason });
-      }
-    }
-    const applied = [...chosen].map(([node, { layer, matrix }]) => ({
-      node: labelOf(node),
-      note: describeLayer(layer, matrix, ranges?.get(layer.input)),
-    }));
-    const report: PassReport = { changed: chosen.size > 0, applied, skipped };
-    if (chosen.size === 0) return { model, report };
-    const emit = ranges ? createStaticEmitter(lifted.graph, ranges) : createDynamicEmitter(lifted.graph);
-    const graph = removeDead(
-      replaceNodes(lifted.graph, (node) => {
-        const choice = chosen.get(node);
-        return choice && emit(node, choice);
-      }),
+    const { perChannel, reduceRange } = settings;
+    const largest = reduceRange ? 63 : 127;
+    const found = await chooseLayers(model, settings, (weights, { rows, columns, transposed }) =>
+      quantizeMatrix(weights, { rows, columns, transposed, perChannel, largest }),
     );
-    const opsets = ranges ? { ...model.opsets, 'com.microsoft': 1 } : model.opsets;
-    return { model: { ...model, opsets, graph }, report };
+    if (settings.mode === 'dynamic') {
+      return rewrite(given, model, found, createDynamicEmitter(model.graph), ({ layer, matrix }) =>
+        describeWeights('int8', layer, matrix),
+      );
+    }
+    const ranges = await findRanges(model, found.chosen, settings, context);
+    for (const [node, { layer }] of found.chosen) {
+      const reason = describeMisfit(ranges.get(layer.input));
+      if (reason === undefined) continue;
+      found.chosen.delete(node);
+      found.skipped.push({ node: labelOf(node), reason });
+    }
+    return rewrite(given, model, found, createStaticEmitter(model.graph, ranges), ({ layer, matrix }) => {
+      const { low, high } = ranges.get(layer.input)!;
+      const [from, to] = [low, high].map((bound) => Number(bound.toPrecision(3)));
+      return `${describeWeights('int8', layer, matrix)}, input ${from} to ${to}`;
+    });
   },
 });
 
+interface Found<Matrix> {
+  readonly chosen: Map<Node, QuantizedLayer<Matrix>>;
+  readonly skipped: { node: string; reason: string }[];
+}
+
+/** The layers that can be quantized, and why the others cannot. Layers that share weights share the matrix. */
+async function chooseLayers<Matrix>(
+  model: Model,
+  settings: QuantizeOptions,
+  quantize: (weights: Float32Array, layer: DenseLayer) => Matrix | undefined,
+): Promise<Found<Matrix>> {
+  const found: Found<Matrix> = { chosen: new Map(), skipped: [] };
+  const matrices = new Map<string, Matrix>();
+  for (const node of model.graph.nodes) {
+    const candidate = choose(node, model, settings);
+    if (!candidate) continue;
+    if ('reason' in candidate) {
+      found.skipped.push({ node: labelOf(node), reason: candidate.reason });
+      continue;
+    }
+    const { layer } = candidate;
+    const key = `${layer.transposed}:${layer.weight}`;
+    let matrix = matrices.get(key);
+    if (!matrix) {
+      const weights = valuesOf(await loadTensor(model.graph.initializers.get(layer.weight)!));
+      matrix = quantize(weights as Float32Array, layer);
+    }
+    if (!matrix) {
+      found.skipped.push({ node: labelOf(node), reason: 'its weights are not finite' });
+      continue;
+    }
+    matrices.set(key, matrix);
+    found.chosen.set(node, { layer, matrix });
+  }
+  return found;
+}
+
+/** @param given The model as it came, which stays when no layer is chosen. */
+function rewrite<Matrix>(
+  given: Model,
+  model: Model,
+  { chosen, skipped }: Found<Matrix>,
+  emit: EmitLayer<Matrix>,
+  describe: (chosen: QuantizedLayer<Matrix>) => string,
+): { model: Model; report: PassReport } {
+  const applied = [...chosen].map(([node, choice]) => ({ node: labelOf(node), note: describe(choice) }));
+  const report: PassReport = { changed: chosen.size > 0, applied, skipped };
+  if (chosen.size === 0) return { model: given, report };
+  const graph = removeDead(
+    replaceNodes(model.graph, (node) => {
+      const choice = chosen.get(node);
+      return choice && emit(node, choice);
+    }),
+  );
+  const isExtended = graph.nodes.some(({ domain }) => domain === 'com.microsoft');
+  const opsets = isExtended ? { ...model.opsets, 'com.microsoft': 1 } : model.opsets;
+  return { model: { ...model, opsets, graph }, report };
+}
+
 async function findRanges(
   model: Model,
-  chosen: ReadonlyMap<Node, QuantizedLayer>,
+  chosen: ReadonlyMap<Node, QuantizedLayer<unknown>>,
   { calibration }: QuantizeOptions,
   context: PassContext,
 ): Promise<Map<string, Range>> {
@@ -143,11 +200,12 @@ function describeMisfit(range: Range | undefined): string | undefined {
   return low === 0 && high === 0 ? 'its input is 0 on all calibration rows' : undefined;
 }
 
-function describeLayer({ rows, columns }: DenseLayer, matrix: QuantizedMatrix, range?: Range): string {
-  const weights = `int8 ${rows} × ${columns}, weights keep ${matrix.signalToNoise.toFixed(1)} dB`;
-  if (!range) return weights;
-  const [low, high] = [range.low, range.high].map((bound) => Number(bound.toPrecision(3)));
-  return `${weights}, input ${low} to ${high}`;
+function describeWeights(
+  type: string,
+  { rows, columns }: DenseLayer,
+  matrix: { readonly signalToNoise: number },
+): string {
+  return `${type} ${rows} × ${columns}, weights keep ${matrix.signalToNoise.toFixed(1)} dB`;
 }
 
 function choose(node: Node, model: Model, settings: QuantizeOptions): ReturnType<typeof readDense> {
@@ -167,15 +225,4 @@ function choose(node: Node, model: Model, settings: QuantizeOptions): ReturnType
   }
   if (rows > maxRows) return { reason: `${rows} products could overflow 32 bits` };
   return found;
-}
-
-/** Weights as int8 [rows, columns]; undefined when they hold NaN or infinities. */
-async function quantizeLayer(
-  layer: DenseLayer,
-  { graph }: Model,
-  { perChannel, reduceRange }: QuantizeOptions,
-): Promise<QuantizedMatrix | undefined> {
-  const weight = valuesOf(await loadTensor(graph.initializers.get(layer.weight)!)) as Float32Array;
-  const { rows, columns, transposed } = layer;
-  return quantizeMatrix(weight, { rows, columns, transposed, perChannel, largest: reduceRange ? 63 : 127 });
 }

@@ -23,7 +23,7 @@ interface QuantizedInput {
  * they need no zero point. The range of x is that of the whole batch: a row's result depends a little on the rows that
  * it is run with. Layers with the same input quantize it once.
  */
-export function createDynamicEmitter(graph: Graph): EmitLayer {
+export function createDynamicEmitter(graph: Graph): EmitLayer<QuantizedMatrix> {
   const fresh = freshNames(graph);
   const inputs = new Map<string, QuantizedInput>();
   const weights = new Map<QuantizedMatrix, { readonly values: string; readonly scale: string }>();

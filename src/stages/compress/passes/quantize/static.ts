@@ -23,7 +23,10 @@ interface QuantizedInput {
  * (domain com.microsoft) is written down as it is: the same layer as QuantizeLinear and DequantizeLinear around a Gemm
  * is fused or not depending on what is next to it, and takes nine times the time of float32 where it is not.
  */
-export function createStaticEmitter(graph: Graph, ranges: ReadonlyMap<string, Range>): EmitLayer {
+export function createStaticEmitter(
+  graph: Graph,
+  ranges: ReadonlyMap<string, Range>,
+): EmitLayer<QuantizedMatrix> {
   const fresh = freshNames(graph);
   const inputs = new Map<string, QuantizedInput>();
   const weights = new Map<QuantizedMatrix, { readonly values: string; readonly scale: string }>();
