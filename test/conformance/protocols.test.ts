@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { HttpRequest, Protocol, ServedModel, ServeHost } from '../../src/plugin/api.js';
 import { createAnswerer, type Answerer } from '../../src/stages/serve/answer.js';
-import { openInferenceProtocol, predictProtocol } from '../../src/stages/serve/index.js';
+import { openInferenceProtocol, predictProtocol, tfServingProtocol } from '../../src/stages/serve/index.js';
 import { loadModel, type LoadedModel } from '../../src/stages/serve/loaded-model.js';
 import { createMetrics } from '../../src/stages/serve/metrics.js';
 import { ModelHost } from '../../src/stages/serve/model-host.js';
@@ -64,6 +64,19 @@ const dialects: readonly Dialect[] = [
       (body as { outputs: { name: string; data: string[] }[] }).outputs.find(({ name }) => name === 'label')!
         .data,
     wrong: ['{}', '{"inputs":[{"name":"features","datatype":"FP32","shape":[9,9],"data":[]}]}', '7'],
+  },
+  {
+    protocol: tfServingProtocol,
+    request: (model, rows) => ({
+      method: 'POST',
+      path: `/v1/models/${model.name}:predict`,
+      headers: json,
+      body: bytes({
+        instances: rows.map(([height, width, colour]) => ({ features: [height, width], colour: [colour] })),
+      }),
+    }),
+    labels: (body) => (body as { predictions: { label: string }[] }).predictions.map(({ label }) => label),
+    wrong: ['{}', '{"instances":[{"features":[1]}]}', '7'],
   },
 ];
 
