@@ -91,10 +91,10 @@ function identify(job: TrainJob, { model, preparation, carried, masks }: Compile
   return digestOf({
     graph: digestOf(encodeModel(model)),
     ...(preparation && { preparation: digestOf(encodeModel(preparation)) }),
-    initial: carried.map(({ input, initial: { data } }) => [
-      input,
-      digestOf(new Uint8Array(data.buffer, data.byteOffset, data.byteLength)),
-    ]),
+    initial: carried.map(({ input, initial }) => {
+      const { data } = initial();
+      return [input, digestOf(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))];
+    }),
     masks: masks.map(({ name, rate }) => [name, rate]),
     job: { seed, epochs, batchSize, threads, optimizer, schedule, earlyStopping, data: dataset.digest },
     runtime: [runtimeVersion(), process.platform, process.arch],

@@ -15,7 +15,9 @@ import { partFrozen } from './prepare.js';
 export interface Carried {
   readonly input: string;
   readonly output: string;
-  readonly initial: NdArray<'float32'>;
+  readonly dims: readonly number[];
+  /** Made anew at each call, for slots: nobody keeps what only the first step needs. */
+  readonly initial: () => NdArray<'float32'>;
 }
 
 /** Forward, loss, backward and update as one graph. */
@@ -106,24 +108,24 @@ interface Weight {
 }
 
 function update(g: GraphBuilder, { parameter, gradient, initial }: Weight, rule: Rule): Carried[] {
+  const { dims } = initial;
+  const weight = { input: parameter, dims, initial: () => initial };
   if (gradient === undefined) {
     // What does not move the loss stays as it is.
-    return [{ input: parameter, output: g.op('Identity', [parameter]), initial }];
+    return [{ ...weight, output: g.op('Identity', [parameter]) }];
   }
   const first = rule.optimizer.slots(rule.options);
   const slots = Object.fromEntries(
-    Object.keys(first).map((slot) => [
-      slot,
-      g.input(g.unique(`${parameter}.${slot}`), 'float32', initial.dims),
-    ]),
+    Object.keys(first).map((slot) => [slot, g.input(g.unique(`${parameter}.${slot}`), 'float32', dims)]),
   );
   const next = rule.optimizer.emit(g, { parameter, gradient, slots, scalars: rule.scalars }, rule.options);
   return [
-    { input: parameter, output: next.parameter, initial },
+    { ...weight, output: next.parameter },
     ...Object.entries(slots).map(([slot, input]) => ({
       input,
       output: next.slots[slot]!,
-      initial: { ...initial, data: allocate('float32', sizeOf(initial.dims)).fill(first[slot]!) },
+      dims,
+      initial: () => ({ ...initial, data: allocate('float32', sizeOf(dims)).fill(first[slot]!) }),
     })),
   ];
 }

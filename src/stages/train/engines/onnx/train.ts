@@ -2,7 +2,7 @@ import { MaasError } from '../../../../errors.js';
 import type { Model } from '../../../../ir/graph.js';
 import { loadWeights } from '../../../../ir/onnx/load.js';
 import { stripDropout } from '../../../../ir/rewrite.js';
-import { fromNdArray } from '../../../../ir/tensor.js';
+import { fromNdArray, sizeOf } from '../../../../ir/tensor.js';
 import type { TrainJob, TrainOutcome } from '../../../../plugin/api.js';
 import { shareOf } from '../../schedules/index.js';
 import { columnsOf, prepareBatches, rowBytes } from './batches.js';
@@ -30,8 +30,7 @@ export async function train(given: TrainJob): Promise<TrainOutcome> {
   const compiled = compileStep(job);
   const checkpoints = openCheckpoints(job, compiled);
   const { checkpoint, note } = await checkpoints.read();
-  const initial = Object.fromEntries(compiled.carried.map(({ input, initial }) => [input, initial]));
-  const stepper = await openStepper(compiled, checkpoint?.state ?? initial, job);
+  const stepper = await openStepper(compiled, checkpoint?.state ?? initialState(compiled), job);
   try {
     const check = await openCheck(job, compiled.parameters, job.dataset.splits.validation);
     try {
@@ -78,7 +77,7 @@ async function run(
   const inputs = await prepareTable(compiled.preparation, table, job.threads);
   const columns = columnsOf(compiled, { inputs, target: table.target });
   const take = prepareBatches(columns);
-  const carried = compiled.carried.reduce((sum, { initial }) => sum + initial.data.byteLength, 0);
+  const carried = compiled.carried.reduce((sum, { dims }) => sum + 4 * sizeOf(dims), 0);
   const stride = adaptStride({ batch: rowBytes(columns) * batchSize, carried }, stepsAtMost);
   const meter = startMeter(job, steps, (epochs - from.epoch) * table.rows - from.batch * batchSize);
   let { step, lossSum } = from;
@@ -125,6 +124,10 @@ async function run(
     meter.report({ epoch: epoch + 1, step: steps, loss, validation });
   }
   return history;
+}
+
+function initialState({ carried }: CompiledStep): State {
+  return Object.fromEntries(carried.map(({ input, initial }) => [input, initial()]));
 }
 
 function onlyWeights(state: State, parameters: readonly string[]): State {

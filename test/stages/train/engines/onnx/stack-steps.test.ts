@@ -31,7 +31,7 @@ describe('steps in one run', () => {
     const inputs = await prepareTable(compiled.preparation, table, 1);
     const take = prepareBatches(columnsOf(compiled, { inputs, target: table.target }));
     const order = [...Array(steps * rows).keys()].reverse();
-    const initial = Object.fromEntries(compiled.carried.map(({ input, initial }) => [input, initial]));
+    const initial = Object.fromEntries(compiled.carried.map(({ input, initial }) => [input, initial()]));
 
     const session = await openSession(encodeModel(compiled.model), { threads, optimization: 'basic' });
     const losses: number[] = [];
@@ -98,9 +98,9 @@ describe('steps in one run', () => {
   it('feed weights that stay as they were', async () => {
     const made = job(classifier(), classes(), root);
     const compiled = compileStep(made);
-    const copies = compiled.carried.map(({ initial }) => initial.data.slice());
+    const copies = compiled.carried.map(({ initial }) => initial().data.slice());
     await onnxEngine.train(made);
-    expect(compiled.carried.map(({ initial }) => initial.data)).toEqual(copies);
+    expect(compiled.carried.map(({ initial }) => initial().data)).toEqual(copies);
   });
 });
 
