@@ -13,6 +13,6 @@ export function placeWithin(root: Located, path: ConfigPath): Place {
 }
 
 /** Place of a value for errors that show only when the project is at work, such as a layer that does not fit the data. */
-export function placeIn(project: Project, path: ConfigPath): Place {
+export function placeIn(project: Pick<Project, 'configFile' | 'placeOf'>, path: ConfigPath): Place {
   return project.placeOf?.(path) ?? { file: project.configFile };
 }

@@ -5,12 +5,12 @@ import { GraphBuilder } from '../../ir/builder.js';
 import type { Model } from '../../ir/graph.js';
 import { removeDead } from '../../ir/rewrite.js';
 import { tensor } from '../../ir/tensor.js';
-import { findHead } from './config.js';
 import { emitFeatures } from './emit-features.js';
 import { emitOutputs } from './emit-outputs.js';
 import { drawWeights } from './layers/initializers.js';
 import { layers, type LayerChoice } from './layers/index.js';
 import type { Site } from './layers/layer.js';
+import { findHead } from './model-config.js';
 import { randomStream } from './random.js';
 
 /** A model with its first weights, ready for an engine. */

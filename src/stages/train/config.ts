@@ -2,34 +2,7 @@ import { z } from 'zod';
 import { named, type Named } from '../../config/named.js';
 import type { Registry } from '../../plugin/api.js';
 import { fitOptions, type FitOptions } from './fit-options.js';
-import { layers, type LayerChoice } from './layers/index.js';
-
-const layerList = z
-  .array(named(layers, 'layer') as z.ZodType<LayerChoice>)
-  .min(1, 'expected at least one layer')
-  .check((context) => {
-    const list = context.value;
-    const report = (index: number, message: string): void => {
-      context.issues.push({ code: 'custom', input: list, path: [index], message });
-    };
-    const last = findHead(list);
-    if (last === undefined && list.length > 0) {
-      report(
-        list.length - 1,
-        'the last layer must be dense: it gives one output for each class, or the amount',
-      );
-    }
-    list.forEach(({ name, options }, index) => {
-      if (name !== 'dense' || options.units !== 'auto' || index === last) return;
-      report(index, 'only the last layer can leave its units to the data: say how many this one has');
-    });
-  });
-
-/** Index of the dense layer that gives the model's outputs; only an activation may follow it. */
-export function findHead(list: readonly LayerChoice[]): number | undefined {
-  const index = list.at(-1)?.name === 'activation' ? list.length - 2 : list.length - 1;
-  return list[index]?.name === 'dense' ? index : undefined;
-}
+import { modelSchema, type ModelOptions } from './model-config.js';
 
 const limits = z.strictObject({
   min: z.number().optional().describe('Least figure that passes.'),
@@ -50,7 +23,7 @@ const gates = z
 /** The `train` section of the config. */
 export interface TrainOptions extends FitOptions {
   readonly engine: Named;
-  readonly model: { readonly layers: readonly LayerChoice[] };
+  readonly model: ModelOptions;
   readonly epochs: number;
   readonly batchSize: number;
   readonly threads: number;
@@ -65,11 +38,7 @@ export function trainOptions({ engines }: Pick<Registry, 'engines'>): z.ZodType<
     engine: named(Object.fromEntries(choices), 'engine')
       .prefault('onnx')
       .describe('What does the computing.'),
-    model: z
-      .strictObject({ layers: layerList.describe('Layers from the inputs to the outputs.') })
-      .describe(
-        'What is trained. Scaling of numbers, look-up of categories and label names are added by themselves.',
-      ),
+    model: modelSchema,
     ...fitOptions,
     epochs: z.int().min(1).max(1_000_000).default(60).describe('Passes over the train split.'),
     batchSize: z.int().min(1).default(32).describe('Rows for each step of the optimizer.'),

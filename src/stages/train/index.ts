@@ -14,9 +14,16 @@ export const trainStage = defineStage<TrainOptions>({
   reads: [],
   writes: 'model',
   version: 2,
-  async key({ project, signal }) {
+  async key({ project, options, signal }) {
     const { root, seed, config } = project;
-    return { data: await digestDataset(config['data'] as DataConfig, { root, seed, signal }) };
+    const { onnx } = options.model;
+    // Loaded on demand: it brings protobuf along, which no other command should pay for.
+    const digestModel =
+      onnx === undefined ? undefined : (await import('./fine-tune/open-file.js')).digestModel;
+    return {
+      ...(digestModel && { model: await digestModel(project, onnx!, signal) }),
+      data: await digestDataset(config['data'] as DataConfig, { root, seed, signal }),
+    };
   },
   tasks: trainTasks,
 });

@@ -19,8 +19,8 @@ export function trainTasks(run: StageRun<TrainOptions>): ListrTask[] {
     },
     {
       title: 'build model',
-      task: (_context, task) => {
-        task.title = `build model: ${training.build().toLocaleString('en-US')} weights`;
+      task: async (_context, task) => {
+        task.title = `build model: ${(await training.build()).toLocaleString('en-US')} weights`;
       },
     },
     {

@@ -9,8 +9,12 @@ import { saveModel } from '../../ir/onnx/save.js';
 import type { StageRun, TrainJob, TrainOutcome, TrainProgress } from '../../plugin/api.js';
 import { buildModel, type Draft } from './build-model.js';
 import type { TrainOptions } from './config.js';
+import { adoptModel } from './fine-tune/adopt-model.js';
+import { explainFreeze } from './fine-tune/explain-freeze.js';
+import { openFile } from './fine-tune/open-file.js';
 import { checkGates } from './gates.js';
 import { resolveFit } from './resolve-fit.js';
+import { layersOf } from './presets/index.js';
 
 /** A training under way. Its methods are called once each, in order. */
 export class Training {
@@ -47,13 +51,18 @@ export class Training {
   }
 
   /**
-   * Builds the model with its first weights; returns how many there are.
-   * @throws MaasError MAAS_MODEL_SHAPE when the last layer does not fit the data.
+   * Builds the model with its first weights, or takes it from its file; returns how many weights are trained.
+   * @throws MaasError MAAS_MODEL_SHAPE when it does not fit the data, MAAS_MODEL_INVALID when the file is no model.
    */
-  build(): number {
-    const { options, project } = this.run;
-    const place = (path: ConfigPath) => placeIn(project, path);
-    this.#draft = buildModel(options.model.layers, this.dataset, { seed: project.seed, place });
+  async build(): Promise<number> {
+    const { options, project, result } = this.run;
+    const { onnx, preset, layers } = options.model;
+    const at = { seed: project.seed, place: (path: ConfigPath) => placeIn(project, path) };
+    this.#draft =
+      onnx === undefined
+        ? buildModel(preset ? layersOf(preset) : layers!, this.dataset, at)
+        : adoptModel(await openFile(project, onnx), { ...options.model, onnx }, this.dataset, at);
+    result.notes.push(...(this.#draft.notes ?? []));
     const { model, trainable } = this.#draft;
     const sizes = trainable.map((name) => model.graph.initializers.get(name)!.dims);
     return sizes.reduce((sum, dims) => sum + dims.reduce((product, dim) => product * dim, 1), 0);
@@ -62,8 +71,11 @@ export class Training {
   /** Fits the weights with the engine that the config names. */
   async fit(onProgress: (progress: TrainProgress) => void): Promise<TrainOutcome> {
     const { options, project, registry, work, signal, emit, result } = this.run;
+    const { model, trainable, prediction } = this.#draft!;
     const job: TrainJob = {
-      ...this.#draft!,
+      model,
+      trainable,
+      prediction,
       dataset: this.dataset,
       ...resolveFit(options, this.dataset, project),
       epochs: options.epochs,
@@ -78,7 +90,11 @@ export class Training {
         onProgress(progress);
       },
     };
-    this.#outcome = await registry.engines.get(options.engine.name)!.train(job);
+    try {
+      this.#outcome = await registry.engines.get(options.engine.name)!.train(job);
+    } catch (error) {
+      throw explainFreeze(error, this.#draft!, placeIn(project, ['train', 'model']));
+    }
     result.notes.push(...(this.#outcome.notes ?? []));
     return this.#outcome;
   }

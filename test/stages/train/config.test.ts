@@ -46,6 +46,14 @@ describe('the train section', () => {
     expect(parsed.loss).toEqual({ name: 'categoricalCrossentropy', options: { labelSmoothing: 0 } });
   });
 
+  it('takes a preset, or a file', () => {
+    expect(schema.parse({ model: { preset: 'mlp' } }).model).toEqual({
+      preset: { name: 'mlp', options: { units: [64, 64], activation: 'relu', dropout: 0 } },
+    });
+    const given = { onnx: 'a.onnx', freeze: ['stem.*'], head: { after: 'pool' }, preprocess: true };
+    expect(schema.parse({ model: given }).model).toEqual(given);
+  });
+
   it('lets one activation follow the last dense layer', () => {
     expect(schema.safeParse({ model: { layers: ['dense', { activation: 'softmax' }] } }).success).toBe(true);
   });
@@ -82,6 +90,18 @@ describe('the train section', () => {
       ['model', 'layers', 0, 'conv'],
       'unknown layer "conv", expected one of: dense, dropout, activation',
     ],
+    [{ model: {} }, ['model'], 'expected one of: layers, preset, onnx'],
+    [
+      { model: { ...model, onnx: 'a.onnx' } },
+      ['model', 'onnx'],
+      'a model comes from one place: remove layers, or onnx',
+    ],
+    [
+      { model: { ...model, freeze: ['a'] } },
+      ['model', 'freeze'],
+      'freeze is for models from onnx, not from layers',
+    ],
+    [{ model: { preset: 'mlpp' } }, ['model', 'preset'], 'unknown preset "mlpp", expected one of: mlp'],
     [{ engine: 'onxx' }, ['engine'], 'unknown engine "onxx", expected one of: onnx'],
     [
       { optimizer: { adam: { beta1: 1 } } },

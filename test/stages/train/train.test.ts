@@ -1,10 +1,14 @@
-import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { Listr } from 'listr2';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ArtifactStore } from '../../../src/artifacts/index.js';
 import { dataSchema, readSignature, type DataConfig } from '../../../src/data/index.js';
+import { GraphBuilder } from '../../../src/ir/builder.js';
+import { loadModel } from '../../../src/ir/onnx/load.js';
+import { encodeModel } from '../../../src/ir/onnx/save.js';
+import { numbersOf, tensor } from '../../../src/ir/tensor.js';
 import { openSession } from '../../../src/runtime/session.js';
 import { defineEngine, type Engine, type StageRun } from '../../../src/plugin/api.js';
 import type { ProgressEvent } from '../../../src/plugin/events.js';
@@ -12,6 +16,7 @@ import { createRegistry } from '../../../src/plugin/registry.js';
 import { onnxEngine, trainStage, type TrainOptions } from '../../../src/stages/train/index.js';
 
 const iris = new URL('../../../templates/tabular-classifier/data/', import.meta.url).pathname;
+const models = new URL('../../fixtures/onnx/', import.meta.url).pathname;
 let root: string;
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'maas-train-'));
@@ -205,5 +210,70 @@ describe('the train stage', () => {
       config: { ...run.project.config, data: { ...data, exclude: ['sepal_width'] } },
     };
     expect(await trainStage.key!({ ...run, project })).not.toEqual(await trainStage.key!(run));
+  });
+
+  it('trains a file further: what is frozen stays, what is not learns', async () => {
+    const onnx = relative(iris, models) + '/mlp-torchscript.onnx';
+    const { out, run, metrics, titles } = await train({
+      train: { epochs: 30, model: { onnx, preprocess: true, freeze: ['stem.*', 'norm.*'] } },
+    });
+    expect(metrics['accuracy']).toBeGreaterThan(0.85);
+    expect(titles[1]).toBe(`build model: ${2 * (16 * 16 + 16) + 16 * 3 + 3} weights`);
+    expect(run.result.notes.slice(0, 2)).toEqual([
+      `trains 6 of 10 weights of ${onnx}; frozen: stem.weight, stem.bias, norm.weight, norm.bias`,
+      'gave it a new head, with 3 outputs, on /Reshape_1_output_0',
+    ]);
+    const before = (await loadModel(join(models, 'mlp-torchscript.onnx'))).graph.initializers;
+    const after = (await loadModel(join(out, 'model.onnx'))).graph.initializers;
+    const same = (name: string): boolean =>
+      numbersOf(before.get(name)!).every((value, index) => value === numbersOf(after.get(name)!)[index]);
+    expect(['stem.weight', 'stem.bias', 'norm.weight', 'norm.bias'].map(same)).toEqual(Array(4).fill(true));
+    expect(['block.0.weight', 'block.3.bias'].map(same)).toEqual([false, false]);
+  });
+
+  it('has a key that follows the model file', async () => {
+    await copyFile(join(models, 'mlp-torch.onnx'), join(root, 'model.onnx'));
+    await copyFile(join(iris, 'iris.csv'), join(root, 'iris.csv'));
+    const setup = { folder: root, train: { engine: 'idle', model: { onnx: 'model.onnx' } } };
+    const { run } = await train(setup);
+    const first = await trainStage.key!(run);
+    expect(await trainStage.key!(run)).toEqual(first);
+    await copyFile(join(models, 'mlp-torchscript.onnx'), join(root, 'model.onnx'));
+    const second = await trainStage.key!(run);
+    expect(second).not.toEqual(first);
+    expect({ ...second, model: undefined }).toEqual({ ...first, model: undefined });
+    await rm(join(root, 'model.onnx'));
+    await expect(trainStage.key!(run)).rejects.toMatchObject({ code: 'MAAS_MODEL_INVALID' });
+  });
+
+  it('says what to freeze when there is no way back through a node', async () => {
+    const g = new GraphBuilder();
+    g.input('x', 'float32', ['N', 4]);
+    g.initializer('first', tensor('float32', [4, 2], new Float32Array(8).fill(0.5)));
+    const twisted = g.op('Twist', [g.op('MatMul', ['x', 'first'])], {}, { domain: 'example', name: 'knot' });
+    g.initializer('last', tensor('float32', [2, 3], new Float32Array(6).fill(0.5)));
+    g.output(g.op('MatMul', [twisted, 'last']));
+    const stated = { name: twisted, dtype: 'float32' as const, shape: ['N', 2] };
+    const graph = { ...g.build(), values: new Map([[twisted, stated]]) };
+    const model = { irVersion: 8, opsets: { '': 17, example: 1 }, producer: '', metadata: {}, graph };
+    await writeFile(join(root, 'knot.onnx'), encodeModel(model));
+    await copyFile(join(iris, 'iris.csv'), join(root, 'iris.csv'));
+    await expect(
+      train({ folder: root, train: { model: { onnx: 'knot.onnx', head: 'keep' } } }),
+    ).rejects.toMatchObject({
+      code: 'MAAS_MODEL_UNSUPPORTED',
+      message: 'cannot train through example:Twist (node knot): it has no gradient rule',
+      hint: 'Freeze the weights before it: train.model.freeze: ["first"]',
+    });
+  });
+
+  it('trains a preset like the layers that it stands for', async () => {
+    const preset = { preset: { mlp: { units: [8], activation: 'tanh', dropout: 0.1 } } };
+    const layers = [{ dense: { units: 8, activation: 'tanh' } }, { dropout: { rate: 0.1 } }, 'dense'];
+    const [named, written] = [
+      await train({ train: { epochs: 2, model: preset } }),
+      await train({ train: { epochs: 2, model: { layers } } }),
+    ];
+    expect(await files(named.out)).toEqual(await files(written.out));
   });
 });

@@ -1,0 +1,44 @@
+import type { ConfigPath } from '../../../config/index.js';
+import { didYouMean } from '../../../data/suggest.js';
+import { MaasError, type Place } from '../../../errors.js';
+
+/** Patterns of names: * stands for any text. */
+export interface Selection {
+  readonly freeze?: readonly string[];
+  readonly train?: readonly string[];
+}
+
+/**
+ * Those of `names` that match a pattern of `train`, where there are any, and none of `freeze`.
+ * @throws MaasError MAAS_CONFIG_INVALID for a pattern that matches nothing, and when nothing is left to train.
+ */
+export function selectWeights(
+  names: readonly string[],
+  { freeze = [], train }: Selection,
+  place: (path: ConfigPath) => Place,
+): string[] {
+  for (const [key, patterns] of Object.entries({ freeze, train: train ?? [] })) {
+    patterns.forEach((pattern, index) => {
+      if (names.some((name) => matches(name, pattern))) return;
+      throw new MaasError('MAAS_CONFIG_INVALID', `no weight of the model is called ${pattern}`, {
+        place: place(['train', 'model', key, index]),
+        hint: didYouMean(pattern, names) ?? `The weights are ${shortList(names)}; * stands for any text.`,
+      });
+    });
+  }
+  return names.filter(
+    (name) =>
+      (train === undefined || train.some((pattern) => matches(name, pattern))) &&
+      !freeze.some((pattern) => matches(name, pattern)),
+  );
+}
+
+function matches(name: string, pattern: string): boolean {
+  const parts = pattern.split('*').map((part) => part.replace(/[$()*+.?[\\\]^{|}]/g, '\\$&'));
+  return new RegExp(`^${parts.join('.*')}$`, 's').test(name);
+}
+
+/** Names for one line. */
+export function shortList(names: readonly string[], most = 8): string {
+  return names.length > most ? `${names.slice(0, most).join(', ')}, …` : names.join(', ');
+}

@@ -1,0 +1,71 @@
+import { z } from 'zod';
+import { named } from '../../config/named.js';
+import { fineTuneKeys, type FineTuneOptions } from './fine-tune/config.js';
+import { layers, type LayerChoice } from './layers/index.js';
+import { presets, type PresetChoice } from './presets/index.js';
+
+const layerList = z
+  .array(named(layers, 'layer') as z.ZodType<LayerChoice>)
+  .min(1, 'expected at least one layer')
+  .check((context) => {
+    const list = context.value;
+    const report = (index: number, message: string): void => {
+      context.issues.push({ code: 'custom', input: list, path: [index], message });
+    };
+    const last = findHead(list);
+    if (last === undefined && list.length > 0) {
+      report(
+        list.length - 1,
+        'the last layer must be dense: it gives one output for each class, or the amount',
+      );
+    }
+    list.forEach(({ name, options }, index) => {
+      if (name !== 'dense' || options.units !== 'auto' || index === last) return;
+      report(index, 'only the last layer can leave its units to the data: say how many this one has');
+    });
+  });
+
+/** Index of the dense layer that gives the model's outputs; only an activation may follow it. */
+export function findHead(list: readonly LayerChoice[]): number | undefined {
+  const index = list.at(-1)?.name === 'activation' ? list.length - 2 : list.length - 1;
+  return list[index]?.name === 'dense' ? index : undefined;
+}
+
+/** `train.model`: one of three ways to say what is trained. */
+export interface ModelOptions extends Partial<FineTuneOptions> {
+  readonly layers?: readonly LayerChoice[];
+  readonly preset?: PresetChoice;
+}
+
+const sources = ['layers', 'preset', 'onnx'] as const;
+
+export const modelSchema: z.ZodType<ModelOptions> = z
+  .strictObject({
+    layers: layerList.optional().describe('Layers from the inputs to the outputs.'),
+    preset: (named(presets, 'preset') as z.ZodType<PresetChoice>)
+      .optional()
+      .describe('A model by its name: mlp, or {mlp: {units: [64, 64]}}.'),
+    onnx: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('An ONNX file to train further, as PyTorch, TensorFlow and others export it.'),
+    ...fineTuneKeys,
+  })
+  .check((context) => {
+    const given = context.value;
+    const report = (path: string[], message: string): void => {
+      context.issues.push({ code: 'custom', input: given, path, message });
+    };
+    const [source, ...others] = sources.filter((key) => given[key] !== undefined);
+    if (source === undefined) report([], `expected one of: ${sources.join(', ')}`);
+    for (const other of others)
+      report([other], `a model comes from one place: remove ${source}, or ${other}`);
+    if (source === undefined || given.onnx !== undefined) return;
+    for (const key of Object.keys(fineTuneKeys) as (keyof typeof fineTuneKeys)[]) {
+      if (given[key] !== undefined) report([key], `${key} is for models from onnx, not from ${source}`);
+    }
+  })
+  .describe(
+    'What is trained. Scaling of numbers, look-up of categories and label names are added by themselves.',
+  );
