@@ -1,13 +1,24 @@
 import type { Table } from '../data/dataset.js';
 import type { Signature } from '../data/signature.js';
 import { MaasError } from '../errors.js';
-import { accuracy, logLoss, mae, mse, r2, recall, signalToNoise } from './metrics.js';
+import {
+  accuracy,
+  balancedAccuracy,
+  f1,
+  logLoss,
+  mae,
+  mse,
+  r2,
+  recall,
+  rocAuc,
+  signalToNoise,
+} from './metrics.js';
 import { predict, type Predictions } from './predict.js';
 
 /**
  * Measures a model on a table, in bounded batches.
- * @returns Classification: `accuracy`, `logLoss` and `recall.<label>` for each label in the table. Regression: `mse`,
- * `mae`, `r2`.
+ * @returns Classification: `accuracy`, `logLoss`, `balancedAccuracy`, `f1`, `rocAuc` where the table has both of two
+ * classes, and `recall.<label>` for each label in the table. Regression: `mse`, `mae`, `r2`.
  */
 export async function evaluate(
   model: Uint8Array | string,
@@ -30,10 +41,21 @@ export function score(predictions: Predictions, table: Table, signature: Signatu
     if (label === undefined) throw new MaasError('MAAS_MODEL_INVALID', `the signature has no label ${index}`);
     return label;
   });
+  const { values } = predictions;
+  const area =
+    labels.length === 2
+      ? rocAuc(
+          truth,
+          truth.map((_, row) => values[2 * row + 1]!),
+        )
+      : NaN;
   const recalls = Object.entries(recall(names, predictions.labels));
   return {
     accuracy: accuracy(names, predictions.labels),
-    logLoss: logLoss(truth, predictions.values, labels.length),
+    logLoss: logLoss(truth, values, labels.length),
+    balancedAccuracy: balancedAccuracy(names, predictions.labels),
+    f1: f1(names, predictions.labels),
+    ...(!Number.isNaN(area) && { rocAuc: area }),
     ...Object.fromEntries(recalls.map(([label, share]) => [`recall.${label}`, share])),
   };
 }

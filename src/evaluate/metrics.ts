@@ -42,6 +42,53 @@ export function recall(truth: readonly string[], predicted: readonly string[]): 
   return Object.fromEntries([...counts].map(([label, { rows, hits }]) => [label, hits / rows]));
 }
 
+/** Mean over the labels that occur among the truth of the share of their rows that were predicted so. */
+export function balancedAccuracy(truth: readonly string[], predicted: readonly string[]): number {
+  const shares = Object.values(recall(truth, predicted));
+  return mean(shares.length, (index) => shares[index]!);
+}
+
+/** F1, 2·hits/(rows + predictions), as the mean over all labels that occur among truth or predictions. */
+export function f1(truth: readonly string[], predicted: readonly string[]): number {
+  const counts = new Map<string, { hits: number; seen: number }>();
+  const count = (label: string, hits: number): void => {
+    const old = counts.get(label) ?? { hits: 0, seen: 0 };
+    counts.set(label, { hits: old.hits + hits, seen: old.seen + 1 });
+  };
+  truth.forEach((label, index) => {
+    count(label, predicted[index] === label ? 1 : 0);
+    count(predicted[index]!, 0);
+  });
+  const scores = [...counts.values()].map(({ hits, seen }) => (2 * hits) / seen);
+  return mean(scores.length, (index) => scores[index]!);
+}
+
+/**
+ * Area under the receiver operating characteristic: the chance that a row of class 1 scores above a row of class 0, where
+ * a tie counts half. NaN without rows of both classes, and for scores that are no numbers.
+ * @param truth 0 or 1 for each row.
+ */
+export function rocAuc(truth: Numbers, scores: Numbers): number {
+  const order = Array.from({ length: truth.length }, (_, index) => index);
+  if (order.some((index) => Number.isNaN(scores[index]!))) return NaN;
+  order.sort((a, b) => scores[a]! - scores[b]!);
+  let [positives, rankSum] = [0, 0];
+  for (let start = 0; start < order.length;) {
+    let end = start;
+    while (end < order.length && scores[order[end]!] === scores[order[start]!]) end++;
+    // Ranks count from 1; rows that tie share the mean of theirs.
+    const rank = (start + 1 + end) / 2;
+    for (const index of order.slice(start, end)) {
+      if (truth[index] !== 1) continue;
+      positives += 1;
+      rankSum += rank;
+    }
+    start = end;
+  }
+  const pairs = positives * (order.length - positives);
+  return pairs === 0 ? NaN : (rankSum - (positives * (positives + 1)) / 2) / pairs;
+}
+
 /** Mean squared error. */
 export function mse(truth: Numbers, predicted: Numbers): number {
   return mean(truth.length, (index) => (truth[index]! - predicted[index]!) ** 2);

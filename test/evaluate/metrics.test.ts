@@ -1,6 +1,17 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { accuracy, logLoss, mae, mse, r2, recall, signalToNoise } from '../../src/evaluate/metrics.js';
+import {
+  accuracy,
+  balancedAccuracy,
+  f1,
+  logLoss,
+  mae,
+  mse,
+  r2,
+  recall,
+  rocAuc,
+  signalToNoise,
+} from '../../src/evaluate/metrics.js';
 
 describe('classification', () => {
   it('counts hits in all, and for each label', () => {
@@ -8,6 +19,36 @@ describe('classification', () => {
     const predicted = ['a', 'b', 'b', 'b', 'c'];
     expect(accuracy(truth, predicted)).toBe(0.6);
     expect(recall(truth, predicted)).toEqual({ a: 0.5, b: 2 / 3 });
+  });
+
+  it('counts each label alike, however rare', () => {
+    const truth = ['a', 'a', 'a', 'b'];
+    const predicted = ['a', 'a', 'b', 'b'];
+    expect(balancedAccuracy(truth, predicted)).toBeCloseTo((2 / 3 + 1) / 2);
+    expect(f1(truth, predicted)).toBeCloseTo((4 / 5 + 2 / 3) / 2);
+    expect(f1(['a'], ['c'])).toBe(0);
+    expect(f1(truth, truth)).toBe(1);
+  });
+
+  it('compares each row of class 1 with each of class 0', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.boolean(), fc.integer({ min: 0, max: 4 })), { maxLength: 12 }),
+        (rows) => {
+          const scores = (which: boolean) => rows.filter(([one]) => one === which).map(([, score]) => score);
+          const [ones, zeros] = [scores(true), scores(false)];
+          const wins = ones.flatMap((one) => zeros.map((zero) => (one > zero ? 1 : one === zero ? 0.5 : 0)));
+          const expected = wins.reduce<number>((sum, win) => sum + win, 0) / wins.length;
+          const found = rocAuc(
+            rows.map(([one]) => Number(one)),
+            rows.map(([, score]) => score),
+          );
+          if (wins.length === 0) expect(found).toBeNaN();
+          else expect(found).toBeCloseTo(expected, 12);
+        },
+      ),
+    );
+    expect(rocAuc([0, 1], [NaN, 1])).toBeNaN();
   });
 
   it('takes the logarithm of the true class', () => {
