@@ -28,7 +28,9 @@ const options = z
     image: z
       .string()
       .optional()
-      .describe('Repository to push to, such as ghcr.io/me/iris. Without one, images stay in the folder.'),
+      .describe(
+        'Repository to push to, such as registry.example.com/me/iris. Without one, images stay in the folder.',
+      ),
     tag: z
       .string()
       .regex(/^[\w][\w.-]{0,127}$/, 'expected letters, digits, _ . and -')
@@ -47,7 +49,7 @@ const options = z
   })
   .refine(({ image, insecure }) => image === undefined || parseRepository(image, insecure) !== undefined, {
     path: ['image'],
-    message: 'expected a repository in lower case and without a tag, such as ghcr.io/me/iris',
+    message: 'expected a repository in lower case and without a tag, such as registry.example.com/me/iris',
   });
 
 export type OciOptions = z.infer<typeof options>;

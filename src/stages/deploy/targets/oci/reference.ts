@@ -2,7 +2,7 @@
 export interface Repository {
   /** As the docker config names it: host and port. */
   readonly host: string;
-  /** Base of the API, such as `https://ghcr.io`. */
+  /** Base of the API, such as `https://registry.example.com`. */
   readonly origin: string;
   readonly name: string;
 }
@@ -10,7 +10,7 @@ export interface Repository {
 const namePart = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/;
 
 /**
- * Reads `ghcr.io/me/iris`; without a host, the repository is Docker Hub's. Only this machine is spoken to without TLS,
+ * Reads `registry.example.com/me/iris`; without a host, the repository is Docker Hub's. Only this machine is spoken to without TLS,
  * unless `insecure` says so.
  * @returns undefined for what is no repository. A tag or digest is none of it: maas sets the tags.
  */
