@@ -162,16 +162,7 @@ describe.skipIf(process.platform !== 'linux')('a real image', { timeout: 120_000
       const name = `maas-image-${process.pid}`;
       const address = '127.0.0.1::8080';
       const limits = ['--read-only', '--cap-drop', 'all', '--memory', '512m'];
-      const started = await podman(
-        'run',
-        '-d',
-        '--name',
-        name,
-        ...limits,
-        '-p',
-        address,
-        'oci:real:latest',
-      );
+      const started = await podman('run', '-d', '--name', name, ...limits, '-p', address, 'oci:real:latest');
       if (started.exitCode !== 0) {
         process.stderr.write(`skipped: podman runs no container here: ${started.stderr}\n`);
         skip();
