@@ -97,8 +97,16 @@ describe('bad input', () => {
       place: /^data\/iris\.csv:3\b/,
     },
     {
-      what: 'NaN',
+      what: 'NaN where no gap may be',
       prepare: () => edit(csv, '4.9,3.0,1.4', '4.9,NaN,1.4'),
+      args: ['run', '--set', 'data.missing.numbers=error'],
+      exit: 2,
+      code: 'MAAS_DATA_VALUE',
+      place: /^data\/iris\.csv:3:5/,
+    },
+    {
+      what: 'infinity',
+      prepare: () => edit(csv, '4.9,3.0,1.4', '4.9,inf,1.4'),
       exit: 2,
       code: 'MAAS_DATA_VALUE',
       place: /^data\/iris\.csv:3:5/,
