@@ -106,11 +106,13 @@ export function describePass(
         }
       });
 
-      it.runIf(claims.keepsRowsApart)('keeps rows apart', async () => {
-        const { model: after } = await run(model);
-        if (await mixesRows(model, feeds)) return;
-        expect(await mixesRows(after, feeds)).toBe(false);
-      });
+      if (claims.keepsRowsApart) {
+        it('keeps rows apart', async () => {
+          const { model: after } = await run(model);
+          if (await mixesRows(model, feeds)) return;
+          expect(await mixesRows(after, feeds)).toBe(false);
+        });
+      }
 
       it('keeps inputs, outputs and metadata', async () => {
         const { model: after } = await run(model);

@@ -227,7 +227,9 @@ describe('loadDataset refuses', () => {
     expect(await failure({ source: 'folder.csv' })).toContain('MAAS_DATA_MISSING data.source is a folder');
   });
 
-  it.skipIf(process.getuid?.() === 0)('a file without read permission', async () => {
+  const mayReadAll = process.getuid?.() === 0;
+  const reason = mayReadAll ? ' (skipped: root may read every file)' : '';
+  it.skipIf(mayReadAll)(`a file without read permission${reason}`, async () => {
     await writeFile(join(root, 'secret.csv'), 'x,kind\n');
     await chmod(join(root, 'secret.csv'), 0);
     expect(await failure({ source: 'secret.csv' })).toContain('permission denied');
