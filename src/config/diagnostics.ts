@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { didYouMean, closest } from '../data/suggest.js';
+import { didYouMean, closest } from '../suggest.js';
 import type { MaasError } from '../errors.js';
 import { joinErrors, type Problem } from './join-errors.js';
 import { find, placeOf, type Located, type Origin } from './located.js';

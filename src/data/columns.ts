@@ -3,7 +3,7 @@ import { kindOf, whyMissing, whyNoNumber } from './cells.js';
 import type { ColumnType, DataConfig } from './config.js';
 import { fillRuleOf, missingTest, type FillRule } from './missing.js';
 import type { RawTable } from './readers/index.js';
-import { didYouMean } from './suggest.js';
+import { didYouMean } from '../suggest.js';
 
 interface ColumnFacts {
   readonly name: string;

@@ -1,6 +1,6 @@
 import { allocate, isNumeric, type NdArray, type TypedArray } from '../ir/tensor.js';
 import type { Feature, Port, Signature } from './signature.js';
-import { didYouMean } from './suggest.js';
+import { didYouMean } from '../suggest.js';
 
 /** What is wrong with one field of one row. */
 export interface FieldError {

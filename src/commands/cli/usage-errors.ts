@@ -1,5 +1,5 @@
 import type { Interfaces } from '@oclif/core';
-import { didYouMean } from '../../data/suggest.js';
+import { didYouMean } from '../../suggest.js';
 import { MaasError } from '../../errors.js';
 
 interface ParseFailure extends Error {

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { didYouMean } from '../../data/suggest.js';
+import { didYouMean } from '../../suggest.js';
 import { MaasError } from '../../errors.js';
 
 export interface Template {

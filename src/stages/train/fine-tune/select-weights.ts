@@ -1,5 +1,5 @@
 import type { ConfigPath } from '../../../config/index.js';
-import { didYouMean } from '../../../data/suggest.js';
+import { didYouMean } from '../../../suggest.js';
 import { MaasError, type Place } from '../../../errors.js';
 
 /** Patterns of names: * stands for any text. */
