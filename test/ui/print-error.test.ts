@@ -49,10 +49,10 @@ describe('renderError', () => {
     const at = (file: string) =>
       renderError(new MaasError('MAAS_DATA_EMPTY', 'no rows', { place: { file } }), {
         color: false,
-        cwd: '/work/iris',
+        cwd: '/home/me/iris',
       });
-    expect(at('/work/iris/data/iris.csv')).toContain('--> data/iris.csv\n');
-    expect(at('/work/iris2/iris.csv')).toContain('--> /work/iris2/iris.csv\n');
+    expect(at('/home/me/iris/data/iris.csv')).toContain('--> data/iris.csv\n');
+    expect(at('/home/me/iris2/iris.csv')).toContain('--> /home/me/iris2/iris.csv\n');
   });
 
   it('says the same with colour', () => {
