@@ -1,5 +1,5 @@
 // `npm test`: every check, one after another, each with its outcome, and a last line `N passed, N failed`.
-// A check counts as one; the tests count as many as vitest ran.
+// A check counts as one; the tests count as many as vitest ran. `npm run test:slow`: the tests that take minutes, alone.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,6 +10,8 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const scratch = mkdtempSync(join(tmpdir(), 'maas-test-'));
 const report = join(scratch, 'vitest.json');
 const totals = { passed: 0, failed: 0, skipped: 0 };
+const [slow, ...passedOn] =
+  process.argv[2] === '--slow' ? process.argv.slice(2) : ['', ...process.argv.slice(2)];
 
 const checks = [
   { title: 'type-check', script: 'typescript/bin/tsc', args: ['-p', 'test/tsconfig.json'] },
@@ -20,7 +22,7 @@ const checks = [
   },
   { title: 'format', script: 'prettier/bin/prettier.cjs', args: ['--check', '--log-level', 'warn', '.'] },
 ];
-for (const check of checks) {
+for (const check of slow ? [] : checks) {
   const { code, output, seconds } = await run(check.script, check.args, 'pipe');
   const ok = code === 0;
   totals[ok ? 'passed' : 'failed']++;
@@ -31,7 +33,7 @@ for (const check of checks) {
 const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
 const tests = await run(
   'vitest/vitest.mjs',
-  ['run', '--config', 'test/vitest.config.ts', ...reporters, ...process.argv.slice(2)],
+  ['run', '--config', `test/vitest${slow && '.slow'}.config.ts`, ...reporters, ...passedOn],
   'inherit',
 );
 const counts = count();
