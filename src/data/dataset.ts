@@ -1,18 +1,39 @@
-import type { NdArray } from '../ir/tensor.js';
 import type { DataSchema } from './describe-schema.js';
+import type { FileRange, NdArray, NumericDType } from '../ir/tensor.js';
 import type { Signature } from './signature.js';
 
 export type SplitName = 'train' | 'validation' | 'test';
 
-/** Rows of one split as tensors. Row i of every tensor is the same row of the source. */
+/** Rows that lie in a file, row-major and little-endian, as their dtype says. */
+export interface StoredRows extends FileRange {
+  /** Rows that are read at a time. An order that stays within few blocks for a while is read fast. */
+  readonly block: number;
+  /** Of strings: the file has the index of each in this list, as uint32. */
+  readonly texts?: readonly string[];
+}
+
+/**
+ * One tensor of a table, [rows, …], in memory or on disk. It is plain data: a worker thread can be handed it, and reads
+ * it by itself.
+ */
+export interface Column<D extends NumericDType | 'string' = NumericDType | 'string'> {
+  readonly dtype: D;
+  readonly dims: readonly number[];
+  readonly data: NdArray<D>['data'] | StoredRows;
+}
+
+/**
+ * Rows of one split as tensors, in memory or on disk. Row i of every tensor is the same row of the source. Read them
+ * through rows.ts, a batch at a time.
+ */
 export interface Table {
   readonly rows: number;
   /** Line of each row in the source file, from 1. */
-  readonly lines: Uint32Array;
+  readonly lines: Uint32Array | StoredRows;
   /** By model input, [rows, …]. */
-  readonly inputs: Readonly<Record<string, NdArray>>;
+  readonly inputs: Readonly<Record<string, Column>>;
   /** Classification: class index, int64 [rows]. Regression: float32 [rows, 1]. */
-  readonly target: NdArray;
+  readonly target: Column;
 }
 
 /** Mean and standard deviation (population) of each column of the numeric input, over the train split. */

@@ -1,4 +1,5 @@
 import type { Table } from '../data/dataset.js';
+import { numbersOf } from '../data/rows.js';
 import type { Signature } from '../data/signature.js';
 import { MaasError } from '../errors.js';
 import {
@@ -30,7 +31,7 @@ export async function evaluate(
 
 /** The figures of `evaluate`, from predictions that are there already. */
 export function score(predictions: Predictions, table: Table, signature: Signature): Record<string, number> {
-  const truth = Array.from(table.target.data as ArrayLike<number | bigint>, Number);
+  const truth = numbersOf(table.target);
   if (signature.task === 'regression') {
     const { values } = predictions;
     return { mse: mse(truth, values), mae: mae(truth, values), r2: r2(truth, values) };

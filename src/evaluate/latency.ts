@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Table } from '../data/dataset.js';
-import { allocate } from '../ir/tensor.js';
+import { gatherRows } from '../data/rows.js';
 import { openSession, type Feeds, type Session } from '../runtime/session.js';
 
 export interface LatencyOptions {
@@ -117,12 +117,8 @@ export function median(values: readonly number[]): number {
 
 /** `count` rows of every input, from the table's first on, round and round. */
 function takeRows(table: Table, count: number): Feeds {
-  return Object.fromEntries(
-    Object.entries(table.inputs).map(([name, { dtype, dims, data }]) => {
-      const length = (data.length / table.rows) * count;
-      const rows = dtype === 'string' ? new Array<string>(length) : allocate(dtype, length);
-      for (let index = 0; index < length; index++) rows[index] = data[index % data.length]!;
-      return [name, { dtype, dims: [count, ...dims.slice(1)], data: rows }];
-    }),
+  return gatherRows(
+    table.inputs,
+    Array.from({ length: count }, (_, row) => row % table.rows),
   );
 }

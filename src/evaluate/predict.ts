@@ -1,8 +1,9 @@
 import type { Table } from '../data/dataset.js';
+import { sliceRows } from '../data/rows.js';
 import type { Signature } from '../data/signature.js';
 import { MaasError } from '../errors.js';
 import type { NdArray } from '../ir/tensor.js';
-import { openSession, type Feeds, type Session } from '../runtime/session.js';
+import { openSession, type Session } from '../runtime/session.js';
 
 /** What a model says of the rows of a table. Regression has no labels, and one value a row. */
 export interface Predictions {
@@ -54,21 +55,6 @@ function outputOf(
     throw new MaasError('MAAS_MODEL_INVALID', message);
   }
   return output.data;
-}
-
-/** Rows `start` to `end` of every input, as views where the data allows it. */
-export function sliceRows(inputs: Readonly<Record<string, NdArray>>, start: number, end: number): Feeds {
-  return Object.fromEntries(
-    Object.entries(inputs).map(([name, { dtype, dims, data }]) => {
-      const [rows = 1, ...rest] = dims;
-      const width = data.length / Math.max(rows, 1);
-      const part =
-        dtype === 'string'
-          ? (data as string[]).slice(start * width, end * width)
-          : (data as Float32Array).subarray(start * width, end * width);
-      return [name, { dtype, dims: [end - start, ...rest], data: part }];
-    }),
-  );
 }
 
 function concat(chunks: readonly Float32Array[]): Float32Array {

@@ -7,7 +7,7 @@ import { encodeModel } from '../../src/ir/onnx/save.js';
 import type { Pass, PassContext } from '../../src/plugin/api.js';
 import type { NdArray } from '../../src/ir/tensor.js';
 import { openSession, type Feeds } from '../../src/runtime/session.js';
-import { sliceRows } from '../../src/evaluate/predict.js';
+import { sliceRows } from '../../src/data/rows.js';
 import { classes, signatureOf, tableOf } from '../evaluate/models.js';
 import { passModels } from './pass-models.js';
 

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { dataSchema, loadDataset, type Dataset } from '../../src/data/index.js';
+import { lineOf, numbersOf } from '../../src/data/rows.js';
 
 let root: string;
 beforeAll(async () => {
@@ -51,8 +52,10 @@ describe('notes on the data', () => {
       row % 2 === Math.floor(row / 30) ? 'p' : 'q',
     ]);
     const trained = new Set(splits.train.inputs['features']!.data as Float32Array);
-    const held = [splits.validation, splits.test].flatMap(({ inputs, lines }) =>
-      [...lines].filter((_, row) => trained.has((inputs['features']!.data as Float32Array)[row]!)),
+    const held = [splits.validation, splits.test].flatMap((table) =>
+      numbersOf(table.inputs['features']!).flatMap((value, row) =>
+        trained.has(value) ? [lineOf(table, row)] : [],
+      ),
     );
     expect(held.length).toBeGreaterThan(5);
     const first = held.sort((a, b) => a - b).slice(0, 5);

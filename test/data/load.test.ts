@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Dataset } from '../../src/data/dataset.js';
 import { dataSchema, digestDataset, loadDataset, type DataConfig } from '../../src/data/index.js';
+import { lineOf, sliceColumn } from '../../src/data/rows.js';
 
 let root: string;
 beforeAll(async () => {
@@ -22,8 +23,9 @@ async function load(content: string, config: Record<string, unknown> = {}, seed 
 function byLine({ splits }: Dataset, input: string): Record<number, unknown[]> {
   const rows: Record<number, unknown[]> = {};
   for (const table of Object.values(splits)) {
-    const { data, dims } = table.inputs[input]!;
-    table.lines.forEach((line, row) => (rows[line] = [...data.slice(row * dims[1]!, (row + 1) * dims[1]!)]));
+    for (let row = 0; row < table.rows; row++) {
+      rows[lineOf(table, row)] = [...sliceColumn(table.inputs[input]!, row, row + 1).data];
+    }
   }
   return rows;
 }

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { dataSchema, loadDataset, type Dataset, type SplitName } from '../../src/data/index.js';
+import { numbersOf } from '../../src/data/rows.js';
 
 let root: string;
 beforeAll(async () => {
@@ -32,8 +33,11 @@ async function load(table: readonly Row[], split: Record<string, unknown>): Prom
 function places({ splits }: Dataset): Map<number, SplitName> {
   const found = new Map<number, SplitName>();
   for (const name of ['train', 'validation', 'test'] as const) {
-    const { data, dims } = splits[name].inputs['features']!;
-    for (let row = 0; row < dims[0]!; row++) found.set(Number(data[row * dims[1]!]), name);
+    const features = splits[name].inputs['features']!;
+    const width = features.dims[1]!;
+    numbersOf(features).forEach((value, at) => {
+      if (at % width === 0) found.set(value, name);
+    });
   }
   return found;
 }

@@ -1,5 +1,5 @@
 import type { Table } from '../../data/index.js';
-import { sliceRows } from '../../evaluate/predict.js';
+import { sliceRows } from '../../data/rows.js';
 import { MaasError } from '../../errors.js';
 import { signalToNoise } from '../../evaluate/metrics.js';
 import type { Model } from '../../ir/graph.js';

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Table } from '../../data/dataset.js';
+import { gatherRows, lineOf } from '../../data/rows.js';
 import type { Signature } from '../../data/signature.js';
 import { MaasError } from '../../errors.js';
 import type { DType, NdArray } from '../../ir/tensor.js';
@@ -41,16 +42,16 @@ export async function makeGolden(modelFile: string, signature: Signature, table:
   const session = await openSession(modelFile);
   try {
     const fetches = signature.outputs.map((output) => output.name);
+    const inputs = gatherRows(table.inputs, picked);
     const answers: Record<string, NdArray>[] = [];
-    for (const row of picked) {
-      const outputs = await session.run(takeRow(table.inputs, row), fetches);
-      refuseNonFinite(outputs, modelFile, table.lines[row]!);
+    for (const [index, row] of picked.entries()) {
+      const outputs = await session.run(takeRow(inputs, index), fetches);
+      refuseNonFinite(outputs, modelFile, lineOf(table, row));
       answers.push(outputs);
     }
-    const questions = picked.map((row) => takeRow(table.inputs, row));
     return {
-      rows: picked.map((row) => toRawRow(signature.features, table.inputs, row)),
-      inputs: plain(joinRows(questions)),
+      rows: picked.map((_, index) => toRawRow(signature.features, inputs, index)),
+      inputs: plain(inputs),
       outputs: plain(joinRows(answers)),
       tolerance,
     };

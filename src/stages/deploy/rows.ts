@@ -1,4 +1,5 @@
 import type { Table } from '../../data/dataset.js';
+import { numbersOf } from '../../data/rows.js';
 import type { Feature } from '../../data/signature.js';
 import { allocate, type NdArray, sizeOf } from '../../ir/tensor.js';
 
@@ -12,7 +13,7 @@ export type RawRow = Readonly<Record<string, number | string | null>>;
  */
 export function pickRows(table: Table, limit: number): number[] {
   const classes = new Map<number, number[]>();
-  const values = Array.from(table.target.data as ArrayLike<number | bigint>, Number);
+  const values = numbersOf(table.target);
   const regression = table.target.dtype === 'float32';
   for (let row = 0; row < table.rows; row += 1) {
     const key = regression ? 0 : values[row]!;

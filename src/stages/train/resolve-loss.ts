@@ -1,6 +1,7 @@
 import { placeIn } from '../../config/index.js';
 import type { Named } from '../../config/named.js';
 import type { Dataset } from '../../data/index.js';
+import { partsOf } from '../../data/rows.js';
 import { MaasError } from '../../errors.js';
 import { losses } from '../../ir/losses.js';
 import type { Project, TrainJob } from '../../plugin/api.js';
@@ -49,9 +50,7 @@ function balance({ signature, splits }: Dataset): number[] {
   const { target, rows } = splits.train;
   const labels = signature.target.labels ?? [];
   const counts = labels.map(() => 0);
-  for (const index of target.data as ArrayLike<number | bigint> & Iterable<number | bigint>) {
-    counts[Number(index)]! += 1;
-  }
+  for (const { data } of partsOf(target)) for (const index of data) counts[Number(index)]! += 1;
   const present = counts.filter((count) => count > 0).length;
   return counts.map((count) => (count === 0 ? 1 : rows / (present * count)));
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openStore } from '../../../src/artifacts/index.js';
 import { type DataConfig, encodeRows, loadDataset, type Signature } from '../../../src/data/index.js';
+import { lineOf } from '../../../src/data/rows.js';
 import { openSession } from '../../../src/runtime/session.js';
 import { type Golden, readGolden } from '../../../src/stages/deploy/golden.js';
 import { buildRelease, type Built, makeModel, makeProject, makeRelease } from './make-release.js';
@@ -62,7 +63,8 @@ describe('golden rows', () => {
     const { project } = built;
     const dataset = await loadDataset(project.config['data'] as DataConfig, project);
     const lines = (await readFile(join(project.root, 'data', 'things.csv'), 'utf8')).split('\n');
-    const held = Array.from(dataset.splits.test.lines, (line) => lines[line - 1]!);
+    const { test } = dataset.splits;
+    const held = Array.from({ length: test.rows }, (_, row) => lines[lineOf(test, row) - 1]!);
     expect(golden.rows).toHaveLength(Math.min(16, held.length));
     const texts = golden.rows.map((row) => signature.features.map(({ name }) => row[name]).join());
     for (const text of texts) expect(held.some((line) => line.startsWith(`${text},`))).toBe(true);

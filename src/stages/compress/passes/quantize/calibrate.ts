@@ -1,9 +1,8 @@
 import type { Dataset, Table } from '../../../../data/dataset.js';
-import { sliceRows } from '../../../../evaluate/predict.js';
+import { gatherRows } from '../../../../data/rows.js';
 import type { Model } from '../../../../ir/graph.js';
 import { loadWeights } from '../../../../ir/onnx/external.js';
 import { encodeModel } from '../../../../ir/onnx/save.js';
-import { allocate, type NdArray } from '../../../../ir/tensor.js';
 import { openSession, type Feeds } from '../../../../runtime/session.js';
 import { tap } from '../../tap.js';
 import { Histogram, leastErrorRange, percentileRange, type Range } from './ranges.js';
@@ -81,25 +80,6 @@ function* pickBatches({ splits }: Dataset, samples: number): Generator<Feeds> {
 function* spread(table: Table, count: number): Generator<Feeds> {
   const rows = Array.from({ length: count }, (_, index) => Math.floor((index * table.rows) / count));
   for (let start = 0; start < count; start += batchSize) {
-    yield gather(table, rows.slice(start, start + batchSize));
+    yield gatherRows(table.inputs, rows.slice(start, start + batchSize));
   }
-}
-
-function gather(table: Table, rows: readonly number[]): Feeds {
-  const parts = rows.map((row) => sliceRows(table.inputs, row, row + 1));
-  return Object.fromEntries(
-    Object.entries(table.inputs).map(([name, { dtype, dims, data }]): [string, NdArray] => {
-      const dimensions = [rows.length, ...dims.slice(1)];
-      if (dtype === 'string') {
-        const text = parts.flatMap((part) => part[name]!.data as string[]);
-        return [name, { dtype, dims: dimensions, data: text }];
-      }
-      const width = data.length / Math.max(table.rows, 1);
-      const joined = allocate(dtype, rows.length * width) as Float32Array;
-      parts.forEach((part, index) => {
-        joined.set(part[name]!.data as Float32Array, index * width);
-      });
-      return [name, { dtype: dtype, dims: dimensions, data: joined }];
-    }),
-  );
 }

@@ -1,8 +1,6 @@
-import type { Table } from '../../../../data/dataset.js';
-import { allocate, bitsOf, sizeOf, type NdArray, type TypedArray } from '../../../../ir/tensor.js';
-
-/** From this many elements on, a row is copied as a block. */
-const wide = 32;
+import type { Column, Table } from '../../../../data/dataset.js';
+import { openRows, roomFor, rowBytes as bytesOfRow, type Room } from '../../../../data/rows.js';
+import { sizeOf, type NdArray, type TypedArray } from '../../../../ir/tensor.js';
 
 /**
  * Puts rows together to batches, by the names of the graph's inputs.
@@ -17,10 +15,15 @@ export type TakeRows = (
 
 /**
  * Prepares room for batches. What the returned function gives is overwritten by its next call.
- * @param columns Arrays of the table, [rows, …], by the input that they feed.
+ * @param columns Columns of the table, [rows, …], by the input that they feed.
  */
-export function prepareBatches(columns: Readonly<Record<string, NdArray>>): TakeRows {
-  const entries = Object.entries(columns).map(([name, from]) => ({ name, from, to: roomFor(from, 0) }));
+export function prepareBatches(columns: Readonly<Record<string, Column>>): TakeRows {
+  const entries = Object.entries(columns).map(([name, from]) => ({
+    name,
+    from,
+    read: openRows(from),
+    to: roomFor(from, 0),
+  }));
   const batches = new Map<string, Record<string, NdArray>>();
   let room = 0;
   return (order, start, leading) => {
@@ -30,7 +33,7 @@ export function prepareBatches(columns: Readonly<Record<string, NdArray>>): Take
       for (const entry of entries) entry.to = roomFor(entry.from, room);
       batches.clear();
     }
-    for (const { from, to } of entries) copyRows(from, to, order, start, count);
+    for (const { read, to } of entries) read(order, start, count, to);
     const key = leading.join();
     let batch = batches.get(key);
     if (!batch) {
@@ -45,43 +48,16 @@ export function prepareBatches(columns: Readonly<Record<string, NdArray>>): Take
 export function columnsOf(
   { inputs, target }: { readonly inputs: readonly string[]; readonly target: string },
   table: Pick<Table, 'inputs' | 'target'>,
-): Record<string, NdArray> {
+): Record<string, Column> {
   return { ...Object.fromEntries(inputs.map((name) => [name, table.inputs[name]!])), [target]: table.target };
 }
 
 /** Bytes that one row takes in a batch; a text counts as its reference. */
-export function rowBytes(columns: Readonly<Record<string, NdArray>>): number {
-  return Object.values(columns).reduce((sum, { dtype, dims }) => {
-    return sum + sizeOf(dims.slice(1)) * (dtype === 'string' ? 8 : bitsOf[dtype] / 8);
-  }, 0);
+export function rowBytes(columns: Readonly<Record<string, Column>>): number {
+  return Object.values(columns).reduce((sum, column) => sum + bytesOfRow(column), 0);
 }
 
-type Room = TypedArray | string[];
-
-function roomFor({ dtype, dims }: NdArray, rows: number): Room {
-  const length = rows * sizeOf(dims.slice(1));
-  return dtype === 'string' ? new Array<string>(length).fill('') : allocate(dtype, length);
-}
-
-function copyRows(
-  { data, dims }: NdArray,
-  to: Room,
-  order: ArrayLike<number>,
-  start: number,
-  count: number,
-): void {
-  const width = sizeOf(dims.slice(1));
-  // Both sides are of the same kind, whichever it is.
-  const [from, into] = [data as Float32Array, to as Float32Array];
-  for (let row = 0; row < count; row++) {
-    const source = order[start + row]! * width;
-    const goal = row * width;
-    if (width >= wide && ArrayBuffer.isView(data)) into.set(from.subarray(source, source + width), goal);
-    else for (let at = 0; at < width; at++) into[goal + at] = from[source + at]!;
-  }
-}
-
-function firstRows({ dtype, dims }: NdArray, room: Room, leading: readonly number[]): NdArray {
+function firstRows({ dtype, dims }: Column, room: Room, leading: readonly number[]): NdArray {
   const shape = [...leading, ...dims.slice(1)];
   const length = sizeOf(shape);
   if (dtype !== 'string') {

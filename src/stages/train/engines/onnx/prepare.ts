@@ -1,4 +1,5 @@
-import type { Table } from '../../../../data/dataset.js';
+import type { Column, Table } from '../../../../data/dataset.js';
+import { isStored } from '../../../../data/rows.js';
 import { readsOf, type Graph, type Model, type Value } from '../../../../ir/graph.js';
 import { encodeModel } from '../../../../ir/onnx/save.js';
 import { removeDead } from '../../../../ir/rewrite.js';
@@ -61,7 +62,8 @@ export function partFrozen(graph: Graph, open: ReadonlySet<string>, table: Table
     .filter(({ name }) => !read.has(name))
     .map(({ name }) => table.inputs[name]!)
     .reduce((sum, { dtype, dims }) => sum + widthOf(dtype, dims.slice(1)), 0);
-  if (room * table.rows > mostRoom && room > replaced) return whole;
+  const isLarge = columns.some(({ name }) => isStored(table.inputs[name]!));
+  if (room * table.rows > mostRoom && (isLarge || room > replaced)) return whole;
 
   const inputs = graph.inputs.filter(({ name }) => read.has(name) || open.has(name));
   return {
@@ -85,7 +87,7 @@ export async function prepareTable(
   preparation: Model | undefined,
   { inputs, rows }: Table,
   threads: number,
-): Promise<Readonly<Record<string, NdArray>>> {
+): Promise<Readonly<Record<string, Column>>> {
   if (!preparation) return inputs;
   const { graph } = preparation;
   const session = await openSession(encodeModel(preparation), { threads, optimization: 'basic' });

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { sliceRows } from '../../../../../src/data/rows.js';
 import { GraphBuilder } from '../../../../../src/ir/builder.js';
 import { attr, type Graph } from '../../../../../src/ir/graph.js';
 import { encodeModel } from '../../../../../src/ir/onnx/save.js';
@@ -63,8 +64,9 @@ describe('partFrozen', () => {
     const whole = await openSession(encodeModel(asModel(graph)), { optimization: 'basic' });
     const part = await openSession(encodeModel(asModel(rest)), { optimization: 'basic' });
     const columns = await prepareTable(asModel(preparation!), table, 1);
-    const feeds = Object.fromEntries(rest.inputs.map(({ name }) => [name, columns[name]!]));
-    expect(await part.run(feeds)).toEqual(await whole.run(table.inputs));
+    const wanted = rest.inputs.map(({ name }) => [name, columns[name]!] as const);
+    const feeds = sliceRows(Object.fromEntries(wanted), 0, table.rows);
+    expect(await part.run(feeds)).toEqual(await whole.run(sliceRows(table.inputs, 0, table.rows)));
     await Promise.all([whole.close(), part.close()]);
   });
 
