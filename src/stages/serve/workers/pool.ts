@@ -1,8 +1,7 @@
 import type { Feeds } from '../../../runtime/session.js';
 import type { Outputs } from '../batcher.js';
 import { WorkerLost } from '../request-error.js';
-import { Member } from './member.js';
-import type { WorkerSetup } from './messages.js';
+import { Member, type WorkerSetup } from './member.js';
 
 export interface PoolOptions {
   readonly setup: WorkerSetup;
@@ -132,7 +131,7 @@ export class WorkerPool {
   }
 
   async #add(): Promise<void> {
-    const { setup, warmUp, entry = builtEntry(import.meta.url) } = this.#options;
+    const { setup, warmUp, entry } = this.#options;
     const member: Member = await Member.open(entry, setup, (reason) => {
       this.#lose(member, reason);
     });
@@ -146,9 +145,4 @@ export class WorkerPool {
     this.#members.add(member);
     this.#give(member);
   }
-}
-
-/** Threads run the built script, also where this module is run from its source. */
-function builtEntry(here: string): URL {
-  return new URL('./worker.js', here.replace(/\/src\/(.*)\.ts$/, '/dist/$1.js'));
 }
