@@ -1,5 +1,4 @@
 import type { TrainJob, TrainOutcome } from '../../../../plugin/api.js';
-import type { NdArray } from '../../../../ir/tensor.js';
 import { judge } from '../../early-stopping.js';
 import type { State } from './stepper.js';
 
@@ -9,8 +8,8 @@ type History = TrainOutcome['history'];
 export interface Keeper {
   /** Copies of the weights after the best epoch, if they are to be kept. */
   readonly best: State | undefined;
-  /** Looks at the epoch that has just ended; returns whether it is time to stop. */
-  look(history: History, weights: State): boolean;
+  /** Looks at the epoch that has just ended, whose weights `read` gives; returns whether it is time to stop. */
+  look(history: History, read: () => Promise<State>): Promise<boolean>;
   /** What came of it, for the person who trains. */
   note(history: History): string | undefined;
 }
@@ -22,10 +21,10 @@ export function keepBest({ earlyStopping, epochs }: TrainJob, kept: State | unde
     get best() {
       return best;
     },
-    look(history, weights) {
+    async look(history, read) {
       if (!earlyStopping) return false;
       const verdict = judge(history, earlyStopping);
-      if (earlyStopping.restoreBest && verdict.best === history.length - 1) best = copyOf(weights);
+      if (earlyStopping.restoreBest && verdict.best === history.length - 1) best = await read();
       return verdict.stop;
     },
     note(history) {
@@ -37,14 +36,4 @@ export function keepBest({ earlyStopping, epochs }: TrainJob, kept: State | unde
       return `${early}${metric} was best in epoch ${at + 1}${whose}`;
     },
   };
-}
-
-/** A later step may write where these weights are now. */
-function copyOf(weights: State): State {
-  return Object.fromEntries(
-    Object.entries(weights).map(([name, { dims, data }]) => [
-      name,
-      { dtype: 'float32', dims, data: (data as Float32Array).slice() } satisfies NdArray,
-    ]),
-  );
 }

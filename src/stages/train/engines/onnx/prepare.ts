@@ -12,8 +12,8 @@ import {
   type NdArray,
   type NumericDType,
 } from '../../../../ir/tensor.js';
-import { openSession } from '../../../../runtime/session.js';
 import { prepareBatches } from './batches.js';
+import type { Workplace } from './rooms.js';
 import { rowWiseNodes } from './row-wise.js';
 
 /** Rows per run. */
@@ -84,16 +84,17 @@ function widthOf(dtype: NumericDType | 'string', dims: readonly number[]): numbe
  * @returns Its outputs for all rows, and the columns of the table.
  */
 export async function prepareTable(
+  { thread, rooms }: Workplace,
   preparation: Model | undefined,
   { inputs, rows }: Table,
   threads: number,
 ): Promise<Readonly<Record<string, Column>>> {
   if (!preparation) return inputs;
   const { graph } = preparation;
-  const session = await openSession(encodeModel(preparation), { threads, optimization: 'basic' });
+  const session = await thread.open(encodeModel(preparation), { threads, optimization: 'basic' });
   try {
     const read = Object.fromEntries(graph.inputs.map(({ name }) => [name, inputs[name]!]));
-    const take = prepareBatches(read);
+    const take = prepareBatches(read, rooms);
     const order = Uint32Array.from({ length: rows }, (_, row) => row);
     const made = graph.outputs.map(({ name, dtype, shape }) => {
       const dims = [rows, ...(shape!.slice(1) as number[])];
@@ -105,9 +106,10 @@ export async function prepareTable(
       };
     });
     for (let start = 0; start < rows; start += chunk) {
-      const found = await session.run(take(order, start, [Math.min(chunk, rows - start)]));
+      const { arrays, returned } = await session.runLent(take(order, start, [Math.min(chunk, rows - start)]));
+      rooms.giveBack(returned);
       for (const { name, dims, data } of made) {
-        data.set(found[name]!.data as never, start * sizeOf(dims.slice(1)));
+        data.set(arrays[name]!.data as never, start * sizeOf(dims.slice(1)));
       }
     }
     return { ...inputs, ...Object.fromEntries(made.map(({ name, ...array }) => [name, array as NdArray])) };

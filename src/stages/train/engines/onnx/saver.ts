@@ -15,7 +15,7 @@ export function pace(checkpoints: Checkpoints, stepper: Stepper, seconds: number
   let due = performance.now() + seconds * 1000;
   const save = async (standing: Standing): Promise<void> => {
     const start = performance.now();
-    await checkpoints.write({ ...standing, state: stepper.state });
+    await checkpoints.write({ ...standing, state: await stepper.read() });
     const end = performance.now();
     due = end + Math.max(seconds * 1000, seconds === 0 ? 0 : (end - start) / checkpointShare);
   };

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { NdArray } from '../../../../../src/ir/tensor.js';
 import { prepareBatches } from '../../../../../src/stages/train/engines/onnx/batches.js';
 import { fillMask } from '../../../../../src/stages/train/engines/onnx/dropout.js';
+import { openRooms } from '../../../../../src/stages/train/engines/onnx/rooms.js';
 import { shuffledRows } from '../../../../../src/stages/train/engines/onnx/random.js';
 
 describe('prepareBatches', () => {
@@ -15,7 +16,7 @@ describe('prepareBatches', () => {
   };
 
   it('takes rows of every kind in the order given, last batch included', () => {
-    const take = prepareBatches({ narrow, words, wide });
+    const take = prepareBatches({ narrow, words, wide }, openRooms());
     const order = [4, 0, 2, 1, 3];
     const seen = [0, 3].map((start) => {
       const batch = take(order, start, [Math.min(3, rows - start)]);
@@ -32,13 +33,28 @@ describe('prepareBatches', () => {
     ]);
   });
 
-  it('makes no new arrays for batches of a size that it has seen', () => {
-    const take = prepareBatches({ wide });
-    expect(take([0, 1], 0, [2])['wide']).toBe(take([2, 3], 0, [2])['wide']);
+  it('fills what was given back again, and nothing that was not', () => {
+    const rooms = openRooms();
+    const take = prepareBatches({ wide }, rooms);
+    const bufferOf = (batch: Record<string, NdArray>) => (batch['wide']!.data as Float32Array).buffer;
+    const first = take([0, 1, 2], 0, [3]);
+    const second = take([2, 3], 0, [2]);
+    expect(bufferOf(second)).not.toBe(bufferOf(first));
+    const buffers = [bufferOf(first), bufferOf(second)];
+    rooms.giveBack(first);
+    rooms.giveBack(second);
+    // The smallest that is large enough.
+    const third = take([4, 1], 0, [2]);
+    expect(bufferOf(third)).toBe(buffers[1]);
+    expect(third['wide']!.dims).toEqual([2, 6, 8]);
+    expect(Array.from(third['wide']!.data, Number).slice(46, 50)).toEqual([238, 239, 48, 49]);
+    expect(bufferOf(take([3], 0, [1]))).toBe(buffers[0]);
+    const large = take([0, 1, 2, 3], 0, [4]);
+    expect(large['wide']!.data).toHaveLength(4 * 48);
   });
 
   it('stacks batches, and makes room when more are asked for', () => {
-    const take = prepareBatches({ narrow, wide });
+    const take = prepareBatches({ narrow, wide }, openRooms());
     expect(take([3, 1], 0, [1, 2])['narrow']).toEqual({
       ...narrow,
       dims: [1, 2],

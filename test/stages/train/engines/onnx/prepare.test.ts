@@ -5,8 +5,10 @@ import { attr, type Graph } from '../../../../../src/ir/graph.js';
 import { encodeModel } from '../../../../../src/ir/onnx/save.js';
 import { tensor, type NdArray } from '../../../../../src/ir/tensor.js';
 import { openSession } from '../../../../../src/runtime/session.js';
+import { SessionThread } from '../../../../../src/runtime/thread/session-thread.js';
 import { compileStep } from '../../../../../src/stages/train/engines/onnx/compile-step.js';
 import { partFrozen, prepareTable } from '../../../../../src/stages/train/engines/onnx/prepare.js';
+import { openRooms } from '../../../../../src/stages/train/engines/onnx/rooms.js';
 import { classes, classifier, job, noise } from './jobs.js';
 
 const rows = 300;
@@ -63,7 +65,9 @@ describe('partFrozen', () => {
     expect(preparation!.nodes.map(({ op }) => op)).toEqual(ops);
     const whole = await openSession(encodeModel(asModel(graph)), { optimization: 'basic' });
     const part = await openSession(encodeModel(asModel(rest)), { optimization: 'basic' });
-    const columns = await prepareTable(asModel(preparation!), table, 1);
+    const place = { thread: new SessionThread(), rooms: openRooms() };
+    const columns = await prepareTable(place, asModel(preparation!), table, 1);
+    await place.thread.close();
     const wanted = rest.inputs.map(({ name }) => [name, columns[name]!] as const);
     const feeds = sliceRows(Object.fromEntries(wanted), 0, table.rows);
     expect(await part.run(feeds)).toEqual(await whole.run(sliceRows(table.inputs, 0, table.rows)));

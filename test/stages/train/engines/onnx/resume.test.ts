@@ -38,7 +38,8 @@ beforeAll(async () => {
 afterAll(() => rm(root, { recursive: true }));
 
 describe('a training that is taken up again', () => {
-  it.each(Array.from({ length: epochs * steps }, (_, at) => at))(
+  // Around the ends of epochs and within them.
+  it.each([0, 1, 3, 5, 6, 7, 11, 12, 14, 17, 18, 22, 23])(
     'after step %i ends in the same bits',
     async (at) => {
       const whole = make(oneByOne);

@@ -6,10 +6,14 @@ import { encodeModel } from '../../../../../src/ir/onnx/save.js';
 import type { NdArray } from '../../../../../src/ir/tensor.js';
 import { openSession } from '../../../../../src/runtime/session.js';
 import { columnsOf, prepareBatches } from '../../../../../src/stages/train/engines/onnx/batches.js';
+import { SessionThread } from '../../../../../src/runtime/thread/session-thread.js';
 import { compileStep } from '../../../../../src/stages/train/engines/onnx/compile-step.js';
 import { fillMask } from '../../../../../src/stages/train/engines/onnx/dropout.js';
+import { openFeeder } from '../../../../../src/stages/train/engines/onnx/feeder.js';
 import { onnxEngine } from '../../../../../src/stages/train/engines/onnx/index.js';
 import { prepareTable } from '../../../../../src/stages/train/engines/onnx/prepare.js';
+import { shuffledRows } from '../../../../../src/stages/train/engines/onnx/random.js';
+import { openRooms } from '../../../../../src/stages/train/engines/onnx/rooms.js';
 import { openStepper } from '../../../../../src/stages/train/engines/onnx/stepper.js';
 import { adaptStride } from '../../../../../src/stages/train/engines/onnx/stride.js';
 import { classes, classifier, fingerprint, job } from './jobs.js';
@@ -28,9 +32,13 @@ describe('steps in one run', () => {
     const made = job(classifier({ dropout: 0.25 }), classes(), root, { threads });
     const compiled = compileStep(made);
     const table = made.dataset.splits.train;
-    const inputs = await prepareTable(compiled.preparation, table, 1);
-    const take = prepareBatches(columnsOf(compiled, { inputs, target: table.target }));
-    const order = [...Array(steps * rows).keys()].reverse();
+    const place = { thread: new SessionThread(), rooms: openRooms() };
+    const inputs = await prepareTable(place, compiled.preparation, table, 1);
+    const columns = columnsOf(compiled, { inputs, target: table.target });
+    const take = prepareBatches(columns, place.rooms);
+    // One epoch, in the order of the feeder.
+    const feeder = openFeeder({ batchSize: rows, seed: made.seed }, compiled, columns, place.rooms);
+    const order = shuffledRows(table.rows, made.seed, 0);
     const initial = Object.fromEntries(compiled.carried.map(({ input, initial }) => [input, initial()]));
 
     const session = await openSession(encodeModel(compiled.model), { threads, optimization: 'basic' });
@@ -58,16 +66,18 @@ describe('steps in one run', () => {
       [4, 2],
       [1, 5],
     ] as const) {
-      const stepper = await openStepper(compiled, initial, made);
-      const all = [...Array.from(await stepper.run(take(order, 0, [first, rows]), [first, rows], 1))];
-      if (then > 0) {
-        const batches = take(order, first * rows, [then, rows]);
-        all.push(...Array.from(await stepper.run(batches, [then, rows], first + 1)));
+      const stepper = await openStepper(place.thread, compiled, initial, threads);
+      const all: number[] = [];
+      for (const most of then > 0 ? [first, then] : [first]) {
+        const { feeds, steps: count } = feeder.gather({ epoch: 0, batch: all.length }, most);
+        const found = await stepper.run(feeds, { count, first: all.length + 1 });
+        all.push(...Array.from(found.losses));
+        place.rooms.giveBack(found.returned);
       }
       expect(all).toEqual(losses);
-      expect(stepper.state).toEqual(state);
-      await stepper.close();
+      expect(await stepper.read()).toEqual(state);
     }
+    await place.thread.close();
   });
 
   it('end in the same bits, however many they are', async () => {
