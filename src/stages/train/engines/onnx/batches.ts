@@ -24,7 +24,7 @@ export function prepareBatches(columns: Readonly<Record<string, Column>>, rooms:
       const length = count * sizeOf(dims.slice(1));
       const data = dtype === 'string' ? new Array<string>(length) : rooms.take(dtype, length);
       read(order, start, count, data);
-      return [name, { dtype, dims: [...leading, ...dims.slice(1)], data } as NdArray];
+      return [name, { dtype, dims: [...leading, ...dims.slice(1)], data }];
     });
     return Object.fromEntries(taken) as Record<string, NdArray>;
   };

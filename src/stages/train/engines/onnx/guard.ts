@@ -14,7 +14,7 @@ export async function openGuard(
 ): Promise<Guard> {
   const g = new GraphBuilder('guard');
   const dims = new Map(carried.map((weight) => [weight.input, weight.dims]));
-  for (const name of parameters) g.input(name, 'float32', dims.get(name)!);
+  for (const name of parameters) g.input(name, 'float32', dims.get(name));
   const sums = parameters.map((name) => {
     const sum = g.op('ReduceSum', [name], { keepdims: attr.int(0) });
     return g.op('Reshape', [sum, g.int64s([1])]);

@@ -24,12 +24,12 @@ export function openRooms(): Rooms {
       // What nobody finds large enough goes, so that rooms are never more than are in use at once.
       const [found] = rooms.splice(fits >= 0 ? fits : 0, 1);
       const room = found && fits >= 0 ? found : allocate(dtype, length);
-      return room.length === length ? room : (room.subarray(0, length) as TypedArray);
+      return room.length === length ? room : room.subarray(0, length);
     },
     giveBack(arrays) {
       for (const { dtype, data } of Object.values(arrays)) {
         if (!ArrayBuffer.isView(data)) continue;
-        const view = data as TypedArray;
+        const view = data;
         const whole = new (view.constructor as new (buffer: ArrayBufferLike) => TypedArray)(view.buffer);
         const rooms = [...(free.get(dtype as NumericDType) ?? []), whole];
         free.set(
