@@ -49,10 +49,18 @@ async function describeOpenError(path: string, error: NodeJS.ErrnoException): Pr
   });
 }
 
-/** The source's bytes in order, each chunk fed to `hash` on the way. */
-export async function* streamSource(path: string, hash: Hash): AsyncGenerator<Buffer> {
+interface StreamOptions {
+  /** Is fed each chunk on the way. */
+  readonly hash?: Hash;
+  readonly signal?: AbortSignal;
+}
+
+/** The source's bytes in order. */
+export async function* streamSource(path: string, { hash, signal }: StreamOptions): AsyncGenerator<Buffer> {
+  signal?.throwIfAborted();
   for await (const chunk of createReadStream(path, { highWaterMark: 1 << 18 }) as AsyncIterable<Buffer>) {
-    hash.update(chunk);
+    signal?.throwIfAborted();
+    hash?.update(chunk);
     yield chunk;
   }
 }
@@ -64,7 +72,7 @@ export async function* streamSource(path: string, hash: Hash): AsyncGenerator<Bu
 export async function digestSource(path: string, signal?: AbortSignal): Promise<string> {
   await checkSource(path);
   const hash = createHash('sha256');
-  const chunks = streamSource(path, hash);
-  while (!(await chunks.next()).done) signal?.throwIfAborted();
+  const chunks = streamSource(path, { hash, signal });
+  while (!(await chunks.next()).done);
   return hash.digest('hex');
 }
