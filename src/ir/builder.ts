@@ -20,7 +20,8 @@ export class GraphBuilder {
   readonly #initializers = new Map<string, Tensor>();
   readonly #nodes: Node[] = [];
   readonly #types = new Map<string, ValueType>();
-  readonly #names = new Set<string>();
+  #names = new Set<string>();
+  #outer: GraphBuilder | undefined;
   readonly #scalars = new Map<string, string>();
   readonly #graphName: string;
 
@@ -35,6 +36,14 @@ export class GraphBuilder {
     for (const [name, constant] of from.initializers) this.initializer(name, constant);
     for (const node of from.nodes) this.add(node);
     this.#outputs.push(...from.outputs);
+  }
+
+  /** A builder for a graph inside a node of this one: it may read values of this graph, and shares its names. */
+  inner(name: string): GraphBuilder {
+    const inner = new GraphBuilder(name);
+    inner.#names = this.#names;
+    inner.#outer = this;
+    return inner;
   }
 
   /** Declares a graph input under exactly this name. */
@@ -111,8 +120,8 @@ export class GraphBuilder {
   #infer(node: Node): void {
     const types = inferNode(
       node,
-      (name) => this.#types.get(name),
-      (name) => this.#initializers.get(name),
+      (name) => this.typeOf(name),
+      (name) => this.constantOf(name),
     );
     node.outputs.forEach((name, index) => {
       if (name === '') return;
@@ -161,16 +170,16 @@ export class GraphBuilder {
   }
 
   constantOf(name: string): Tensor | undefined {
-    return this.#initializers.get(name);
+    return this.#initializers.get(name) ?? this.#outer?.constantOf(name);
   }
 
   typeOf(name: string): ValueType | undefined {
-    return this.#types.get(name);
+    return this.#types.get(name) ?? this.#outer?.typeOf(name);
   }
 
   /** @throws TypeError when the shape of `name` could not be inferred. */
   shapeOf(name: string): readonly Dim[] {
-    const shape = this.#types.get(name)?.shape;
+    const shape = this.typeOf(name)?.shape;
     if (!shape) throw new TypeError(`the shape of ${name} is not known`);
     return shape;
   }
@@ -180,7 +189,7 @@ export class GraphBuilder {
   }
 
   dtypeOf(name: string): DType {
-    const dtype = this.#types.get(name)?.dtype;
+    const dtype = this.typeOf(name)?.dtype;
     if (!dtype) throw new TypeError(`the type of ${name} is not known`);
     return dtype;
   }

@@ -7,6 +7,7 @@ export const lamb: Optimizer = {
   summary:
     'Adam with steps in proportion to the weights, for large batches (You and others, arXiv:1904.00962)',
   defaults: { ...adamDefaults, ...decayDefaults },
+  looksAtWhole: true,
   slots: () => ({ mean: 0, variance: 0 }),
   scalars: (options, step) => ({
     learningRate: Number(options['learningRate']),

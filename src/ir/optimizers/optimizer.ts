@@ -25,6 +25,8 @@ export interface Optimizer {
   slots(options: OptimizerOptions): Readonly<Record<string, number>>;
   /** Values for a step, counted from 1. They are inputs of the graph, so that it need not change with the step. */
   scalars(options: OptimizerOptions, step: number): Readonly<Record<string, number>>;
+  /** Whether an element's update depends on other elements; else a weight may be updated part by part. */
+  readonly looksAtWhole?: boolean;
   /** Emits the update. */
   emit(g: GraphBuilder, update: Update, options: OptimizerOptions): Updated;
 }

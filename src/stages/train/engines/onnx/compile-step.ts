@@ -10,6 +10,7 @@ import type { TrainJob } from '../../../../plugin/api.js';
 import { feedDropout, type Mask } from './dropout.js';
 import { choose, emitLoss, forwardOf, openWeights, weightOf } from './forward.js';
 import { partFrozen } from './prepare.js';
+import { emitUpdate } from './update.js';
 
 /** A tensor that one step hands on to the next: a weight, under its name, or what the optimizer remembers of it. */
 export interface Carried {
@@ -108,8 +109,8 @@ interface Weight {
 }
 
 function update(g: GraphBuilder, { parameter, gradient, initial }: Weight, rule: Rule): Carried[] {
-  const { dims } = initial;
-  const weight = { input: parameter, dims, initial: () => initial };
+  const dims = g.shapeOf(parameter).map(Number);
+  const weight = { input: parameter, dims, initial: () => ({ ...initial, dims }) };
   if (gradient === undefined) {
     // What does not move the loss stays as it is.
     return [{ ...weight, output: g.op('Identity', [parameter]) }];
@@ -118,14 +119,19 @@ function update(g: GraphBuilder, { parameter, gradient, initial }: Weight, rule:
   const slots = Object.fromEntries(
     Object.keys(first).map((slot) => [slot, g.input(g.unique(`${parameter}.${slot}`), 'float32', dims)]),
   );
-  const next = rule.optimizer.emit(g, { parameter, gradient, slots, scalars: rule.scalars }, rule.options);
+  const next = emitUpdate(
+    g,
+    { parameter, gradient, slots, scalars: rule.scalars },
+    rule,
+    dims.length > initial.dims.length,
+  );
   return [
     { ...weight, output: next.parameter },
     ...Object.entries(slots).map(([slot, input]) => ({
       input,
       output: next.slots[slot]!,
       dims,
-      initial: () => ({ ...initial, data: allocate('float32', sizeOf(dims)).fill(first[slot]!) }),
+      initial: () => ({ ...initial, dims, data: allocate('float32', sizeOf(dims)).fill(first[slot]!) }),
     })),
   ];
 }

@@ -1,11 +1,12 @@
 import { MaasError } from '../../../../errors.js';
 import type { GraphBuilder } from '../../../../ir/builder.js';
 import { describe } from '../../../../ir/gradient/rule.js';
-import { readsOf, type Graph } from '../../../../ir/graph.js';
+import { readsOf, type Graph, type Node } from '../../../../ir/graph.js';
 import { losses } from '../../../../ir/losses.js';
-import { removeDead } from '../../../../ir/rewrite.js';
-import { toNdArray, type NdArray } from '../../../../ir/tensor.js';
+import { freshNames, removeDead, renameReads } from '../../../../ir/rewrite.js';
+import { int64s, toNdArray, type NdArray } from '../../../../ir/tensor.js';
 import type { TrainJob } from '../../../../plugin/api.js';
+import { partedDims } from './update.js';
 
 /** Gradients add up with ScatterElements, which has done so since operator set 16. */
 const leastOpset = 16;
@@ -31,15 +32,34 @@ export function forwardOf({ model, prediction, dataset }: TrainJob): Graph {
   return { ...graph, inputs };
 }
 
-/** The same graph without outputs, and with the weights as inputs after its own. */
+/** The same graph without outputs, and with the weights as inputs after its own, in the shapes that they are kept in. */
 export function openWeights(graph: Graph, parameters: readonly string[]): Graph {
-  const opened = new Set(parameters);
+  const fresh = freshNames(graph);
+  const initializers = new Map(graph.initializers);
+  const whole = new Map<string, string>();
+  const nodes: Node[] = [];
   const weights = parameters.map((name) => {
     const { dtype, dims } = weightOf(graph, name);
-    return { name, dtype, shape: dims };
+    const shape = partedDims(dims);
+    initializers.delete(name);
+    if (shape !== dims) {
+      const [output, sizes] = [fresh(`${name}.whole`), fresh(`${name}.dims`)];
+      initializers.set(sizes, int64s(dims));
+      nodes.push({
+        op: 'Reshape',
+        domain: '',
+        name: output,
+        inputs: [name, sizes],
+        outputs: [output],
+        attributes: {},
+      });
+      whole.set(name, output);
+    }
+    return { name, dtype, shape };
   });
-  const initializers = new Map([...graph.initializers].filter(([name]) => !opened.has(name)));
-  return { ...graph, outputs: [], inputs: [...graph.inputs, ...weights], initializers };
+  const inputs = [...graph.inputs, ...weights];
+  const renamed = renameReads({ ...graph, outputs: [], inputs, initializers }, whole);
+  return { ...renamed, nodes: [...nodes, ...renamed.nodes] };
 }
 
 /** @throws MaasError MAAS_MODEL_UNSUPPORTED for weights in another type than float32. */

@@ -1,7 +1,7 @@
-/** Longest time that a run should take: between two, progress is told and Ctrl-C heard. In milliseconds. */
-const longest = 60;
+/** Longest time that a run should take: between two, progress is told and Ctrl-C heeded. In milliseconds. */
+const longest = 200;
 /** The same for weights that take a while to go to onnxruntime and back, as each run has them do. */
-const longestHeavy = 240;
+const longestHeavy = 800;
 /** From so many bytes of weights and slots on. */
 const heavy = 2 ** 24;
 /** Most steps in one run: more save next to nothing. */

@@ -168,7 +168,10 @@ function prefixed(prefix: string, figures: Readonly<Record<string, number>>): Re
 /** The model in its form for inference, with the weights of `state`. */
 function withWeights(model: Model, { parameters }: CompiledStep, state: State): Model {
   const initializers = new Map(model.graph.initializers);
-  for (const name of parameters) initializers.set(name, fromNdArray(state[name]!));
+  for (const name of parameters) {
+    const { dims } = initializers.get(name)!;
+    initializers.set(name, fromNdArray({ ...state[name]!, dims }));
+  }
   return { ...model, graph: stripDropout({ ...model.graph, initializers }) };
 }
 
