@@ -14,27 +14,43 @@ export function describeSignature(
   name: string,
   digest: string,
 ): Signature {
+  return assembleSignature(
+    features.map((column) => observe(column, train)),
+    target,
+    name,
+    digest,
+  );
+}
+
+/** What the rows of the train split say of a feature. */
+export type Observed = Omit<Feature, 'input' | 'column'>;
+
+function observe(column: Column, train: readonly number[]): Observed {
+  const { name, type } = column;
+  const missing = describeMissing(column, train);
+  if (type === 'category') {
+    const categories = [...new Set(train.map((row) => present(column, row, missing)))].sort();
+    return { name, type, categories, ...missing };
+  }
+  let [min, max] = [Infinity, -Infinity];
+  for (const row of train) {
+    if (column.values[row]! < min) min = column.values[row]!;
+    if (column.values[row]! > max) max = column.values[row]!;
+  }
+  return { name, type, ...(min <= max && { min, max }), ...missing };
+}
+
+export function assembleSignature(
+  features: readonly Observed[],
+  target: Pick<Target, 'task' | 'name'> & { readonly labels?: readonly string[] },
+  name: string,
+  digest: string,
+): Signature {
   let numbers = 0;
-  const described = features.map((column): Feature => {
-    const missing = describeMissing(column, train);
-    if (column.type === 'category') {
-      const categories = [...new Set(train.map((row) => present(column, row, missing)))].sort();
-      return { name: column.name, type: 'category', input: column.name, column: 0, categories, ...missing };
-    }
-    let [min, max] = [Infinity, -Infinity];
-    for (const row of train) {
-      if (column.values[row]! < min) min = column.values[row]!;
-      if (column.values[row]! > max) max = column.values[row]!;
-    }
-    const range = min <= max && { min, max };
-    return {
-      name: column.name,
-      type: 'number',
-      input: numbersInput,
-      column: numbers++,
-      ...range,
-      ...missing,
-    };
+  const described = features.map(({ name: feature, type, ...facts }): Feature => {
+    const place =
+      type === 'number' ? { input: numbersInput, column: numbers++ } : { input: feature, column: 0 };
+    return { name: feature, type, ...place, ...facts };
   });
   const inputs: Port[] = [
     ...(numbers > 0 ? [{ name: numbersInput, dtype: 'float32' as const, shape: ['N', numbers] }] : []),
@@ -43,7 +59,7 @@ export function describeSignature(
       .map((feature): Port => ({ name: feature.name, dtype: 'string', shape: ['N', 1] })),
   ];
   const outputs: Port[] =
-    target.task === 'classification'
+    target.labels !== undefined
       ? [
           { name: 'label', dtype: 'string', shape: ['N'] },
           { name: 'probabilities', dtype: 'float32', shape: ['N', target.labels.length] },
@@ -56,7 +72,7 @@ export function describeSignature(
     features: described,
     inputs,
     outputs,
-    target: { name: target.name, ...(target.task === 'classification' && { labels: target.labels }) },
+    target: { name: target.name, ...(target.labels && { labels: target.labels }) },
     data: { digest },
   };
 }

@@ -37,13 +37,35 @@ export function fillRuleOf(name: string, type: ColumnType, config: DataConfig, p
 
 /** The value that stands for a missing one, worked out from the rows `train` alone; '' is a category of its own. */
 export function fillOf(column: Column, train: readonly number[]): number | string {
-  const { rule } = column;
-  if (typeof rule === 'number') return rule;
-  if (column.type === 'category') return rule === 'mostFrequent' ? mostFrequent(column.values, train) : '';
+  if (column.type === 'category') return fillText(column.rule, () => countTexts(column.values, train));
   const present = train.map((row) => column.values[row]!).filter((value) => !Number.isNaN(value));
-  if (present.length === 0) return 0;
-  if (rule === 'mean') return present.reduce((sum, value) => sum + value, 0) / present.length;
-  return median(present);
+  return fillNumber(column.rule, {
+    count: present.length,
+    sum: present.reduce((sum, value) => sum + value, 0),
+    median: () => median(present),
+  });
+}
+
+/** The numbers of a column that there are, in the train split. */
+export interface Present {
+  readonly count: number;
+  readonly sum: number;
+  median(): number;
+}
+
+export function fillNumber(rule: FillRule, present: Present): number {
+  if (typeof rule === 'number') return rule;
+  if (present.count === 0) return 0;
+  return rule === 'mean' ? present.sum / present.count : present.median();
+}
+
+/** @param counts Rows of each text, in the train split. Among equally frequent texts the first in the alphabet wins. */
+export function fillText(rule: FillRule, counts: () => ReadonlyMap<string, number>): string {
+  if (rule !== 'mostFrequent') return '';
+  const ranked = [...counts()]
+    .filter(([text]) => text !== '')
+    .sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1));
+  return ranked[0]?.[0] ?? '';
 }
 
 function median(values: readonly number[]): number {
@@ -52,24 +74,34 @@ function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
-/** Among equally frequent texts the first in alphabetical order. */
-function mostFrequent(values: readonly string[], train: readonly number[]): string {
+function countTexts(values: readonly string[], rows: readonly number[]): Map<string, number> {
   const counts = new Map<string, number>();
-  for (const row of train)
-    if (values[row] !== '') counts.set(values[row]!, (counts.get(values[row]!) ?? 0) + 1);
-  const ranked = [...counts].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1));
-  return ranked[0]?.[0] ?? '';
+  for (const row of rows) counts.set(values[row]!, (counts.get(values[row]!) ?? 0) + 1);
+  return counts;
 }
 
 /** Which values were missing and what was filled in, in one line, or nothing. */
 export function noteFilled(features: readonly Column[], train: readonly number[]): string[] {
-  const parts = features
-    .filter((column) => column.missing > 0)
-    .map((column) => `${column.name} ${column.missing} (${describeFill(column, fillOf(column, train))})`);
+  return noteFills(
+    features
+      .filter((column) => column.missing > 0)
+      .map((column) => ({ ...column, fill: fillOf(column, train) })),
+  );
+}
+
+interface Filled {
+  readonly name: string;
+  readonly missing: number;
+  readonly rule: FillRule;
+  readonly fill: number | string;
+}
+
+export function noteFills(filled: readonly Filled[]): string[] {
+  const parts = filled.map((column) => `${column.name} ${column.missing} (${describeFill(column)})`);
   return parts.length === 0 ? [] : [`filled missing values: ${parts.join(', ')}; data.missing says how`];
 }
 
-function describeFill({ rule }: Column, fill: number | string): string {
+function describeFill({ rule, fill }: Filled): string {
   if (rule === 'own') return 'a category of its own';
   const value = typeof fill === 'number' ? String(Number(fill.toPrecision(5))) : JSON.stringify(fill);
   return typeof rule === 'number' ? value : `${rule === 'mostFrequent' ? 'most frequent' : rule} ${value}`;

@@ -1,6 +1,7 @@
 import { MaasError } from '../errors.js';
 import type { Split } from './config.js';
 import type { SplitName } from './dataset.js';
+import { startDealing, type Whole } from './deal.js';
 import type { RawTable } from './readers/index.js';
 import { byHash, collectUnits, orderByTime, placeByHash, type Unit } from './split-units.js';
 import type { Target } from './target.js';
@@ -29,19 +30,24 @@ export function splitRows(table: RawTable, target: Target, split: Split, seed: n
     else {
       const whole = target.task === 'regression' || split.group !== undefined;
       (whole ? [units] : byClass(units, target)).forEach((stratum, index) => {
-        if (stratum.length < 3) throw tooFewRows(target, index, stratum, table.path);
+        if (stratum.length < 3) {
+          const rows = stratum.reduce((sum, unit) => sum + unit.rows.length, 0);
+          throw tooFewRows(target, index, { units: stratum.length, rows }, table.path);
+        }
         divide(stratum, split, parts);
       });
     }
   }
   for (const [name, part] of Object.entries(parts)) {
     if (part.length > 0) continue;
-    throw new MaasError('MAAS_DATA_SPLIT', `no row falls into the ${name} split`, {
-      place: { file: table.path },
-    });
+    throw nothingIn(name, table.path);
   }
   const inOrder = (part: Unit[]): number[] => part.sort(byHash).flatMap((unit) => unit.rows);
   return { train: inOrder(parts.train), validation: inOrder(parts.validation), test: inOrder(parts.test) };
+}
+
+export function nothingIn(split: string, path: string): MaasError {
+  return new MaasError('MAAS_DATA_SPLIT', `no row falls into the ${split} split`, { place: { file: path } });
 }
 
 function byClass(groups: readonly Unit[], target: Target & { task: 'classification' }): Unit[][] {
@@ -50,34 +56,15 @@ function byClass(groups: readonly Unit[], target: Target & { task: 'classificati
   return classes;
 }
 
-/** Gives the first groups to test, the next to validation and the rest to train; each gets at least one. */
-function divide(groups: readonly Unit[], split: Split, parts: Record<SplitName, Unit[]>): void {
-  const total = groups.reduce((sum, group) => sum + group.rows.length, 0);
-  const forTest = takeShare(groups.slice(0, -2), Math.round(total * split.test));
-  const rest = groups.slice(forTest.length);
-  const forValidation = takeShare(rest.slice(0, -1), Math.round(total * split.validation));
-  parts.test.push(...forTest);
-  parts.validation.push(...forValidation);
-  parts.train.push(...rest.slice(forValidation.length));
+function divide(units: readonly Unit[], split: Split, parts: Record<SplitName, Unit[]>): void {
+  const rows = units.reduce((sum, unit) => sum + unit.rows.length, 0);
+  const deal = startDealing({ units: units.length, rows }, split);
+  for (const unit of units) parts[deal(unit.rows.length)].push(unit);
 }
 
-/** The first group, and those after it as long as they bring the number of rows nearer to `wanted`. */
-function takeShare(groups: readonly Unit[], wanted: number): Unit[] {
-  const [first, ...others] = groups;
-  const taken = [first!];
-  let count = first!.rows.length;
-  for (const group of others) {
-    if (Math.abs(count + group.rows.length - wanted) >= Math.abs(count - wanted)) break;
-    taken.push(group);
-    count += group.rows.length;
-  }
-  return taken;
-}
-
-function tooFewRows(target: Target, stratum: number, groups: readonly Unit[], path: string): MaasError {
-  const rows = groups.reduce((sum, group) => sum + group.rows.length, 0);
-  const copies = rows > groups.length ? ` (${rows} with copies)` : '';
-  const found = `${groups.length} different ${groups.length === 1 ? 'row' : 'rows'}${copies}`;
+export function tooFewRows(target: Target, stratum: number, { units, rows }: Whole, path: string): MaasError {
+  const copies = rows > units ? ` (${rows} with copies)` : '';
+  const found = `${units} different ${units === 1 ? 'row' : 'rows'}${copies}`;
   const subject =
     target.task === 'classification' ? `class "${target.labels[stratum]!}" has` : 'the file has';
   return new MaasError('MAAS_DATA_SPLIT', `${subject} ${found}: train, validation and test need one each`, {
@@ -89,7 +76,7 @@ function tooFewRows(target: Target, stratum: number, groups: readonly Unit[], pa
   });
 }
 
-function tooFewValues(column: string, count: number, path: string): MaasError {
+export function tooFewValues(column: string, count: number, path: string): MaasError {
   const values = `${count} different ${count === 1 ? 'value' : 'values'}`;
   return new MaasError(
     'MAAS_DATA_SPLIT',

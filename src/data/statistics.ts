@@ -1,25 +1,61 @@
 import type { Statistics } from './dataset.js';
 
+/** Mean and spread of numbers that come one by one, in double precision (Welford; Chan et al. for several at once). */
+export class Moments {
+  count = 0;
+  mean = 0;
+  /** Sum of squared distances from the mean. */
+  #squares = 0;
+
+  add(value: number): void {
+    this.count += 1;
+    const distance = value - this.mean;
+    this.mean += distance / this.count;
+    this.#squares += distance * (value - this.mean);
+  }
+
+  /** The same number many times. */
+  addMany(value: number, count: number): void {
+    if (count === 0) return;
+    const total = this.count + count;
+    const distance = value - this.mean;
+    this.#squares += (distance * distance * this.count * count) / total;
+    this.mean += (distance * count) / total;
+    this.count = total;
+  }
+
+  /** Of the population. */
+  get deviation(): number {
+    return Math.sqrt(this.#squares / this.count);
+  }
+}
+
 /**
  * Mean and population standard deviation of each column over `rows`, as the layers behind see them: with `fills` for
- * NaN. Two passes in double precision.
+ * NaN.
  */
 export function measureColumns(
   columns: readonly Float64Array[],
   fills: readonly number[],
   rows: readonly number[],
 ): Statistics {
-  const mean = new Float32Array(columns.length);
-  const deviation = new Float32Array(columns.length);
-  columns.forEach((values, column) => {
-    const valueOf = (row: number): number => (Number.isNaN(values[row]!) ? fills[column]! : values[row]!);
-    let sum = 0;
-    for (const row of rows) sum += valueOf(row);
-    const average = sum / rows.length;
-    let squares = 0;
-    for (const row of rows) squares += (valueOf(row) - average) ** 2;
-    mean[column] = average;
-    deviation[column] = Math.sqrt(squares / rows.length);
-  });
-  return { mean, deviation };
+  return toStatistics(
+    columns.map((values, column) => {
+      const moments = new Moments();
+      let missing = 0;
+      for (const row of rows) {
+        if (Number.isNaN(values[row]!)) missing += 1;
+        else moments.add(values[row]!);
+      }
+      moments.addMany(fills[column]!, missing);
+      return moments;
+    }),
+  );
+}
+
+export function toStatistics(columns: readonly Moments[]): Statistics {
+  return {
+    mean: Float32Array.from(columns, ({ mean }) => mean),
+    deviation: Float32Array.from(columns, ({ deviation }) => deviation),
+  };
 }

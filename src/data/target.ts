@@ -15,7 +15,12 @@ export type Target =
       /** Index into `labels` of each row. */
       readonly classes: Int32Array;
     }
-  | { readonly task: 'regression'; readonly name: string; readonly values: Float64Array };
+  | {
+      readonly task: 'regression';
+      readonly name: string;
+      readonly labels?: undefined;
+      readonly values: Float64Array;
+    };
 
 /**
  * Decides what is predicted, classes or an amount.
