@@ -46,6 +46,28 @@ const reserved = ['features', 'label', 'probabilities', 'prediction'];
  * @throws MaasError MAAS_DATA_COLUMN for names, MAAS_DATA_VALUE at the first cell that does not fit its column.
  */
 export async function selectColumns(table: RawTable, config: DataConfig): Promise<Columns> {
+  const names = await chooseFeatures(table, config);
+  const target = await readColumn(table, config.target, config);
+  const features: Column[] = [];
+  for (const name of names) {
+    const column = await readColumn(table, name, config);
+    if (column.type === 'category') {
+      const distinct = new Set(column.values).size;
+      await checkCategories(table, column, distinct, config.types?.[name] !== undefined);
+    }
+    features.push(column);
+  }
+  return { features, target };
+}
+
+/** What error messages need to know of a source. */
+export type Located = Pick<RawTable, 'path' | 'header' | 'locate'>;
+
+/**
+ * Names of the features, in the order of the source.
+ * @throws MaasError MAAS_DATA_COLUMN when the config names a column that is not there, or none is left.
+ */
+export async function chooseFeatures(table: Located, config: DataConfig): Promise<string[]> {
   await checkNames(table, config);
   const excluded = new Set([config.target, config.split.group, config.split.time, ...(config.exclude ?? [])]);
   const names = table.header.filter((name) => config.features?.includes(name) ?? !excluded.has(name));
@@ -55,17 +77,10 @@ export async function selectColumns(table: RawTable, config: DataConfig): Promis
       hint: 'Check data.features and data.exclude.',
     });
   }
-  const target = await readColumn(table, config.target, config);
-  const features: Column[] = [];
-  for (const name of names) {
-    const column = await readColumn(table, name, config);
-    if (column.type === 'category') await checkCategories(table, column, config.types?.[name] !== undefined);
-    features.push(column);
-  }
-  return { features, target };
+  return names;
 }
 
-async function checkNames(table: RawTable, config: DataConfig): Promise<void> {
+async function checkNames(table: Located, config: DataConfig): Promise<void> {
   const named = [
     { key: 'target', names: [config.target] },
     { key: 'features', names: config.features ?? [] },
@@ -94,12 +109,7 @@ async function readColumn(table: RawTable, name: string, config: DataConfig): Pr
   const index = table.header.indexOf(name);
   const cells = table.columns[index]!;
   const guessed = guessType(cells);
-  if (guessed === undefined) {
-    throw new MaasError('MAAS_DATA_VALUE', `column "${name}" has no value in any row`, {
-      place: await table.locate(0, index),
-      hint: name === config.target ? 'Check data.target.' : 'List it under data.exclude.',
-    });
-  }
+  if (guessed === undefined) throw await noValues(table, name, config);
   const type = config.types?.[name] ?? guessed;
   const rule = name === config.target ? 'error' : fillRuleOf(name, type, config, table.path);
   const isMissing = missingTest(type, config);
@@ -109,12 +119,9 @@ async function readColumn(table: RawTable, name: string, config: DataConfig): Pr
   };
   const row = cells.findIndex((cell) => problemOf(cell) !== undefined);
   if (row !== -1) {
-    const more = cells.reduce((count, cell) => count + (problemOf(cell) === undefined ? 0 : 1), -1);
-    throw new MaasError(
-      'MAAS_DATA_VALUE',
-      `column "${name}" ${problemOf(cells[row]!)} in this row${more > 0 ? `, and ${more} more ${more === 1 ? 'row has' : 'rows have'} such a cell` : ''}`,
-      { place: await table.locate(row, index), hint: hintFor(name, type, cells[row]!, config) },
-    );
+    const count = cells.reduce((sum, cell) => sum + (problemOf(cell) === undefined ? 0 : 1), 0);
+    const cell = cells[row]!;
+    throw await misfits(table, { name, type }, { row, cell, problem: problemOf(cell)!, count }, config);
   }
   const gaps = cells.filter(isMissing);
   const facts = {
@@ -129,14 +136,47 @@ async function readColumn(table: RawTable, name: string, config: DataConfig): Pr
     : { ...facts, type, values: cells };
 }
 
-/** A column with more numbers than words holds numbers, and its words are mistakes to report. */
-function guessType(cells: readonly string[]): ColumnType | undefined {
+export async function noValues(table: Located, name: string, config: DataConfig): Promise<MaasError> {
+  return new MaasError('MAAS_DATA_VALUE', `column "${name}" has no value in any row`, {
+    place: await table.locate(0, table.header.indexOf(name)),
+    hint: name === config.target ? 'Check data.target.' : 'List it under data.exclude.',
+  });
+}
+
+/** The first cell that does not fit its column, and how many there are. */
+export interface Misfit {
+  readonly row: number;
+  readonly cell: string;
+  readonly problem: string;
+  readonly count: number;
+}
+
+export async function misfits(
+  table: Located,
+  { name, type }: Pick<Column, 'name' | 'type'>,
+  { row, cell, problem, count }: Misfit,
+  config: DataConfig,
+): Promise<MaasError> {
+  const more = count - 1;
+  const others = more > 0 ? `, and ${more} more ${more === 1 ? 'row has' : 'rows have'} such a cell` : '';
+  return new MaasError('MAAS_DATA_VALUE', `column "${name}" ${problem} in this row${others}`, {
+    place: await table.locate(row, table.header.indexOf(name)),
+    hint: hintFor(name, type, cell, config),
+  });
+}
+
+export function guessType(cells: readonly string[]): ColumnType | undefined {
   let [numbers, texts] = [0, 0];
   for (const cell of cells) {
     const kind = kindOf(cell);
     if (kind === 'number' || kind === 'infinite') numbers += 1;
     else texts += kind === 'text' ? 1 : 0;
   }
+  return typeFrom(numbers, texts);
+}
+
+/** A column with more numbers than words holds numbers, and its words are mistakes to report. */
+export function typeFrom(numbers: number, texts: number): ColumnType | undefined {
   if (numbers === 0 && texts === 0) return undefined;
   return numbers > texts ? 'number' : 'category';
 }
@@ -151,8 +191,12 @@ function hintFor(name: string, type: ColumnType, cell: string, config: DataConfi
 }
 
 /** @throws MaasError MAAS_DATA_COLUMN when a text column has a name or values that no graph input should have. */
-async function checkCategories(table: RawTable, column: Column, declared: boolean): Promise<void> {
-  const distinct = new Set<string | number>(column.values).size;
+export async function checkCategories(
+  table: Located,
+  column: { readonly name: string; readonly values: { readonly length: number } },
+  distinct: number,
+  declared: boolean,
+): Promise<void> {
   const rows = column.values.length;
   const isReserved = reserved.includes(column.name);
   if (!isReserved && (declared || distinct <= Math.max(20, rows / 2))) return;

@@ -57,21 +57,29 @@ export function describeSchema(
 function describe(column: Column, role: ColumnSchema['role']): ColumnSchema {
   const { name, type, missing, written } = column;
   const facts = { name, role, type, missing, ...(missing > 0 && { written }) };
-  if (column.type === 'number') {
-    const present = column.values.filter((value) => !Number.isNaN(value));
-    let [min, max, sum] = [Infinity, -Infinity, 0];
-    for (const value of present) {
-      min = Math.min(min, value);
-      max = Math.max(max, value);
-      sum += value;
-    }
-    return { ...facts, distinct: new Set(present).size, min, max, mean: sum / present.length };
+  if (column.type === 'category') {
+    const counts = new Map<string, number>();
+    for (const text of column.values) counts.set(text, (counts.get(text) ?? 0) + 1);
+    return { ...facts, ...describeTexts(counts, written) };
   }
-  const counts = new Map<string, number>();
-  for (const text of column.values) counts.set(text, (counts.get(text) ?? 0) + 1);
-  for (const text of written) counts.delete(text);
+  const present = column.values.filter((value) => !Number.isNaN(value));
+  let [min, max, sum] = [Infinity, -Infinity, 0];
+  for (const value of present) {
+    min = Math.min(min, value);
+    max = Math.max(max, value);
+    sum += value;
+  }
+  return { ...facts, distinct: new Set(present).size, min, max, mean: sum / present.length };
+}
+
+/** @param counts Rows with each text; `written` are the missing ones among them. */
+export function describeTexts(
+  counts: ReadonlyMap<string, number>,
+  written: readonly string[],
+): Pick<ColumnSchema, 'distinct' | 'categories'> {
   const categories = [...counts]
+    .filter(([text]) => !written.includes(text))
     .map(([value, rows]) => ({ value, rows }))
     .sort((a, b) => b.rows - a.rows || (a.value < b.value ? -1 : 1));
-  return { ...facts, distinct: counts.size, categories: categories.slice(0, maxCategories) };
+  return { distinct: categories.length, categories: categories.slice(0, maxCategories) };
 }

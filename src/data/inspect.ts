@@ -3,7 +3,7 @@ import type { SplitRows } from './split.js';
 import type { Target } from './target.js';
 
 /** Below this many rows, a column may well match the target by chance. */
-const leastRows = 20;
+export const leastRows = 20;
 /** A class with less than this share of the largest class's rows is rare. */
 const rare = 0.1;
 const maxLines = 5;
@@ -20,30 +20,45 @@ export function inspectData(
   splits: SplitRows,
   lines: readonly number[],
 ): string[] {
+  const names = (columns: readonly Column[]): string[] => columns.map(({ name }) => name);
+  const isLong = lines.length >= leastRows;
+  return noteFindings({
+    constant: names(features.filter((column) => new Set<number | string>(column.values).size === 1)),
+    target: target.name,
+    copies: isLong ? names(features.filter((column) => isCopy(column, target))) : [],
+    repeats: findRepeats(features, splits, lines),
+    share: 1,
+    classes: target.task === 'classification' ? countClasses(target) : [],
+  });
+}
+
+/** What was found, however the data was gone through. */
+export interface Findings {
+  /** Columns with one value. */
+  readonly constant: readonly string[];
+  /** The target's name, and columns that give it away. */
+  readonly target: string;
+  readonly copies: readonly string[];
+  /** Lines of held-out rows with the features of a training row, among one row in `share`. */
+  readonly repeats: readonly number[];
+  readonly share: number;
+  /** Rows of each class. */
+  readonly classes: readonly { readonly label: string; readonly rows: number }[];
+}
+
+export function noteFindings(found: Findings): string[] {
   return [
-    ...noteConstant(features),
-    ...noteLeaks(features, target),
-    ...noteRepeats(features, splits, lines),
-    ...noteRare(target),
-  ];
-}
-
-function noteConstant(features: readonly Column[]): string[] {
-  return features
-    .filter((column) => new Set<number | string>(column.values).size === 1)
-    .map(
-      ({ name }) => `column "${name}" has the same value in every row: it can be listed under data.exclude`,
-    );
-}
-
-function noteLeaks(features: readonly Column[], target: Target): string[] {
-  return features
-    .filter((column) => column.values.length >= leastRows && isCopy(column, target))
-    .map(
-      ({ name }) =>
-        `column "${name}" gives the target "${target.name}" away in every row: ` +
+    ...found.constant.map(
+      (name) => `column "${name}" has the same value in every row: it can be listed under data.exclude`,
+    ),
+    ...found.copies.map(
+      (name) =>
+        `column "${name}" gives the target "${found.target}" away in every row: ` +
         `list it under data.exclude, unless it is known when the model is asked`,
-    );
+    ),
+    ...noteRepeats(found.repeats, found.share),
+    ...noteRare(found.classes),
+  ];
 }
 
 /** Whether each value of the column stands for one class and the other way round, or is the amount up to scale. */
@@ -77,28 +92,34 @@ function correlation(a: Float64Array, b: Float64Array): number {
 }
 
 /** Copies of whole rows stay in one split; these are alike in the features alone. */
-function noteRepeats(features: readonly Column[], splits: SplitRows, lines: readonly number[]): string[] {
+function findRepeats(features: readonly Column[], splits: SplitRows, lines: readonly number[]): number[] {
   const keyOf = (row: number): string => JSON.stringify(features.map((column) => column.values[row]));
   const trained = new Set(splits.train.map(keyOf));
   const repeats = [...splits.validation, ...splits.test].filter((row) => trained.has(keyOf(row)));
+  return repeats.map((row) => lines[row]!);
+}
+
+function noteRepeats(repeats: readonly number[], share: number): string[] {
   if (repeats.length === 0) return [];
-  const found = repeats.map((row) => lines[row]!).sort((a, b) => a - b);
+  const found = repeats.toSorted((a, b) => a - b);
   const shown = `${found.slice(0, maxLines).join(', ')}${found.length > maxLines ? ', …' : ''}`;
   const [rows, have] =
     found.length === 1 ? ['1 held-out row', 'has'] : [`${found.length} held-out rows`, 'have'];
   return [
-    `${rows} ${have} the same features as a training row (${found.length === 1 ? 'line' : 'lines'} ${shown})`,
+    `${rows} ${have} the same features as a training row (${found.length === 1 ? 'line' : 'lines'} ${shown})` +
+      (share === 1 ? '' : `; one row in ${share} was looked at`),
   ];
 }
 
-function noteRare(target: Target): string[] {
-  if (target.task === 'regression') return [];
+function countClasses(target: Target & { readonly task: 'classification' }): Findings['classes'] {
   const counts = target.labels.map(() => 0);
   for (const index of target.classes) counts[index]! += 1;
-  const most = Math.max(...counts);
-  const few = target.labels.flatMap((label, index) =>
-    counts[index]! < rare * most ? [`"${label}" (${counts[index]!})`] : [],
-  );
+  return target.labels.map((label, index) => ({ label, rows: counts[index]! }));
+}
+
+function noteRare(classes: Findings['classes']): string[] {
+  const most = classes.reduce((found, { rows }) => Math.max(found, rows), 0);
+  const few = classes.flatMap(({ label, rows }) => (rows < rare * most ? [`"${label}" (${rows})`] : []));
   if (few.length === 0) return [];
   const shown = few.length > maxLines ? [...few.slice(0, maxLines), '…'] : few;
   return [

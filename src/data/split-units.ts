@@ -47,9 +47,8 @@ export function orderByTime(table: RawTable, name: string): Unit[] {
   const numeric = cells.every((cell) => kindOf(cell) === 'number');
   const units = new Map<number, Unit>();
   for (const [row, cell] of cells.entries()) {
-    const moment = numeric ? Number(cell) : /^\d{4}-\d\d/.test(cell) ? Date.parse(cell) : NaN;
-    if (Number.isNaN(moment))
-      throw badCell(table, row, `column "${name}" has no date in this row ("${cell}")`);
+    const moment = momentOf(cell, numeric);
+    if (Number.isNaN(moment)) throw noDate(table.path, name, cell, table.lines[row]!);
     const unit = units.get(moment);
     if (unit) unit.rows.push(row);
     else units.set(moment, { hash: String(row), rows: [row] });
@@ -61,12 +60,30 @@ function readComplete(table: RawTable, name: string, key: string): readonly stri
   const cells = table.columns[table.header.indexOf(name)]!;
   const row = cells.findIndex(isMissingText);
   if (row === -1) return cells;
-  throw badCell(table, row, `column "${name}", by which data.split.${key} divides, has no value in this row`);
+  throw incompleteUnit(table.path, name, key, table.lines[row]!);
 }
 
-function badCell(table: RawTable, row: number, message: string): MaasError {
+/** What a cell says of time; NaN when it is no date. */
+export function momentOf(cell: string, numeric: boolean): number {
+  if (numeric) return Number(cell);
+  return /^\d{4}-\d\d/.test(cell) ? Date.parse(cell) : NaN;
+}
+
+export function incompleteUnit(path: string, name: string, key: string, line: number): MaasError {
+  return badCell(
+    path,
+    line,
+    `column "${name}", by which data.split.${key} divides, has no value in this row`,
+  );
+}
+
+export function noDate(path: string, name: string, cell: string, line: number): MaasError {
+  return badCell(path, line, `column "${name}" has no date in this row ("${cell}")`);
+}
+
+function badCell(path: string, line: number, message: string): MaasError {
   return new MaasError('MAAS_DATA_VALUE', message, {
-    place: { file: table.path, line: table.lines[row]! },
+    place: { file: path, line },
     hint: 'Fill in a value such as 2026-01-31, or drop the row.',
   });
 }

@@ -4,7 +4,7 @@ import type { Column } from './columns.js';
 import type { DataConfig } from './config.js';
 
 /** Whole numbers with more different values than this are amounts, not classes, unless `data.task` says otherwise. */
-const maxNumericClasses = 10;
+export const maxNumericClasses = 10;
 
 export type Target =
   | {
@@ -28,40 +28,48 @@ export type Target =
  */
 export function readTarget(column: Column, config: DataConfig, path: string): Target {
   const { name } = column;
-  const place = { file: path };
   const task = config.task ?? (looksLikeClasses(column) ? 'classification' : 'regression');
   if (task === 'regression') {
     if (column.type === 'number') return { task, name, values: column.values };
-    throw new MaasError(
-      'MAAS_DATA_VALUE',
-      `data.task is regression, and the target column "${name}" holds text`,
-      {
-        place,
-        hint: 'Set data.task: classification, or choose a target column of numbers.',
-      },
-    );
+    throw textAmount(name, path);
   }
   const texts = Array.from<number | string, string>(column.values, String);
-  const labels = [...new Set(texts)].sort(
-    column.type === 'number' ? (a, b) => Number(a) - Number(b) : undefined,
-  );
-  if (labels.length < 2) {
-    throw new MaasError(
-      'MAAS_DATA_VALUE',
-      `every row has ${name} = "${labels[0]!}", there is nothing to tell apart`,
-      {
-        place,
-        hint: 'A classifier needs rows of at least two classes.',
-      },
-    );
-  }
+  const labels = sortLabels(new Set(texts), column.type);
+  if (labels.length < 2) throw oneClass(name, labels[0]!, path);
   const indices = new Map(labels.map((label, index) => [label, index]));
   return { task, name, labels, classes: Int32Array.from(texts, (text) => indices.get(text)!) };
 }
 
+export function sortLabels(labels: Iterable<string>, type: Column['type']): string[] {
+  return [...labels].sort(type === 'number' ? (a, b) => Number(a) - Number(b) : undefined);
+}
+
+export function textAmount(name: string, path: string): MaasError {
+  return new MaasError(
+    'MAAS_DATA_VALUE',
+    `data.task is regression, and the target column "${name}" holds text`,
+    {
+      place: { file: path },
+      hint: 'Set data.task: classification, or choose a target column of numbers.',
+    },
+  );
+}
+
+export function oneClass(name: string, label: string, path: string): MaasError {
+  return new MaasError(
+    'MAAS_DATA_VALUE',
+    `every row has ${name} = "${label}", there is nothing to tell apart`,
+    {
+      place: { file: path },
+      hint: 'A classifier needs rows of at least two classes.',
+    },
+  );
+}
+
 function looksLikeClasses(column: Column): boolean {
   if (column.type === 'category') return true;
-  return column.values.every(Number.isInteger) && new Set(column.values).size <= maxNumericClasses;
+  const distinct = new Set(column.values);
+  return distinct.size <= maxNumericClasses && [...distinct].every(Number.isInteger);
 }
 
 /** The target of some rows as a tensor: int64 [rows] class indices, or float32 [rows, 1]. */

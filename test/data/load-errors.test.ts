@@ -1,8 +1,10 @@
-import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { appendFile, chmod, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { dataSchema, loadDataset } from '../../src/data/index.js';
+import { watchSource } from '../../src/data/readers/index.js';
 import { MaasError } from '../../src/errors.js';
 
 let root: string;
@@ -225,6 +227,22 @@ describe('loadDataset refuses', () => {
   it('a folder', async () => {
     await mkdir(join(root, 'folder.csv'));
     expect(await failure({ source: 'folder.csv' })).toContain('MAAS_DATA_MISSING data.source is a folder');
+  });
+
+  it('a pipe, without waiting for it, and a device', async () => {
+    execFileSync('mkfifo', [join(root, 'pipe.csv')]);
+    expect(await failure({ source: 'pipe.csv' })).toContain('data.source is a pipe, expected a file');
+    await symlink('/dev/null', join(root, 'null.csv'));
+    expect(await failure({ source: 'null.csv' })).toContain('data.source is a device, expected a file');
+  });
+
+  it('a file that is written to while it is read', async () => {
+    const path = join(root, 'growing.csv');
+    await writeFile(path, withLine('1,2,a'));
+    const growing = watchSource(path, () => appendFile(path, '1,2,b\n'));
+    await expect(growing).rejects.toMatchObject({ code: 'MAAS_DATA_CHANGED' });
+    const gone = watchSource(path, () => rm(path));
+    await expect(gone).rejects.toMatchObject({ code: 'MAAS_DATA_CHANGED' });
   });
 
   const mayReadAll = process.getuid?.() === 0;

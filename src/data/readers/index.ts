@@ -1,17 +1,30 @@
-import { readCsv } from './csv.js';
+import { createHash } from 'node:crypto';
+import { openCsv } from './csv.js';
 import { delimiterOf } from './formats.js';
-import { checkSource } from './open-source.js';
+import { checkSource, watchSource } from './open-source.js';
 import type { RawTable, ReadOptions } from './raw-table.js';
+import { readAll, type Reader } from './reader.js';
 
+export type { Fields } from './fields.js';
 export { delimiterOf } from './formats.js';
-export { digestSource } from './open-source.js';
+export { digestSource, watchSource } from './open-source.js';
 export type { RawTable } from './raw-table.js';
+export { noRows, type Reader } from './reader.js';
 
 /**
- * Reads the source with the reader for its extension.
- * @throws MaasError MAAS_DATA_MISSING, MAAS_DATA_EMPTY, MAAS_DATA_COLUMN (header), MAAS_DATA_SYNTAX.
+ * The reader for the source's extension.
+ * @throws MaasError MAAS_DATA_MISSING, MAAS_DATA_EMPTY.
+ */
+export async function openReader(path: string, { delimiter }: ReadOptions = {}): Promise<Reader> {
+  await checkSource(path);
+  return openCsv(path, delimiter ?? delimiterOf(path));
+}
+
+/**
+ * Reads the source into memory.
+ * @throws MaasError MAAS_DATA_MISSING, MAAS_DATA_EMPTY, MAAS_DATA_COLUMN (header), MAAS_DATA_SYNTAX, MAAS_DATA_CHANGED.
  */
 export async function readSource(path: string, options: ReadOptions = {}): Promise<RawTable> {
-  await checkSource(path);
-  return readCsv(path, { ...options, delimiter: options.delimiter ?? delimiterOf(path) });
+  const reader = await openReader(path, options);
+  return watchSource(path, () => readAll(reader, createHash('sha256'), options.signal));
 }

@@ -1,8 +1,9 @@
-import { createHash, type Hash } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { open, readdir } from 'node:fs/promises';
+import { access, constants, readdir, stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { MaasError } from '../../errors.js';
+import type { ScanOptions } from './reader.js';
 import { didYouMean } from '../../suggest.js';
 
 /**
@@ -11,21 +12,20 @@ import { didYouMean } from '../../suggest.js';
  */
 export async function checkSource(path: string): Promise<void> {
   const place = { file: path };
-  let file;
   try {
-    file = await open(path);
-  } catch (error) {
-    throw await describeOpenError(path, error as NodeJS.ErrnoException);
-  }
-  try {
-    const stats = await file.stat();
-    if (stats.isDirectory()) {
-      throw new MaasError('MAAS_DATA_MISSING', 'data.source is a folder, expected a file', { place });
+    const stats = await stat(path);
+    if (!stats.isFile()) {
+      const what = stats.isDirectory() ? 'folder' : stats.isFIFO() ? 'pipe' : 'device';
+      // Opening a pipe would wait for somebody to write into it.
+      throw new MaasError('MAAS_DATA_MISSING', `data.source is a ${what}, expected a file`, {
+        place,
+        ...(what !== 'folder' && { hint: 'The data is read more than once: write it to a file first.' }),
+      });
     }
-    if (stats.isFile() && stats.size === 0)
-      throw new MaasError('MAAS_DATA_EMPTY', 'the file is empty', { place });
-  } finally {
-    await file.close();
+    if (stats.size === 0) throw new MaasError('MAAS_DATA_EMPTY', 'the file is empty', { place });
+    await access(path, constants.R_OK);
+  } catch (error) {
+    throw error instanceof MaasError ? error : await describeOpenError(path, error as NodeJS.ErrnoException);
   }
 }
 
@@ -49,20 +49,50 @@ async function describeOpenError(path: string, error: NodeJS.ErrnoException): Pr
   });
 }
 
-interface StreamOptions {
-  /** Is fed each chunk on the way. */
-  readonly hash?: Hash;
-  readonly signal?: AbortSignal;
-}
-
 /** The source's bytes in order. */
-export async function* streamSource(path: string, { hash, signal }: StreamOptions): AsyncGenerator<Buffer> {
+export async function* streamSource(
+  path: string,
+  { hash, signal }: ScanOptions = {},
+): AsyncGenerator<Buffer> {
   signal?.throwIfAborted();
   for await (const chunk of createReadStream(path, { highWaterMark: 1 << 18 }) as AsyncIterable<Buffer>) {
     signal?.throwIfAborted();
     hash?.update(chunk);
     yield chunk;
   }
+}
+
+/**
+ * Does something that reads the source.
+ * @throws MaasError MAAS_DATA_CHANGED when the file has been written to meanwhile: nobody knows which rows were read.
+ */
+export async function watchSource<Result>(path: string, read: () => Promise<Result>): Promise<Result> {
+  const before = await identify(path);
+  const refuseChange = async (cause?: unknown): Promise<void> => {
+    if ((await identify(path)) === before) return;
+    throw new MaasError('MAAS_DATA_CHANGED', 'the file was changed while it was read', {
+      place: { file: path },
+      hint: 'Run the command again when nothing writes to the file any more.',
+      cause,
+    });
+  };
+  try {
+    const result = await read();
+    await refuseChange();
+    return result;
+  } catch (error) {
+    await refuseChange(error);
+    throw error;
+  }
+}
+
+async function identify(path: string): Promise<string> {
+  const { ino, size, mtimeNs } = await stat(path, { bigint: true }).catch(() => ({
+    ino: 0n,
+    size: 0n,
+    mtimeNs: 0n,
+  }));
+  return [ino, size, mtimeNs].join();
 }
 
 /**
