@@ -30,6 +30,31 @@ function repeat(site: GradientSite, narrow: string, { kernel }: Window): string 
   });
 }
 
+/** Up to this width a product with a matrix of ones sums up tiles faster than AveragePool does (measured). */
+const narrowImage = 64;
+
+/** The sum over each tile of `wide`, in the shape of the node's output. */
+function sumTiles(site: GradientSite, wide: string, window: Window): string {
+  const { g, y } = site;
+  const [width, narrow] = [window.wide.at(-1)!, window.narrow.at(-1)!];
+  if (window.kernel.length > 2 || width > narrowImage) {
+    const mean = g.op('AveragePool', [wide], {
+      kernel_shape: attr.ints(window.kernel),
+      strides: attr.ints(window.strides),
+    });
+    return site.mul(mean, site.number(sizeOf(window.kernel)));
+  }
+  // The lines that a row of tiles covers lie one behind the other, so that one row of the matrix sees them all.
+  const lines = window.kernel.length === 2 ? window.kernel[0]! : 1;
+  const reach = window.kernel.at(-1)!;
+  const ones = Array.from({ length: lines * width * narrow }, (_, at) =>
+    Math.floor((Math.floor(at / narrow) % width) / reach) === at % narrow ? 1 : 0,
+  );
+  const matrix = g.constant(tensor(site.dtypeOf(wide), [lines * width, narrow], ones));
+  const rows = g.op('Reshape', [wide, g.int64s([-1, lines * width])]);
+  return g.op('Reshape', [g.op('MatMul', [rows, matrix]), g.op('Shape', [y[0]!])]);
+}
+
 /**
  * Where the windows do not overlap, the largest elements of each share the gradient: several are equal on any blank
  * background. Where they overlap it goes to the first of them.
@@ -40,12 +65,7 @@ const maxPool: GradientRule = (site) => [
     const window = poolWindow(site);
     if (tiles(window)) {
       const largest = site.mask(g.op('Equal', [x[0]!, repeat(site, y[0]!, window)]));
-      const share = g.op('AveragePool', [largest], {
-        kernel_shape: attr.ints(window.kernel),
-        strides: attr.ints(window.strides),
-      });
-      const ties = site.mul(share, site.number(sizeOf(window.kernel)));
-      return site.mul(largest, repeat(site, site.div(dy, ties), window));
+      return site.mul(largest, repeat(site, site.div(dy, sumTiles(site, largest, window)), window));
     }
     if (numberAttribute(site.node, 'storage_order', 0) !== 0) site.refuse('it counts indices by columns');
     const flat = (name: string) => g.op('Reshape', [name, g.int64s([-1])]);
