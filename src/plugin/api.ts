@@ -123,13 +123,18 @@ export interface RunningService {
 
 // ————— engines —————
 
-export interface TrainJob {
+/** A training of the model that the config describes. */
+export interface TrainJob extends TrainOrder {
   /** The forward graph with its initial weights; takes raw features, gives the outputs of the signature. */
   readonly model: Model;
   /** Initializers that training may change. */
   readonly trainable: readonly string[];
   /** The value that the loss looks at: class probabilities or a regression's prediction. */
   readonly prediction: string;
+}
+
+/** What every engine is told, whoever brings the model. */
+export interface TrainOrder {
   readonly dataset: Dataset;
   readonly loss: { readonly name: string; readonly [option: string]: unknown };
   readonly optimizer: {
@@ -191,15 +196,30 @@ export interface TrainOutcome {
   readonly notes?: readonly string[];
 }
 
-export interface Engine {
+interface EngineTraits {
   readonly name: string;
   readonly summary: string;
   /** Schema of the engine's own options in `train.engine: {name: options}`; without one it takes none. */
   readonly options?: z.ZodType;
   /** Why the engine cannot run here, or undefined when it can. */
   unavailable?(): Promise<{ reason: string; hint: string } | undefined>;
+  /** What can change its result beside its options: digests of files, versions of programs. Part of the cache key. */
+  key?(options: TrainOrder['options'], project: Project, signal: AbortSignal): Promise<Record<string, Json>>;
+}
+
+/** Fits the model that `train.model` describes. */
+export interface FittingEngine extends EngineTraits {
+  readonly ownsModel?: false;
   train(job: TrainJob): Promise<TrainOutcome>;
 }
+
+/** Brings a model of its own: `train.model` is left out. What it gives takes the inputs of the signature, and gives its outputs. */
+export interface OwningEngine extends EngineTraits {
+  readonly ownsModel: true;
+  train(order: TrainOrder, project: Project): Promise<TrainOutcome>;
+}
+
+export type Engine = FittingEngine | OwningEngine;
 
 // ————— passes —————
 
@@ -349,7 +369,7 @@ export function defineStage<Options>(stage: Stage<Options>): Stage {
 export function defineService<Options>(service: Service<Options>): Service {
   return service;
 }
-export function defineEngine(engine: Engine): Engine {
+export function defineEngine<E extends Engine>(engine: E): E {
   return engine;
 }
 export function definePass<Options>(pass: Pass<Options>): Pass {

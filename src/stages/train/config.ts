@@ -23,7 +23,8 @@ const gates = z
 /** The `train` section of the config. */
 export interface TrainOptions extends FitOptions {
   readonly engine: Named;
-  readonly model: ModelOptions;
+  /** Left out with an engine that brings its own. */
+  readonly model?: ModelOptions;
   readonly epochs: number;
   readonly batchSize: number;
   readonly threads: number;
@@ -34,11 +35,11 @@ export function trainOptions({ engines }: Pick<Registry, 'engines'>): z.ZodType<
   const choices = [...engines].map(
     ([name, { summary, options = z.strictObject({}) }]) => [name, { summary, options }] as const,
   );
-  return z.strictObject({
+  const schema = z.strictObject({
     engine: named(Object.fromEntries(choices), 'engine')
       .prefault('onnx')
       .describe('What does the computing.'),
-    model: modelSchema,
+    model: modelSchema.optional(),
     ...fitOptions,
     epochs: z.int().min(1).max(1_000_000).default(60).describe('Passes over the train split.'),
     batchSize: z.int().min(1).default(32).describe('Rows for each step of the optimizer.'),
@@ -49,5 +50,16 @@ export function trainOptions({ engines }: Pick<Registry, 'engines'>): z.ZodType<
       .default(1)
       .describe('Threads that compute. Small models are fastest with one.'),
     gates,
+  });
+  return schema.check((context) => {
+    const { engine, model } = context.value;
+    const ownsModel = engines.get(engine.name)?.ownsModel === true;
+    const path = ['model'];
+    if (ownsModel && model !== undefined) {
+      const message = `the ${engine.name} engine brings its own model: remove model`;
+      context.issues.push({ code: 'custom', input: model, path, message });
+    } else if (!ownsModel && model === undefined) {
+      context.issues.push({ code: 'invalid_type', expected: 'object', input: model, path });
+    }
   });
 }

@@ -1,5 +1,5 @@
 import { digestDataset, type DataConfig } from '../../data/index.js';
-import { defineStage } from '../../plugin/api.js';
+import { defineStage, type TrainOrder } from '../../plugin/api.js';
 import { trainOptions, type TrainOptions } from './config.js';
 import { trainTasks } from './tasks.js';
 
@@ -14,13 +14,17 @@ export const trainStage = defineStage<TrainOptions>({
   reads: [],
   writes: 'model',
   version: 2,
-  async key({ project, options, signal }) {
+  async key({ project, options, registry, signal }) {
     const { root, seed, config } = project;
-    const { onnx } = options.model;
+    const onnx = options.model?.onnx;
+    const engine = registry.engines.get(options.engine.name)!;
     // Loaded on demand: it brings protobuf along, which no other command should pay for.
     const digestModel =
       onnx === undefined ? undefined : (await import('./fine-tune/open-file.js')).digestModel;
     return {
+      ...(engine.key && {
+        engine: await engine.key(options.engine.options as TrainOrder['options'], project, signal),
+      }),
       ...(digestModel && { model: await digestModel(project, onnx!, signal) }),
       data: await digestDataset(config['data'] as DataConfig, { root, seed, signal }),
     };

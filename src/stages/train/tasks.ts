@@ -19,6 +19,7 @@ export function trainTasks(run: StageRun<TrainOptions>): ListrTask[] {
     },
     {
       title: 'build model',
+      enabled: run.options.model !== undefined,
       task: async (_context, task) => {
         task.title = `build model: ${(await training.build()).toLocaleString('en-US')} weights`;
       },

@@ -6,7 +6,7 @@ import { loadDataset, type DataConfig, type Dataset } from '../../data/index.js'
 import { asDiskError, MaasError } from '../../errors.js';
 import { evaluate } from '../../evaluate/index.js';
 import { saveModel } from '../../ir/onnx/save.js';
-import type { StageRun, TrainJob, TrainOutcome, TrainProgress } from '../../plugin/api.js';
+import type { FittingEngine, StageRun, TrainOrder, TrainOutcome, TrainProgress } from '../../plugin/api.js';
 import { buildModel, type Draft } from './build-model.js';
 import type { TrainOptions } from './config.js';
 import { adoptModel } from './fine-tune/adopt-model.js';
@@ -56,12 +56,12 @@ export class Training {
    */
   async build(): Promise<number> {
     const { options, project, result } = this.run;
-    const { onnx, preset, layers } = options.model;
+    const { onnx, preset, layers } = options.model!;
     const at = { seed: project.seed, place: (path: ConfigPath) => placeIn(project, path) };
     this.#draft =
       onnx === undefined
         ? buildModel(preset ? layersOf(preset) : layers!, this.dataset, at)
-        : adoptModel(await openFile(project, onnx), { ...options.model, onnx }, this.dataset, at);
+        : adoptModel(await openFile(project, onnx), { ...options.model!, onnx }, this.dataset, at);
     result.notes.push(...(this.#draft.notes ?? []));
     const { model, trainable } = this.#draft;
     const sizes = trainable.map((name) => model.graph.initializers.get(name)!.dims);
@@ -71,18 +71,14 @@ export class Training {
   /** Fits the weights with the engine that the config names. */
   async fit(onProgress: (progress: TrainProgress) => void): Promise<TrainOutcome> {
     const { options, project, registry, work, signal, emit, result } = this.run;
-    const { model, trainable, prediction } = this.#draft!;
-    const job: TrainJob = {
-      model,
-      trainable,
-      prediction,
+    const order: TrainOrder = {
       dataset: this.dataset,
       ...resolveFit(options, this.dataset, project),
       epochs: options.epochs,
       batchSize: options.batchSize,
       seed: project.seed,
       threads: options.threads,
-      options: options.engine.options as TrainJob['options'],
+      options: options.engine.options as TrainOrder['options'],
       work,
       signal,
       onProgress: (progress) => {
@@ -90,13 +86,21 @@ export class Training {
         onProgress(progress);
       },
     };
-    try {
-      this.#outcome = await registry.engines.get(options.engine.name)!.train(job);
-    } catch (error) {
-      throw explainFreeze(error, this.#draft!, placeIn(project, ['train', 'model']));
-    }
+    const engine = registry.engines.get(options.engine.name)!;
+    this.#outcome = engine.ownsModel
+      ? await engine.train(order, project)
+      : await this.fitDraft(engine, order, this.#draft!);
     result.notes.push(...(this.#outcome.notes ?? []));
     return this.#outcome;
+  }
+
+  private async fitDraft(engine: FittingEngine, order: TrainOrder, draft: Draft): Promise<TrainOutcome> {
+    const { model, trainable, prediction } = draft;
+    try {
+      return await engine.train({ ...order, model, trainable, prediction });
+    } catch (error) {
+      throw explainFreeze(error, draft, placeIn(this.run.project, ['train', 'model']));
+    }
   }
 
   /** Writes the model, what it takes and gives, and how training went. */

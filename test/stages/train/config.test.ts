@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { trainOptions } from '../../../src/stages/train/config.js';
+import { defineEngine, type Engine } from '../../../src/plugin/api.js';
 import { onnxEngine } from '../../../src/stages/train/index.js';
 
 const schema = trainOptions({ engines: new Map([['onnx', onnxEngine]]) });
@@ -52,6 +53,26 @@ describe('the train section', () => {
     });
     const given = { onnx: 'a.onnx', freeze: ['stem.*'], head: { after: 'pool' }, preprocess: true };
     expect(schema.parse({ model: given }).model).toEqual(given);
+  });
+
+  it('wants a model, but for an engine that brings its own', () => {
+    const own = defineEngine({
+      name: 'own',
+      summary: 'brings its own',
+      ownsModel: true,
+      train: () => Promise.reject(new Error('not to be called')),
+    });
+    const both = trainOptions({
+      engines: new Map<string, Engine>([
+        ['onnx', onnxEngine],
+        ['own', own],
+      ]),
+    });
+    expect(both.parse({ engine: 'own' }).model).toBeUndefined();
+    const messages = (section: unknown) =>
+      both.safeParse(section).error?.issues.map(({ message }) => message);
+    expect(messages({ engine: 'own', model })).toEqual(['the own engine brings its own model: remove model']);
+    expect(messages({})).toHaveLength(1);
   });
 
   it('lets one activation follow the last dense layer', () => {
