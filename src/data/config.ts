@@ -134,6 +134,10 @@ export const dataSchema = z
       .refine((text) => !/["\r\n]/.test(text), 'a quote or line break cannot separate fields')
       .optional()
       .meta({ description: 'Character between fields. Default: a comma, in .tsv files a tab.' }),
+    memory: z.number().nonnegative().default(256).meta({
+      description:
+        'Size in MB from which a source is no longer read into memory: it is encoded once, kept on disk and trained on in blocks.',
+    }),
   })
   .check((context) => {
     const { target, features = [], exclude = [] } = context.value;

@@ -9,12 +9,7 @@ export function dropUnlabelled(table: RawTable, config: DataConfig): { table: Ra
   if (config.missing.target !== 'drop' || cells === undefined) return { table, dropped: 0 };
   const isMissing = missingTest(config.types?.[config.target] ?? 'category', config);
   const kept = [...cells.keys()].filter((row) => !isMissing(cells[row]!));
-  if (kept.length === 0) {
-    throw new MaasError('MAAS_DATA_VALUE', `column "${config.target}" has no value in any row`, {
-      place: { file: table.path },
-      hint: 'Check data.target.',
-    });
-  }
+  if (kept.length === 0) throw noTargets(config.target, table.path);
   return {
     dropped: cells.length - kept.length,
     table: {
@@ -24,4 +19,11 @@ export function dropUnlabelled(table: RawTable, config: DataConfig): { table: Ra
       locate: (row, column) => table.locate(row < 0 ? row : kept[row]!, column),
     },
   };
+}
+
+export function noTargets(name: string, path: string): MaasError {
+  return new MaasError('MAAS_DATA_VALUE', `column "${name}" has no value in any row`, {
+    place: { file: path },
+    hint: 'Check data.target.',
+  });
 }

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
-import { resolve } from 'node:path';
+import { rm, stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { asDiskError } from '../errors.js';
 import type { NdArray } from '../ir/tensor.js';
 import { selectColumns, type CategoryColumn, type NumberColumn } from './columns.js';
 import type { DataConfig } from './config.js';
@@ -8,7 +10,9 @@ import { describeSchema } from './describe-schema.js';
 import { inspectData } from './inspect.js';
 import { dropUnlabelled } from './drop-rows.js';
 import { fillOf, noteFilled } from './missing.js';
-import { delimiterOf, digestSource, readSource } from './readers/index.js';
+import { delimiterOf, digestSource, openReader, readSource, watchSource } from './readers/index.js';
+import { loadStream } from './stream/load-stream.js';
+import { Shelf } from './stream/shelf.js';
 import { describeSignature, numbersInput } from './describe-signature.js';
 import { splitRows } from './split.js';
 import { measureColumns } from './statistics.js';
@@ -34,6 +38,7 @@ const loaderVersion = 2;
  */
 export async function loadDataset(config: DataConfig, options: LoadOptions): Promise<Dataset> {
   const path = resolve(options.root, config.source);
+  if (await isLarge(path, config)) return loadLarge(path, config, options);
   const source = await readSource(path, { delimiter: config.delimiter, signal: options.signal });
   const { table, dropped } = dropUnlabelled(source, config);
   const columns = await selectColumns(table, config);
@@ -80,6 +85,38 @@ export async function loadDataset(config: DataConfig, options: LoadOptions): Pro
   };
 }
 
+/** Whether a source is left on disk. */
+async function isLarge(path: string, config: DataConfig): Promise<boolean> {
+  const { size } = await stat(path).catch(() => ({ size: 0 }));
+  return size > config.memory * 2 ** 20;
+}
+
+/** Encoded data lies beside the artifacts, for all stages. */
+async function loadLarge(
+  path: string,
+  config: DataConfig,
+  { root, seed, name, signal }: LoadOptions,
+): Promise<Dataset> {
+  const shelf = new Shelf(join(root, '.maas', 'data'));
+  if (!(await shelf.isEmpty())) {
+    const found = await shelf.find(await digestDataset(config, { root, seed, signal }), name);
+    if (found) return found;
+  }
+  const reader = await openReader(path, { delimiter: config.delimiter });
+  const folder = await shelf.begin();
+  try {
+    const { size: bytes } = await stat(path);
+    const { sha256, kept } = await watchSource(path, () =>
+      loadStream(reader, { config, seed, folder, bytes, signal }),
+    );
+    return await shelf.keep(folder, kept, digestParts(sha256, config, seed, true), name);
+  } catch (error) {
+    throw asDiskError(error, 'cannot keep the encoded data');
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
 /**
  * The digest that `loadDataset` would give, without looking at the rows.
  * @throws MaasError MAAS_DATA_MISSING or MAAS_DATA_EMPTY.
@@ -88,11 +125,12 @@ export async function digestDataset(
   config: DataConfig,
   { root, seed, signal }: Pick<LoadOptions, 'root' | 'seed' | 'signal'>,
 ): Promise<string> {
-  return digestParts(await digestSource(resolve(root, config.source), signal), config, seed);
+  const path = resolve(root, config.source);
+  return digestParts(await digestSource(path, signal), config, seed, await isLarge(path, config));
 }
 
-/** Where the source lies does not matter, what is in it does. */
-function digestParts(sha256: string, config: DataConfig, seed: number): string {
+/** Where the source lies does not matter, what is in it does. Large data is shuffled block by block. */
+function digestParts(sha256: string, config: DataConfig, seed: number, large = false): string {
   const { target, features, exclude, types, task, split, missing, delimiter } = config;
   const byName = <Value>(record: Readonly<Record<string, Value>> = {}): [string, Value][] =>
     Object.entries(record).sort(([a], [b]) => (a < b ? -1 : 1));
@@ -108,6 +146,7 @@ function digestParts(sha256: string, config: DataConfig, seed: number): string {
     [split.train, split.validation, split.test, split.by ?? 'class', split.group ?? null, split.time ?? null],
     [missing.numbers, missing.categories, missing.target, missing.markers ?? null, byName(missing.columns)],
     delimiter ?? delimiterOf(config.source),
+    ...(large ? ['large'] : []),
   ];
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
 }

@@ -56,7 +56,8 @@ export interface Present {
 export function fillNumber(rule: FillRule, present: Present): number {
   if (typeof rule === 'number') return rule;
   if (present.count === 0) return 0;
-  return rule === 'mean' ? present.sum / present.count : present.median();
+  // Of the two zeros the one without a sign.
+  return (rule === 'mean' ? present.sum / present.count : present.median()) + 0;
 }
 
 /** @param counts Rows of each text, in the train split. Among equally frequent texts the first in the alphabet wins. */

@@ -33,8 +33,12 @@ export function byHash(a: Unit, b: Unit): number {
  * Where a unit belongs by its hash alone, so that rows that are added later move none of those that are there. The
  * shares are met on average.
  */
-export function placeByHash({ hash }: Unit, { test, validation }: Split): SplitName {
-  const at = Number.parseInt(hash.slice(0, 12), 16) / 2 ** 48;
+export function placeByHash({ hash }: Unit, split: Split): SplitName {
+  return placeAt(Number.parseInt(hash.slice(0, 12), 16) / 2 ** 48, split);
+}
+
+/** @param at Where the hash lies among all hashes, in [0, 1). */
+export function placeAt(at: number, { test, validation }: Split): SplitName {
   return at < test ? 'test' : at < test + validation ? 'validation' : 'train';
 }
 

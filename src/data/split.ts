@@ -62,17 +62,18 @@ function divide(units: readonly Unit[], split: Split, parts: Record<SplitName, U
   for (const unit of units) parts[deal(unit.rows.length)].push(unit);
 }
 
-export function tooFewRows(target: Target, stratum: number, { units, rows }: Whole, path: string): MaasError {
+export function tooFewRows(
+  target: { readonly labels?: readonly string[] },
+  stratum: number,
+  { units, rows }: Whole,
+  path: string,
+): MaasError {
   const copies = rows > units ? ` (${rows} with copies)` : '';
   const found = `${units} different ${units === 1 ? 'row' : 'rows'}${copies}`;
-  const subject =
-    target.task === 'classification' ? `class "${target.labels[stratum]!}" has` : 'the file has';
+  const subject = target.labels ? `class "${target.labels[stratum]!}" has` : 'the file has';
   return new MaasError('MAAS_DATA_SPLIT', `${subject} ${found}: train, validation and test need one each`, {
     place: { file: path },
-    hint:
-      target.task === 'classification'
-        ? 'Add rows of that class, or leave its rows out of the file.'
-        : 'Add rows.',
+    hint: target.labels ? 'Add rows of that class, or leave its rows out of the file.' : 'Add rows.',
   });
 }
 

@@ -7,6 +7,7 @@ describe('the data section', () => {
   it('needs a source and a target, and splits 70 : 15 : 15 by default', () => {
     expect(dataSchema.parse(minimal)).toEqual({
       ...minimal,
+      memory: 256,
       split: { train: 0.7, validation: 0.15, test: 0.15 },
       missing: { numbers: 'median', categories: 'own', target: 'error' },
     });

@@ -4,7 +4,7 @@ import type { TrainJob } from '../../../../plugin/api.js';
 import { prepareBatches } from './batches.js';
 import type { CompiledStep } from './compile-step.js';
 import { fillMask } from './dropout.js';
-import { shuffledRows } from './random.js';
+import { openOrder } from './order.js';
 import type { Rooms } from './rooms.js';
 import type { State } from './stepper.js';
 
@@ -41,17 +41,16 @@ export function openFeeder(
   const total = Object.values(columns)[0]!.dims[0]!;
   const perEpoch = Math.ceil(total / batchSize);
   const take = prepareBatches(columns, rooms);
-  let shuffled: { readonly epoch: number; readonly order: Uint32Array } | undefined;
+  const order = openOrder(Object.values(columns), total, seed);
   return {
     steps: perEpoch,
     gather({ epoch, batch }, most) {
-      if (shuffled?.epoch !== epoch) shuffled = { epoch, order: shuffledRows(total, seed, epoch) };
       const start = batch * batchSize;
       // The last batch may have fewer rows, and then has a run of its own.
       const whole = Math.floor((total - start) / batchSize);
       const steps = whole === 0 ? 1 : Math.min(whole, most);
       const rows = whole === 0 ? total - start : batchSize;
-      const feeds = take(shuffled.order, start, [steps, rows]);
+      const feeds = take(order(epoch, start, steps * rows), 0, [steps, rows]);
       const first = epoch * perEpoch + batch + 1;
       for (const mask of masks) {
         const size = rows * mask.width;

@@ -1,0 +1,59 @@
+/** Rows that are remembered, at most; of more, a share is looked at that their content decides. */
+const mostKept = 2 ** 20;
+
+/** Looks for held-out rows with the same features as a training row, in bounded memory. */
+export class Repeats {
+  readonly #scratch = new Float64Array(1);
+  #trained = new Set<number>();
+  #held: { readonly key: number; readonly line: number }[] = [];
+  /** One in so many keys is looked at. */
+  share = 1;
+
+  /** @param values Of the features, one behind the other from `at` on. */
+  add(values: Float64Array, at: number, width: number, line: number, isTraining: boolean): void {
+    const key = keyOf(this.#scratch, values, at, width);
+    if (key % this.share !== 0) return;
+    if (isTraining) this.#trained.add(key);
+    else this.#held.push({ key, line });
+    while (this.#trained.size + this.#held.length > mostKept) {
+      this.share *= 2;
+      this.#trained = new Set([...this.#trained].filter((kept) => kept % this.share === 0));
+      this.#held = this.#held.filter(({ key: kept }) => kept % this.share === 0);
+    }
+  }
+
+  /** Lines of the held-out rows that were found. */
+  lines(): number[] {
+    return this.#held.filter(({ key }) => this.#trained.has(key)).map(({ line }) => line);
+  }
+}
+
+/** 53 bits of a hash (two rounds of MurmurHash3's mixing, with different seeds). */
+function keyOf(scratch: Float64Array, values: Float64Array, at: number, width: number): number {
+  const words = new Uint32Array(scratch.buffer);
+  let [low, high] = [0x9747b28c, 0x3c6ef372];
+  for (let index = 0; index < width; index++) {
+    const value = values[at + index]!;
+    // Zero has two signs, and NaN many forms.
+    scratch[0] = value === 0 ? 0 : value === value ? value : NaN;
+    for (const word of words) {
+      low = mix(low, word);
+      high = mix(high, word ^ 0x5bd1e995);
+    }
+  }
+  return (finish(high) & 0x1fffff) * 2 ** 32 + finish(low);
+}
+
+function mix(hash: number, word: number): number {
+  let k = Math.imul(word, 0xcc9e2d51);
+  k = Math.imul((k << 15) | (k >>> 17), 0x1b873593);
+  const h = hash ^ k;
+  return (Math.imul((h << 13) | (h >>> 19), 5) + 0xe6546b64) | 0;
+}
+
+function finish(hash: number): number {
+  let h = hash;
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+  return (h ^ (h >>> 16)) >>> 0;
+}

@@ -1,0 +1,143 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { asDiskError } from '../../errors.js';
+import type { Column, Dataset, SplitName, Statistics, StoredRows, Table } from '../dataset.js';
+import type { DataSchema } from '../describe-schema.js';
+import type { Signature } from '../signature.js';
+import { openColumns, type Layout } from './column-files.js';
+import { splitNames } from './encode.js';
+
+/** Raise it when encoded data of before cannot be read any more. */
+const version = 1;
+/** Encoded data sets that stay. */
+const keptSets = 2;
+/** Milliseconds after which a folder that nobody finished is taken to be left behind by a kill. */
+const stale = 24 * 60 * 60 * 1000;
+
+/** What is kept of encoded data beside its columns. The signature lacks the name and the digest. */
+export interface Kept {
+  readonly layouts: readonly Layout[];
+  readonly rows: Readonly<Record<SplitName, number>>;
+  readonly signature: Signature;
+  readonly statistics: Readonly<Record<string, Statistics>>;
+  readonly schema: DataSchema;
+  readonly notes: readonly string[];
+}
+
+/** Encoded data by the digest of what it was made from: later stages, and a run after a kill, need not do it again. */
+export class Shelf {
+  constructor(private readonly root: string) {}
+
+  /** Whether anything is kept at all. */
+  async isEmpty(): Promise<boolean> {
+    return (await this.#names()).length === 0;
+  }
+
+  async find(digest: string, name: string): Promise<Dataset | undefined> {
+    const folder = join(this.root, digest);
+    try {
+      const text = await readFile(join(folder, 'dataset.json'), 'utf8');
+      const { version: found, ...kept } = JSON.parse(text) as Kept & { readonly version: number };
+      if (found !== version) return undefined;
+      const dataset = open(kept, folder, name, digest);
+      for (const { path, length } of filesOf(dataset)) {
+        if ((await stat(path)).size !== length) return undefined;
+      }
+      const now = new Date();
+      await utimes(folder, now, now);
+      return dataset;
+    } catch {
+      // Whatever is wrong with it, it can be made again.
+      return undefined;
+    }
+  }
+
+  /** An empty folder to encode into. */
+  async begin(): Promise<string> {
+    const folder = join(this.root, `new-${randomUUID()}`);
+    return this.#onDisk(async () => {
+      await mkdir(folder, { recursive: true });
+      return folder;
+    });
+  }
+
+  /** Keeps what was encoded under its digest, and removes older ones. */
+  async keep(folder: string, kept: Kept, digest: string, name: string): Promise<Dataset> {
+    return this.#onDisk(async () => {
+      const used = new Set(filesOf(open(kept, folder, name, digest)).map(({ path }) => path));
+      for (const file of await readdir(folder)) {
+        if (!used.has(join(folder, file))) await rm(join(folder, file));
+      }
+      await writeFile(join(folder, 'dataset.json'), JSON.stringify({ version, ...toJson(kept) }));
+      const goal = join(this.root, digest);
+      await rm(goal, { recursive: true, force: true });
+      await rename(folder, goal);
+      await this.#prune(digest);
+      return open(kept, goal, name, digest);
+    });
+  }
+
+  async #prune(newest: string): Promise<void> {
+    const dated = await Promise.all(
+      (await this.#names()).map(async (name) => ({ name, at: (await stat(join(this.root, name))).mtimeMs })),
+    );
+    const done = dated.filter(({ name }) => !name.startsWith('new-') && name !== newest);
+    const old = done.sort((a, b) => b.at - a.at).slice(keptSets - 1);
+    const left = dated.filter(({ name, at }) => name.startsWith('new-') && Date.now() - at > stale);
+    for (const { name } of [...old, ...left]) {
+      await rm(join(this.root, name), { recursive: true, force: true });
+    }
+  }
+
+  async #names(): Promise<string[]> {
+    return readdir(this.root).catch(() => []);
+  }
+
+  async #onDisk<Result>(work: () => Promise<Result>): Promise<Result> {
+    try {
+      return await work();
+    } catch (error) {
+      throw asDiskError(error, 'cannot keep the encoded data');
+    }
+  }
+}
+
+/** Typed arrays become lists; numbers read back as the same. */
+function toJson({ statistics, ...kept }: Kept): object {
+  const lists = Object.entries(statistics).map(([name, { mean, deviation }]) => [
+    name,
+    { mean: [...mean], deviation: [...deviation] },
+  ]);
+  return { ...kept, statistics: Object.fromEntries(lists) as object };
+}
+
+function open(kept: Kept, folder: string, name: string, digest: string): Dataset {
+  const { schema, notes, signature } = kept;
+  const statistics = Object.entries(kept.statistics).map(([input, { mean, deviation }]) => [
+    input,
+    { mean: Float32Array.from(mean), deviation: Float32Array.from(deviation) },
+  ]);
+  const tables = splitNames.map((split): [SplitName, Table] => {
+    const rows = kept.rows[split];
+    const columns = openColumns(folder, split, kept.layouts, rows);
+    const inputs = signature.inputs.map((port, index): [string, Column] => [port.name, columns[index]!]);
+    const [target, lines] = columns.slice(-2) as [Column, Column];
+    return [split, { rows, lines: lines.data as StoredRows, inputs: Object.fromEntries(inputs), target }];
+  });
+  return {
+    digest,
+    signature: { ...signature, name, data: { digest } },
+    statistics: Object.fromEntries(statistics) as Dataset['statistics'],
+    schema,
+    notes,
+    splits: Object.fromEntries(tables) as Dataset['splits'],
+  };
+}
+
+function filesOf({ splits }: Dataset): StoredRows[] {
+  return Object.values(splits).flatMap(({ inputs, target, lines }) => [
+    ...[...Object.values(inputs), target].map(({ data }) => data as StoredRows),
+    lines as StoredRows,
+  ]);
+}

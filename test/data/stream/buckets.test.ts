@@ -1,0 +1,115 @@
+import { createHash } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Buckets } from '../../../src/data/stream/buckets.js';
+import { Spill } from '../../../src/data/stream/median.js';
+import { readNumber } from '../../../src/data/stream/read-number.js';
+import { Repeats } from '../../../src/data/stream/repeats.js';
+
+let root: string;
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'maas-buckets-'));
+});
+afterAll(() => rm(root, { recursive: true }));
+
+describe('Buckets', () => {
+  it('give many records back in the order of their keys, rows in order, as often as asked', () => {
+    const buckets = new Buckets(root, 40 * 2 ** 25, 2, (word) => word / 2 ** 32);
+    const records = Array.from({ length: 20_000 }, (_, row) => {
+      const key = createHash('sha256')
+        .update(`${row % 15_000}`)
+        .digest();
+      return { hash: key.toString('hex', 0, 16), key, row };
+    });
+    for (const { key, row } of records) buckets.add(key, row, row + 2, Float64Array.of(row, -row / 3));
+    const expected = records
+      .toSorted((a, b) => (a.hash < b.hash ? -1 : a.hash > b.hash ? 1 : a.row - b.row))
+      .map(({ hash, row }) => [hash, row + 2, row, -row / 3]);
+    for (let time = 0; time < 2; time++) {
+      const found = [...buckets.read()].flatMap(({ rows, keys, lines, values }) =>
+        Array.from({ length: rows }, (_, row) => {
+          const words = [...keys.subarray(row * 4, row * 4 + 4)];
+          const hash = words.map((word) => word.toString(16).padStart(8, '0')).join('');
+          return [hash, lines[row], values[row * 2], values[row * 2 + 1]];
+        }),
+      );
+      expect(found).toEqual(expected);
+    }
+  });
+});
+
+describe('Spill', () => {
+  it('finds the median that sorting finds', () => {
+    let file = 0;
+    fc.assert(
+      fc.property(
+        fc.array(fc.double({ noNaN: true, noDefaultInfinity: true, min: -1e9, max: 1e9 }), {
+          minLength: 1,
+          maxLength: 40,
+        }),
+        (values) => {
+          const spill = new Spill(join(root, `spill-${file++}`));
+          for (const value of values) spill.add(value);
+          const sorted = values.toSorted((a, b) => a - b);
+          const middle = sorted.length >> 1;
+          const median =
+            sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+          expect(spill.median() + 0).toBe(median + 0);
+        },
+      ),
+      { numRuns: 30 },
+    );
+  });
+});
+
+describe('readNumber', () => {
+  const read = (text: string): number => {
+    const bytes = Buffer.from(`9${text}9`);
+    return readNumber(bytes, 1, bytes.length - 1);
+  };
+  const digits = fc.string({ unit: fc.constantFrom('0', '1', '2', '3', '5', '8', '9'), maxLength: 12 });
+  it('reads what Number reads, to the bit, or leaves it to Number', () => {
+    const text = fc
+      .tuple(
+        fc.constantFrom('', '-', '+'),
+        digits,
+        fc.constantFrom('', '.'),
+        digits,
+        fc.constantFrom('', 'e', 'E-', 'e+'),
+        digits,
+      )
+      .map((parts) => parts.join(''));
+    fc.assert(
+      fc.property(fc.oneof(text, fc.double().map(String), fc.string()), (written) => {
+        const found = read(written);
+        if (!Number.isNaN(found)) expect(found).toBe(Number(written));
+      }),
+      { numRuns: 3000 },
+    );
+    expect(['5', '-0', '.5', '5.', '1e3', '0.1', '123456.789', '00012'].map(read)).toEqual([
+      5, -0, 0.5, 5, 1000, 0.1, 123456.789, 12,
+    ]);
+    expect(
+      ['', '.', '-', 'e3', '1e', '1e+', '0x1', '1_0', ' 1', '1,5'].filter(
+        (written) => !Number.isNaN(read(written)),
+      ),
+    ).toEqual([]);
+  });
+});
+
+describe('Repeats', () => {
+  it('counts copies among all rows while they fit, and a share of them when they do not', () => {
+    const repeats = new Repeats();
+    const rows = 700_000;
+    const values = new Float64Array(2);
+    for (let row = 0; row < rows; row++) repeats.add(values.fill(row), 0, 2, row, true);
+    expect(repeats.share).toBe(1);
+    for (let row = 0; row < rows; row++)
+      repeats.add(values.fill(row % 2 === 0 ? row : -row), 0, 2, row, false);
+    expect(repeats.share).toBe(2);
+    expect(repeats.lines().length / rows).toBeCloseTo(0.25, 2);
+  });
+});
