@@ -1,6 +1,6 @@
 // What a session thread does: holds sessions and tensors, and carries out one order after another. The thread that
 // started it never ends it by force: onnxruntime aborts the whole process when a thread goes away inside a run.
-import { parentPort } from 'node:worker_threads';
+import { MessageChannel, parentPort } from 'node:worker_threads';
 import { MaasError } from '../../errors.js';
 import type { NdArray } from '../../ir/tensor.js';
 import { openSession, type Session } from '../session.js';
@@ -9,6 +9,18 @@ import { buffersOf, packArrays, type Order, type Report, type RunOptions } from 
 const port = parentPort!;
 const sessions = new Map<number, Session>();
 const kept = new Map<string, NdArray>();
+const bin = new MessageChannel().port1;
+bin.close();
+
+/**
+ * Keeps a tensor in the place of another, whose memory is free at once: what is posted to a closed port goes. Left to
+ * the garbage collector, several generations of heavy weights would lie about.
+ */
+function keepTensor(name: string, array: NdArray): void {
+  const before = kept.get(name)?.data;
+  kept.set(name, array);
+  if (ArrayBuffer.isView(before)) bin.postMessage(null, [before.buffer as ArrayBuffer]);
+}
 
 async function run(session: Session, feeds: Order & { do: 'run' }): Promise<void> {
   const { id, lent, options } = feeds;
@@ -17,7 +29,7 @@ async function run(session: Session, feeds: Order & { do: 'run' }): Promise<void
   for (const [input, name] of Object.entries(use)) inputs[input] = kept.get(name)!;
   const outputs = await session.run(inputs, wanted(fetches, keep));
   for (const [output, name] of Object.entries(keep)) {
-    kept.set(name, outputs[output]!);
+    keepTensor(name, outputs[output]!);
     Reflect.deleteProperty(outputs, output);
   }
   const { packed, transfer } = packArrays(outputs, true);
@@ -39,7 +51,7 @@ async function carryOut(order: Order): Promise<void> {
     case 'run':
       return run(sessions.get(order.session)!, order);
     case 'put':
-      for (const [name, array] of Object.entries(order.tensors)) kept.set(name, array);
+      for (const [name, array] of Object.entries(order.tensors)) keepTensor(name, array);
       report({ id: order.id, arrays: {} });
       return;
     case 'read':

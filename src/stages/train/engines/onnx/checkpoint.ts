@@ -91,7 +91,8 @@ function identify(job: TrainJob, { model, preparation, carried, masks }: Compile
   return digestOf({
     graph: digestOf(encodeModel(model)),
     ...(preparation && { preparation: digestOf(encodeModel(preparation)) }),
-    initial: carried.map(({ input, initial }) => {
+    initial: carried.map(({ input, initial, fill }) => {
+      if (fill !== undefined) return [input, fill];
       const { data } = initial();
       return [input, digestOf(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))];
     }),

@@ -17,8 +17,10 @@ export interface Carried {
   readonly input: string;
   readonly output: string;
   readonly dims: readonly number[];
-  /** Made anew at each call, for slots: nobody keeps what only the first step needs. */
+  /** What it begins with: made anew at each call, for the caller to give away. */
   readonly initial: () => NdArray<'float32'>;
+  /** The number that it is filled with then, where it is the same everywhere. */
+  readonly fill?: number;
 }
 
 /** Forward, loss, backward and update as one graph. */
@@ -110,7 +112,11 @@ interface Weight {
 
 function update(g: GraphBuilder, { parameter, gradient, initial }: Weight, rule: Rule): Carried[] {
   const dims = g.shapeOf(parameter).map(Number);
-  const weight = { input: parameter, dims, initial: () => ({ ...initial, dims }) };
+  const weight = {
+    input: parameter,
+    dims,
+    initial: () => ({ ...initial, dims, data: initial.data.slice() }),
+  };
   if (gradient === undefined) {
     // What does not move the loss stays as it is.
     return [{ ...weight, output: g.op('Identity', [parameter]) }];
@@ -131,6 +137,7 @@ function update(g: GraphBuilder, { parameter, gradient, initial }: Weight, rule:
       input,
       output: next.slots[slot]!,
       dims,
+      fill: first[slot]!,
       initial: () => ({ ...initial, dims, data: allocate('float32', sizeOf(dims)).fill(first[slot]!) }),
     })),
   ];

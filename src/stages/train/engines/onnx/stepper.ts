@@ -42,7 +42,7 @@ export async function openStepper(
   const kept = compiled.carried.map(({ input }) => input);
   // One by one: nothing is there twice but the one that goes over.
   for (const { input, initial } of compiled.carried)
-    await thread.put({ [input]: state?.[input] ?? initial() });
+    await thread.put({ [input]: state?.[input] ?? initial() }, true);
   const loss = outputs.get(compiled.loss)!;
   const options = {
     fetches: [loss],
