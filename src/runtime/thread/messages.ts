@@ -58,6 +58,8 @@ export function packArrays(
     }
     const numbers = data as TypedArray;
     const buffer = numbers.buffer as ArrayBuffer;
+    // Posted again it would go nowhere, without a word.
+    if (numbers.length === 0 && !dims.includes(0)) throw new TypeError(`${name} was given away before`);
     const whole = numbers.byteLength === buffer.byteLength && !transfer.has(buffer);
     const own = owned && whole ? numbers : (numbers.slice() as TypedArray);
     transfer.add(own.buffer as ArrayBuffer);

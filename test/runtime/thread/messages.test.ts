@@ -17,5 +17,7 @@ describe('packArrays', () => {
     expect(transfer).toHaveLength(2);
     expect(transfer).not.toContain(shared.buffer);
     expect(packArrays(arrays, false).packed['whole']!.data).not.toBe(whole);
+    structuredClone(whole, { transfer: [whole.buffer] });
+    expect(() => packArrays(arrays, true)).toThrow('whole was given away');
   });
 });

@@ -41,8 +41,10 @@ export async function openStepper(
   const session = await thread.open(encodeModel(model), { threads, optimization: 'basic' });
   const kept = compiled.carried.map(({ input }) => input);
   // One by one: nothing is there twice but the one that goes over.
-  for (const { input, initial } of compiled.carried)
-    await thread.put({ [input]: state?.[input] ?? initial() }, true);
+  for (const { input, initial } of compiled.carried) {
+    const given = state?.[input];
+    await thread.put({ [input]: given ?? initial() }, given === undefined);
+  }
   const loss = outputs.get(compiled.loss)!;
   const options = {
     fetches: [loss],
