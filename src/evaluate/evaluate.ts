@@ -1,26 +1,14 @@
-import type { Table } from '../data/dataset.js';
+import type { Column, Table } from '../data/dataset.js';
 import { numbersOf } from '../data/rows.js';
 import type { Signature } from '../data/signature.js';
 import { MaasError } from '../errors.js';
-import {
-  accuracy,
-  balancedAccuracy,
-  f1,
-  logLoss,
-  mae,
-  mse,
-  r2,
-  recall,
-  rocAuc,
-  signalToNoise,
-} from './metrics.js';
-import { predict, type Predictions } from './predict.js';
+import { explainedVariance, mae, mape, medianAbsoluteError, mse, r2 } from './amounts.js';
+import { averageScores, confusionMatrix, countLabels, scoreLabels } from './confusion.js';
+import { agreement, signalToNoise } from './metrics.js';
+import { concat, predict, type Predictions } from './predict.js';
+import { calibrationError, logLoss, rocAucOfClasses, topAccuracy } from './probabilities.js';
 
-/**
- * Measures a model on a table, in bounded batches.
- * @returns Classification: `accuracy`, `logLoss`, `balancedAccuracy`, `f1`, `rocAuc` where the table has both of two
- * classes, and `recall.<label>` for each label in the table. Regression: `mse`, `mae`, `r2`.
- */
+/** Measures a model on a table, in bounded batches; see `score`. */
 export async function evaluate(
   model: Uint8Array | string,
   table: Table,
@@ -29,36 +17,142 @@ export async function evaluate(
   return score(await predict(model, table, signature), table, signature);
 }
 
-/** The figures of `evaluate`, from predictions that are there already. */
+/**
+ * The figures of a table's predictions, by the names of `figures`; those that are not defined for these rows are left
+ * out. Of labels that occur among truth or predictions also `precision.<label>` and `f1.<label>`, and of those among the
+ * truth `recall.<label>`.
+ */
 export function score(predictions: Predictions, table: Table, signature: Signature): Record<string, number> {
-  const truth = numbersOf(table.target);
-  if (signature.task === 'regression') {
-    const { values } = predictions;
-    return { mse: mse(truth, values), mae: mae(truth, values), r2: r2(truth, values) };
-  }
-  const labels = signature.target.labels ?? [];
-  const names = truth.map((index) => {
-    const label = labels[index];
-    if (label === undefined) throw new MaasError('MAAS_MODEL_INVALID', `the signature has no label ${index}`);
-    return label;
-  });
   const { values } = predictions;
-  const area =
-    labels.length === 2
-      ? rocAuc(
-          truth,
-          truth.map((_, row) => values[2 * row + 1]!),
-        )
-      : NaN;
-  const recalls = Object.entries(recall(names, predictions.labels));
+  if (signature.task === 'regression') return scoreAmounts(values, numbersOf(table.target));
+  return scoreClasses({ ...indexLabels(predictions, table, signature), values });
+}
+
+/**
+ * The same figures from what a model in training predicts.
+ * @param parts Class probabilities [rows, classes], or of class 1 of two [rows]; or amounts [rows]; batch by batch.
+ */
+export function scoreValues(
+  parts: readonly Float32Array[],
+  target: Column,
+  { task, target: { labels = [] } }: Signature,
+): Record<string, number> {
+  const values = concat(parts);
+  const truth = numbersOf(target);
+  if (task === 'regression') return scoreAmounts(values, truth);
+  const single = values.length === truth.length;
+  const probabilities = single
+    ? Float32Array.from({ length: 2 * values.length }, (_, at) =>
+        at % 2 === 1 ? values[at >> 1]! : 1 - values[at >> 1]!,
+      )
+    : values;
+  const classes = truth.length === 0 ? 0 : probabilities.length / truth.length;
+  const names = Array.from({ length: classes }, (_, at) => labels[at] ?? String(at));
+  const predicted = truth.map((_, row) => {
+    let best = 0;
+    for (let at = 1; at < classes; at++) {
+      if (probabilities[row * classes + at]! > probabilities[row * classes + best]!) best = at;
+    }
+    return best;
+  });
+  return scoreClasses({ labels: names, truth, predicted, values: probabilities });
+}
+
+function scoreAmounts(values: ArrayLike<number>, truth: ArrayLike<number>): Record<string, number> {
+  const squares = mse(truth, values);
+  const relative = mape(truth, values);
   return {
-    accuracy: accuracy(names, predictions.labels),
-    logLoss: logLoss(truth, values, labels.length),
-    balancedAccuracy: balancedAccuracy(names, predictions.labels),
-    f1: f1(names, predictions.labels),
-    ...(!Number.isNaN(area) && { rocAuc: area }),
-    ...Object.fromEntries(recalls.map(([label, share]) => [`recall.${label}`, share])),
+    mse: squares,
+    rmse: Math.sqrt(squares),
+    mae: mae(truth, values),
+    medianAbsoluteError: medianAbsoluteError(truth, values),
+    ...(!Number.isNaN(relative) && { mape: relative }),
+    r2: r2(truth, values),
+    explainedVariance: explainedVariance(truth, values),
   };
+}
+
+interface Classified {
+  readonly labels: readonly string[];
+  /** Index of each row's label. */
+  readonly truth: ArrayLike<number>;
+  readonly predicted: ArrayLike<number>;
+  /** Probabilities [rows, labels]. */
+  readonly values: Float32Array;
+}
+
+function scoreClasses({ labels, truth, predicted, values }: Classified): Record<string, number> {
+  const counts = countLabels(truth, predicted, labels.length);
+  const scores = scoreLabels(counts);
+  const area = rocAucOfClasses(truth, values, labels.length);
+  const right = Array.from(truth, (label, row) => label === predicted[row]);
+  const hits = counts.hits.reduce((sum, count) => sum + count, 0);
+  const top = (k: number) =>
+    labels.length > k && { [`top${k}Accuracy`]: topAccuracy(truth, values, labels.length, k) };
+  return {
+    accuracy: truth.length === 0 ? 0 : hits / truth.length,
+    logLoss: logLoss(truth, values, labels.length),
+    ...averageScores(scores),
+    ...top(3),
+    ...top(5),
+    ...(!Number.isNaN(area) && { rocAuc: area }),
+    calibrationError: calibrationError(right, values, labels.length),
+    ...Object.fromEntries(
+      scores.flatMap((score, index): [string, number][] => {
+        if (!score) return [];
+        const { precision, recall, f1, rows } = score;
+        const label = labels[index]!;
+        return [
+          [`precision.${label}`, precision],
+          ...(rows > 0 ? [[`recall.${label}`, recall] satisfies [string, number]] : []),
+          [`f1.${label}`, f1],
+        ];
+      }),
+    ),
+  };
+}
+
+/** Which labels were taken for which. */
+export interface Confusion {
+  readonly labels: readonly string[];
+  /** Rows by their label (first axis) and the label that was predicted (second). */
+  readonly counts: readonly (readonly number[])[];
+}
+
+/** More labels than this make a matrix that nobody reads. */
+const mostLabels = 100;
+
+/** The confusion matrix of a classification of no more than 100 labels. */
+export function confusionOf(
+  predictions: Predictions,
+  table: Table,
+  signature: Signature,
+): Confusion | undefined {
+  const count = signature.target.labels?.length ?? 0;
+  if (signature.task === 'regression' || count > mostLabels) return undefined;
+  const { labels, truth, predicted } = indexLabels(predictions, table, signature);
+  return { labels, counts: confusionMatrix(truth, predicted, labels.length) };
+}
+
+function indexLabels({ labels: found }: Predictions, { target }: Table, signature: Signature) {
+  const labels = signature.target.labels ?? [];
+  const indices = new Map(labels.map((label, index) => [label, index]));
+  const truth = numbersOf(target);
+  const unknown = truth.find((index) => labels[index] === undefined);
+  if (unknown !== undefined) {
+    throw new MaasError('MAAS_MODEL_INVALID', `the signature has no label ${unknown}`);
+  }
+  const predicted = Int32Array.from(found, (label) => {
+    const index = indices.get(label);
+    if (index === undefined) {
+      throw new MaasError(
+        'MAAS_MODEL_INVALID',
+        `the model predicts "${label}", a label that the signature does not have`,
+      );
+    }
+    return index;
+  });
+  return { labels, truth, predicted };
 }
 
 /**
@@ -67,7 +161,7 @@ export function score(predictions: Predictions, table: Table, signature: Signatu
  */
 export function compare(reference: Predictions, other: Predictions): Record<string, number> {
   return {
-    ...(reference.labels.length > 0 && { agreement: accuracy(reference.labels, other.labels) }),
+    ...(reference.labels.length > 0 && { agreement: agreement(reference.labels, other.labels) }),
     signalToNoise: signalToNoise(reference.values, other.values),
   };
 }

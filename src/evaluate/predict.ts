@@ -57,7 +57,7 @@ function outputOf(
   return output.data;
 }
 
-function concat(chunks: readonly Float32Array[]): Float32Array {
+export function concat(chunks: readonly Float32Array[]): Float32Array {
   const all = new Float32Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
   let offset = 0;
   for (const chunk of chunks) {

@@ -148,13 +148,20 @@ export interface TrainOrder {
   readonly clip?: { readonly norm?: number; readonly value?: number };
   /** When to end before the last epoch, and whether the model gets the weights of its best one. */
   readonly earlyStopping?: {
-    readonly metric: 'loss' | 'validationLoss' | 'validationAccuracy';
+    /** A figure of the history: `loss`, `validationLoss`, `validationF1`, … */
+    readonly monitor: string;
+    /** Whether less or more of it is better; `auto` goes by the figure. */
+    readonly mode: 'auto' | 'min' | 'max';
     /** Least change that counts as better. */
     readonly minDelta: number;
     /** Epochs without a better figure. */
     readonly patience: number;
-    readonly restoreBest: boolean;
+    /** Epochs at the beginning that do not count. */
+    readonly startFromEpoch: number;
+    readonly restoreBestWeights: boolean;
   };
+  /** Figures beside the loss to measure on the validation split after each epoch, by the names of `scoreValues`. */
+  readonly metrics: readonly string[];
   readonly epochs: number;
   readonly batchSize: number;
   readonly seed: number;
@@ -180,7 +187,7 @@ export interface TrainProgress {
   readonly samplesPerSecond: number;
   /** Seconds. */
   readonly eta: number;
-  /** Figures on the validation split, at the end of an epoch. */
+  /** The loss and the job's metrics on the validation split, at the end of an epoch. */
   readonly validation?: Readonly<Record<string, number>>;
 }
 

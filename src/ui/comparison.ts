@@ -1,3 +1,4 @@
+import { isBrief } from '../evaluate/figures.js';
 import { formatBytes, formatNumber } from './format.js';
 import { formatTable } from './table.js';
 
@@ -21,7 +22,7 @@ export function compareFigures(metrics: Figures, measured: Figures, color: boole
   const rows: string[][] = [];
   for (const [name, value] of Object.entries(metrics)) {
     const former = before[name];
-    if (typeof value !== 'number' || typeof former !== 'number' || name.includes('.')) continue;
+    if (typeof value !== 'number' || typeof former !== 'number' || !isBrief(name)) continue;
     rows.push([name, formatNumber(former), formatNumber(value), '']);
   }
   const { bytes, sizeRatio } = metrics;

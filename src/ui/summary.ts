@@ -1,4 +1,6 @@
+import { isBrief } from '../evaluate/figures.js';
 import { compareFigures } from './comparison.js';
+import { confusionTable } from './confusion-table.js';
 import { formatDuration, formatNumber, shortDigest } from './format.js';
 import { createStyle } from './style.js';
 import { formatTable } from './table.js';
@@ -34,14 +36,16 @@ export function summarize(outcomes: readonly StageSummary[], { color, why }: Sum
     why ? outcome.why.join('; ') : headline(outcome),
   ]);
   const comparison = compared && compareFigures(compared.metrics, compared.measured, color);
-  return [formatTable(rows), comparison].filter(Boolean).join('\n\n');
+  // Of several stages, the line has to do.
+  const confusion = outcomes.length === 1 && !why && confusionTable(outcomes[0]!.metrics['confusion'], color);
+  return [formatTable(rows), comparison, confusion].filter(Boolean).join('\n\n');
 }
 
 function headline({ metrics, notes }: StageSummary): string {
   if (notes.length > 0) return notes.join('; ');
   if (typeof metrics['before'] === 'object') return '';
   return Object.entries(metrics)
-    .filter(([name, value]) => typeof value === 'number' && !name.includes('.'))
+    .filter(([name, value]) => typeof value === 'number' && isBrief(name))
     .map(([name, value]) => `${name} ${formatNumber(value as number)}`)
     .join(' · ');
 }

@@ -59,7 +59,7 @@ it('a regressor is measured by its errors', async () => {
   const { values, labels: none } = await predict(model, blank, signature);
   expect(none).toEqual([]);
   const exact = tableOf({ features }, { dtype: 'float32', dims: [20, 1], data: values });
-  expect(await evaluate(model, exact, signature)).toEqual({ mse: 0, mae: 0, r2: 1 });
+  expect(await evaluate(model, exact, signature)).toMatchObject({ mse: 0, mae: 0, r2: 1 });
   const shifted = values.map((value) => value + 0.5);
   const off = await evaluate(
     model,

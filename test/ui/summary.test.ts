@@ -9,7 +9,7 @@ const train: StageSummary = {
   stage: 'train',
   status: 'cached',
   digest: digest('a'),
-  metrics: { accuracy: 0.95833, 'recall.setosa': 1, rows: { test: 24 } },
+  metrics: { accuracy: 0.95833, weightedF1: 0.9, 'recall.setosa': 1, rows: { test: 24 } },
   measured: {},
   notes: [],
   seconds: 0.01,
@@ -48,6 +48,29 @@ describe('summarize', () => {
       'size             71.3 kB   23.1 kB  0.32 ×',
       'time for 1 row  17.98 µs  20.18 µs  1.12 ×',
     ]);
+  });
+
+  it('shows which labels were taken for which, if there are few', () => {
+    const confusion = {
+      labels: ['a', 'b', 'never'],
+      counts: [
+        [3, 1, 0],
+        [0, 4, 0],
+        [0, 0, 0],
+      ],
+    };
+    const text = summarize([{ ...train, metrics: { ...train.metrics, confusion } }], { color: false });
+    expect(text.split('\n').slice(1)).toEqual([
+      '',
+      'TRUTH \\ PREDICTED  a  b  never  RECALL',
+      'a                  3  1      0    0.75',
+      'b                  0  4      0       1',
+      'never              0  0      0       -',
+    ]);
+    const labels = Array.from({ length: 13 }, (_, at) => String(at));
+    const many = { labels, counts: labels.map(() => labels.map(() => 0)) };
+    const short = summarize([{ ...train, metrics: { confusion: many } }], { color: false });
+    expect(short.split('\n')).toHaveLength(1);
   });
 
   it('tells why instead when asked', () => {

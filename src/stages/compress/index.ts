@@ -16,7 +16,7 @@ export const compressStage = defineStage<CompressOptions>({
   options: compressOptions,
   reads: ['model'],
   writes: 'model',
-  version: 1,
+  version: 2,
   async key({ project, options, registry, signal }) {
     const { root, seed, config } = project;
     const versions = options.passes.map(({ name }) => [name, registry.passes.get(name)!.version] as const);

@@ -1,24 +1,9 @@
 import { z } from 'zod';
 import { named, type Named } from '../../config/named.js';
 import type { Registry } from '../../plugin/api.js';
+import { gateOptions, type Gates } from './gate-options.js';
 import { fitOptions, type FitOptions } from './fit-options.js';
 import { modelSchema, type ModelOptions } from './model-config.js';
-
-const limits = z.strictObject({
-  min: z.number().optional().describe('Least figure that passes.'),
-  max: z.number().optional().describe('Greatest figure that passes.'),
-});
-
-const gates = z
-  .strictObject({
-    accuracy: limits.optional().describe('Share of rows that get the right label. Classification only.'),
-    logLoss: limits.optional().describe('Mean of −log(probability of the true class). Classification only.'),
-    mse: limits.optional().describe('Mean squared error. Regression only.'),
-    mae: limits.optional().describe('Mean absolute error. Regression only.'),
-    r2: limits.optional().describe('Share of the variance that is explained. Regression only.'),
-  })
-  .prefault({})
-  .describe('What the model must reach on the test split; when it does not, the stage fails.');
 
 /** The `train` section of the config. */
 export interface TrainOptions extends FitOptions {
@@ -28,7 +13,7 @@ export interface TrainOptions extends FitOptions {
   readonly epochs: number;
   readonly batchSize: number;
   readonly threads: number;
-  readonly gates: z.output<typeof gates>;
+  readonly gates: Gates;
 }
 
 export function trainOptions({ engines }: Pick<Registry, 'engines'>): z.ZodType<TrainOptions> {
@@ -49,7 +34,7 @@ export function trainOptions({ engines }: Pick<Registry, 'engines'>): z.ZodType<
       .max(256)
       .default(1)
       .describe('Threads that compute. Small models are fastest with one.'),
-    gates,
+    gates: gateOptions,
   });
   return schema.check((context) => {
     const { engine, model } = context.value;

@@ -5,7 +5,12 @@ import { findImprovements, watchFields } from './watch.js';
 export const earlyStoppingSchema = z.strictObject({
   patience: z.int().min(1).default(10).describe('Epochs without a better figure after which training ends.'),
   ...watchFields,
-  restoreBest: z
+  startFromEpoch: z
+    .int()
+    .min(0)
+    .default(0)
+    .describe('Epochs at the beginning that do not count, neither as best nor as waiting.'),
+  restoreBestWeights: z
     .boolean()
     .default(true)
     .describe('Whether the model gets the weights of its best epoch, and not those of its last.'),
@@ -18,6 +23,7 @@ export function judge(
   history: TrainOutcome['history'],
   options: EarlyStopping,
 ): { readonly best: number | undefined; readonly stop: boolean } {
-  const best = findImprovements(history, options).lastIndexOf(true);
-  return { best: best < 0 ? undefined : best, stop: history.length - 1 - best >= options.patience };
+  const best = findImprovements(history, options, options.startFromEpoch).lastIndexOf(true);
+  const since = Math.max(best, options.startFromEpoch - 1);
+  return { best: best < 0 ? undefined : best, stop: history.length - 1 - since >= options.patience };
 }

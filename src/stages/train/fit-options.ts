@@ -3,6 +3,7 @@ import { named, type Named } from '../../config/named.js';
 import { losses, type Loss } from '../../ir/losses.js';
 import { optimizers } from '../../ir/optimizers.js';
 import { earlyStoppingSchema, type EarlyStopping } from './early-stopping.js';
+import { figureName } from './figure-names.js';
 import { schedules } from './schedules/index.js';
 
 /** Schemas of options, by name; the tables of optimizers and losses know defaults only. */
@@ -63,6 +64,7 @@ export interface FitOptions {
   readonly clipNorm?: number;
   readonly clipValue?: number;
   readonly earlyStopping?: EarlyStopping;
+  readonly metrics?: readonly string[];
 }
 
 export const fitOptions = {
@@ -91,4 +93,10 @@ export const fitOptions = {
   earlyStopping: earlyStoppingSchema
     .optional()
     .describe('Ends the training when it gets no better. Write {} for the defaults.'),
+  metrics: z
+    .array(figureName)
+    .optional()
+    .describe(
+      'Figures to measure on the validation split after each epoch, beside the loss and the accuracy.',
+    ),
 };

@@ -13,7 +13,7 @@ export const trainStage = defineStage<TrainOptions>({
   options: trainOptions,
   reads: [],
   writes: 'model',
-  version: 2,
+  version: 3,
   async key({ project, options, registry, signal }) {
     const { root, seed, config } = project;
     const onnx = options.model?.onnx;

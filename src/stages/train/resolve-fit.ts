@@ -2,35 +2,43 @@ import { placeIn } from '../../config/index.js';
 import type { Dataset } from '../../data/index.js';
 import { MaasError } from '../../errors.js';
 import type { Project, TrainJob } from '../../plugin/api.js';
+import { explainMisfit } from './figure-names.js';
 import type { FitOptions } from './fit-options.js';
 import { resolveLoss } from './resolve-loss.js';
+import { watchedFigure } from './watch.js';
 
 /**
  * How an engine is to fit the weights, from what the config says.
  * @throws MaasError MAAS_CONFIG_INVALID when the loss, or a figure that is watched, does not go with the target.
  */
 export function resolveFit(
-  { optimizer, loss, schedule, clipNorm, clipValue, earlyStopping }: FitOptions,
+  { optimizer, loss, schedule, clipNorm, clipValue, earlyStopping, metrics = [] }: FitOptions,
   dataset: Dataset,
   project: Project,
-): Pick<TrainJob, 'optimizer' | 'loss' | 'schedule' | 'clip' | 'earlyStopping'> {
-  const scheduled = schedule?.options as { readonly metric?: string } | undefined;
-  const watched = [
-    { metric: scheduled?.metric, path: ['schedule', schedule?.name ?? '', 'metric'] },
-    { metric: earlyStopping?.metric, path: ['earlyStopping', 'metric'] },
+): Pick<TrainJob, 'optimizer' | 'loss' | 'schedule' | 'clip' | 'earlyStopping' | 'metrics'> {
+  const scheduled = schedule?.options as { readonly monitor?: string } | undefined;
+  const wanted = [
+    ...metrics.map((figure, at) => ({ figure, path: ['metrics', at] })),
+    { figure: watchedBy(scheduled), path: ['schedule', schedule?.name ?? '', 'monitor'] },
+    { figure: watchedBy(earlyStopping), path: ['earlyStopping', 'monitor'] },
   ];
-  for (const { metric, path } of watched) {
-    if (metric !== 'validationAccuracy' || dataset.signature.task === 'classification') continue;
-    throw new MaasError('MAAS_CONFIG_INVALID', `train.${path.join('.')}: amounts have no accuracy`, {
+  const { signature } = dataset;
+  for (const { figure, path } of wanted) {
+    const misfit = figure === undefined ? undefined : explainMisfit(figure, signature);
+    if (misfit === undefined) continue;
+    throw new MaasError('MAAS_CONFIG_INVALID', `train.${path.join('.')}: ${misfit.message}`, {
       place: placeIn(project, ['train', ...path]),
-      hint: 'Watch validationLoss.',
+      hint: misfit.hint,
     });
   }
+  const usual = signature.task === 'classification' ? ['accuracy'] : [];
+  const figures = wanted.map(({ figure }) => figure).filter((figure) => figure !== undefined);
   return {
     optimizer: {
       name: optimizer.name,
       ...(optimizer.options as { readonly learningRate: number }),
     },
+    metrics: [...new Set([...usual, ...figures])],
     loss: resolveLoss(loss, dataset, project),
     ...(schedule && { schedule: { name: schedule.name, ...scheduled } }),
     ...((clipNorm !== undefined || clipValue !== undefined) && {
@@ -41,4 +49,8 @@ export function resolveFit(
     }),
     ...(earlyStopping && { earlyStopping }),
   };
+}
+
+function watchedBy(watcher: { readonly monitor?: string } | undefined): string | undefined {
+  return watcher?.monitor === undefined ? undefined : watchedFigure(watcher.monitor);
 }

@@ -4,7 +4,7 @@ import type { Json } from '../../artifacts/index.js';
 import { placeIn, type ConfigPath } from '../../config/index.js';
 import { loadDataset, type DataConfig, type Dataset } from '../../data/index.js';
 import { asDiskError, MaasError } from '../../errors.js';
-import { evaluate } from '../../evaluate/index.js';
+import { confusionOf, predict, score } from '../../evaluate/index.js';
 import { saveModel } from '../../ir/onnx/save.js';
 import type { FittingEngine, StageRun, TrainOrder, TrainOutcome, TrainProgress } from '../../plugin/api.js';
 import { buildModel, type Draft } from './build-model.js';
@@ -12,7 +12,7 @@ import type { TrainOptions } from './config.js';
 import { adoptModel } from './fine-tune/adopt-model.js';
 import { explainFreeze } from './fine-tune/explain-freeze.js';
 import { openFile } from './fine-tune/open-file.js';
-import { checkGates } from './gates.js';
+import { checkGateNames, checkGates } from './gates.js';
 import { resolveFit } from './resolve-fit.js';
 import { layersOf } from './presets/index.js';
 
@@ -46,6 +46,7 @@ export class Training {
     }
     const { root, seed, name, config } = project;
     const dataset = await loadDataset(config['data'] as DataConfig, { root, seed, name, signal });
+    checkGateNames(options.gates, dataset.signature, project);
     result.notes.push(...(dataset.notes ?? []));
     return new Training(run, dataset);
   }
@@ -119,15 +120,17 @@ export class Training {
   async evaluate(): Promise<Readonly<Record<string, number>>> {
     const { run, dataset } = this;
     const { signature, splits } = dataset;
-    const measure = (split: 'test' | 'validation') => evaluate(this.modelPath, splits[split], signature);
-    const test = await measure('test');
-    const validation = Object.entries(await measure('validation')).filter(
-      ([name]) => !name.startsWith('recall.'),
+    const predictions = await predict(this.modelPath, splits.test, signature);
+    const test = score(predictions, splits.test, signature);
+    const confusion = confusionOf(predictions, splits.test, signature);
+    const held = await predict(this.modelPath, splits.validation, signature);
+    const validation = Object.entries(score(held, splits.validation, signature)).filter(
+      ([name]) => !name.includes('.'),
     );
     const rows = Object.fromEntries(Object.entries(splits).map(([name, table]) => [name, table.rows]));
     const metrics: Record<string, Json> = { ...test, validation: Object.fromEntries(validation), rows };
-    Object.assign(run.result.metrics, metrics);
-    checkGates(run.options.gates, test, placeIn(run.project, ['train', 'gates']));
+    Object.assign(run.result.metrics, metrics, confusion && { confusion });
+    checkGates(run.options.gates, test, run.project);
     return test;
   }
 

@@ -19,6 +19,16 @@ describe('early stopping', () => {
       { best: 2, stop: false },
     ],
     ['never takes NaN for better', [NaN, 2, NaN], { patience: 2 }, { best: 1, stop: false }],
+    ['passes over the first epochs', [1, 3, 2], { patience: 2, startFromEpoch: 1 }, { best: 2, stop: false }],
+    ['does not wait in them', [1, 3, 4], { patience: 2, startFromEpoch: 2 }, { best: 2, stop: false }],
+    ['waits after them', [1, 1, NaN, 2, 3], { patience: 2, startFromEpoch: 2 }, { best: 3, stop: false }],
+    [
+      'has no best when none was',
+      [1, NaN, NaN],
+      { patience: 2, startFromEpoch: 1 },
+      { best: undefined, stop: true },
+    ],
+    ['takes more for better when told so', [1, 2], { patience: 1, mode: 'max' }, { best: 1, stop: false }],
     ['has not begun', [], { patience: 1 }, { best: undefined, stop: false }],
   ])('%s', (_, losses, given, expected) => {
     expect(judge(of(losses), options(given))).toEqual(expected);
@@ -30,7 +40,7 @@ describe('early stopping', () => {
       loss: 0,
       validationAccuracy,
     }));
-    const verdict = judge(history, options({ metric: 'validationAccuracy', patience: 1 }));
+    const verdict = judge(history, options({ monitor: 'validationAccuracy', patience: 1 }));
     expect(verdict).toEqual({ best: 1, stop: true });
   });
 });

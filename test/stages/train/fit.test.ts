@@ -40,6 +40,7 @@ describe('how weights are fitted', () => {
     expect(resolve({})).toEqual({
       optimizer: { name: 'adam', learningRate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-7 },
       loss: { name: 'sparseCategoricalCrossentropy' },
+      metrics: ['accuracy'],
     });
     expect(resolve({}, 'regression').loss).toEqual({ name: 'meanSquaredError' });
   });
@@ -61,8 +62,22 @@ describe('how weights are fitted', () => {
       loss: { name: 'sparseCategoricalCrossentropy', labelSmoothing: 0.1 },
       schedule: { name: 'cosine', warmup: 2, floor: 0 },
       clip: { norm: 1, value: 0.5 },
-      earlyStopping: { patience: 5, metric: 'validationLoss', minDelta: 0, restoreBest: true },
+      earlyStopping: {
+        ...{ patience: 5, monitor: 'validationLoss', mode: 'auto', minDelta: 0 },
+        ...{ startFromEpoch: 0, restoreBestWeights: true },
+      },
+      metrics: ['accuracy'],
     });
+  });
+
+  it('measures what is watched, and what is asked for, once each', () => {
+    const section = {
+      metrics: ['f1', 'recall.seldom'],
+      earlyStopping: { monitor: 'validationRecall.seldom' },
+      schedule: { reduceOnPlateau: { monitor: 'validationRocAuc' } },
+      gates: { 'recall.seldom': { min: 0.5 } },
+    };
+    expect(resolve(section).metrics).toEqual(['accuracy', 'f1', 'recall.seldom', 'rocAuc']);
   });
 
   it.each<[unknown, number[]]>([
@@ -84,16 +99,17 @@ describe('how weights are fitted', () => {
     ['a loss for classes', { loss: 'hinge' }, 'regression', 'Choose meanSquaredError'],
     [
       'the accuracy of amounts, to stop by',
-      { earlyStopping: { metric: 'validationAccuracy' } },
+      { earlyStopping: { monitor: 'validationAccuracy' } },
       'regression',
-      'Watch validationLoss.',
+      'The figures are: mse, rmse,',
     ],
     [
       'the accuracy of amounts, to follow',
-      { schedule: { reduceOnPlateau: { metric: 'validationAccuracy' } } },
+      { schedule: { reduceOnPlateau: { monitor: 'validationAccuracy' } } },
       'regression',
-      'Watch validationLoss.',
+      'The figures are: mse, rmse,',
     ],
+    ['a label that is not there', { metrics: ['recall.offten'] }, 'classification', 'Did you mean "often"?'],
   ])('refuses %s', (_, section, task, hint) => {
     expect(() => resolve(section, task)).toThrow(
       expect.objectContaining({ code: 'MAAS_CONFIG_INVALID', hint: expect.stringContaining(hint) as string }),
@@ -102,6 +118,10 @@ describe('how weights are fitted', () => {
 
   it.each<[object, (string | number)[]]>([
     [{ clipNorm: 0 }, ['clipNorm']],
+    [{ metrics: ['acuracy'] }, ['metrics', 0]],
+    [{ earlyStopping: { monitor: 'validationRecall' + '.' } }, ['earlyStopping', 'monitor']],
+    [{ earlyStopping: { monitor: 'accuracy' } }, ['earlyStopping', 'monitor']],
+    [{ gates: { acuracy: { min: 1 } } }, ['gates']],
     [{ earlyStopping: { patience: 0 } }, ['earlyStopping', 'patience']],
     [{ schedule: { cosine: { floor: 2 } } }, ['schedule', 'cosine', 'floor']],
     [{ loss: { mse: { classWeights: 'balanced' } } }, ['loss', 'mse']],

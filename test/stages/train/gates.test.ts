@@ -1,18 +1,21 @@
 import { describe, expect, it } from 'vitest';
-import { checkGates } from '../../../src/stages/train/gates.js';
+import type { Signature } from '../../../src/data/signature.js';
+import type { Project } from '../../../src/plugin/api.js';
+import type { Gates } from '../../../src/stages/train/gate-options.js';
+import { checkGateNames, checkGates } from '../../../src/stages/train/gates.js';
 
-const place = { file: 'maas.config.yaml' };
+const project: Project = { name: 'p', seed: 1, root: '/', configFile: '/maas.config.yaml', config: {} };
 const figures = { accuracy: 0.91, logLoss: 0.3 };
 
 describe('checkGates', () => {
   it('lets figures on the bounds pass', () => {
-    checkGates({ accuracy: { min: 0.91 }, logLoss: { min: 0.1, max: 0.3 } }, figures, place);
-    checkGates({}, figures, place);
+    checkGates({ accuracy: { min: 0.91 }, logLoss: { min: 0.1, max: 0.3 } }, figures, project);
+    checkGates({}, figures, project);
   });
 
   it('names every figure out of bounds, and ends with the exit code of gates', () => {
     const attempt = (): void => {
-      checkGates({ accuracy: { min: 0.95 }, logLoss: { max: 0.2 } }, figures, place);
+      checkGates({ accuracy: { min: 0.95 }, logLoss: { max: 0.2 } }, figures, project);
     };
     expect(attempt).toThrow(
       expect.objectContaining({
@@ -26,13 +29,26 @@ describe('checkGates', () => {
 
   it('lets no NaN pass', () => {
     expect(() => {
-      checkGates({ accuracy: { min: 0 } }, { accuracy: NaN }, place);
+      checkGates({ accuracy: { min: 0 } }, { accuracy: NaN }, project);
     }).toThrow('accuracy is NaN');
   });
 
-  it('refuses a gate on a figure that is not there', () => {
+  it('lets nothing pass that is not defined', () => {
     expect(() => {
-      checkGates({ r2: { min: 0.5 } }, figures, place);
-    }).toThrow(expect.objectContaining({ code: 'MAAS_CONFIG_INVALID' }) as Error);
+      checkGates({ rocAuc: { min: 0 } }, figures, project);
+    }).toThrow('rocAuc is not defined for its rows');
+  });
+
+  it('refuses, before the work, a gate on a figure that cannot be there', () => {
+    const signature = {
+      task: 'classification',
+      target: { name: 'y', labels: ['a', 'b'] },
+    } as unknown as Signature;
+    const check = (gates: Gates) => () => {
+      checkGateNames(gates, signature, project);
+    };
+    expect(check({ accuracy: {}, 'recall.a': { min: 0.5 } })).not.toThrow();
+    expect(check({ r2: {} })).toThrow('train.gates: there is no r2 of classes');
+    expect(check({ 'recall.c': {} })).toThrow('recall.c: the data has no label "c"');
   });
 });

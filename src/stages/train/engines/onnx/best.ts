@@ -24,16 +24,16 @@ export function keepBest({ earlyStopping, epochs }: TrainJob, kept: State | unde
     async look(history, read) {
       if (!earlyStopping) return false;
       const verdict = judge(history, earlyStopping);
-      if (earlyStopping.restoreBest && verdict.best === history.length - 1) best = await read();
+      if (earlyStopping.restoreBestWeights && verdict.best === history.length - 1) best = await read();
       return verdict.stop;
     },
     note(history) {
       const at = earlyStopping && judge(history, earlyStopping).best;
       if (at === undefined) return undefined;
-      const { metric, restoreBest } = earlyStopping!;
+      const { monitor, restoreBestWeights } = earlyStopping!;
       const early = history.length < epochs ? `stopped after epoch ${history.length} of ${epochs}: ` : '';
-      const whose = restoreBest ? ', whose weights the model has' : '';
-      return `${early}${metric} was best in epoch ${at + 1}${whose}`;
+      const whose = restoreBestWeights ? ', whose weights the model has' : '';
+      return `${early}${monitor} was best in epoch ${at + 1}${whose}`;
     },
   };
 }

@@ -1,17 +1,20 @@
 import type { Table } from '../../../../data/dataset.js';
+import { scoreValues } from '../../../../evaluate/index.js';
 import { GraphBuilder } from '../../../../ir/builder.js';
 import { encodeModel } from '../../../../ir/onnx/save.js';
 import { removeDead, stripDropout } from '../../../../ir/rewrite.js';
 import type { TrainJob } from '../../../../plugin/api.js';
 import { columnsOf, prepareBatches } from './batches.js';
-import { emitAccuracy } from './figures.js';
 import { emitLoss, forwardOf, openWeights } from './forward.js';
 import type { Workplace } from './rooms.js';
 
 /** Rows per run: enough to keep the overhead of a run small, few enough for wide activations. */
 const chunk = 256;
 
-/** Measures the weights that the thread keeps on a table: `loss`, and `accuracy` for classification, means over its rows. */
+/**
+ * Measures the weights that the thread keeps on a table: `loss`, the mean over its rows, and the job's metrics; NaN for
+ * one that is not defined on these rows.
+ */
 export type Check = () => Promise<Record<string, number>>;
 
 /** Opens a session that runs forward only, in the model's form for inference, with the weights as inputs. */
@@ -24,9 +27,9 @@ export async function openCheck(
   const forward = forwardOf(job);
   const g = new GraphBuilder(openWeights(stripDropout(forward), parameters));
   const { target, loss } = emitLoss(g, job);
-  const classification = job.dataset.signature.task === 'classification';
-  const figures = { loss, ...(classification && { accuracy: emitAccuracy(g, job.prediction, target) }) };
-  for (const name of Object.values(figures)) g.output(name);
+  const { metrics, prediction } = job;
+  g.output(loss);
+  if (metrics.length > 0) g.output(prediction);
   const model = { ...job.model, graph: removeDead(g.build()) };
   const session = await thread.open(encodeModel(model), { threads: job.threads, optimization: 'basic' });
 
@@ -36,15 +39,18 @@ export async function openCheck(
   const order = Uint32Array.from({ length: table.rows }, (_, row) => row);
   const use = Object.fromEntries(parameters.map((name) => [name, name]));
   return async () => {
-    const sums = new Map(Object.keys(figures).map((figure) => [figure, 0]));
+    let sum = 0;
+    const parts: Float32Array[] = [];
     for (let start = 0; start < table.rows; start += most) {
       const rows = Math.min(most, table.rows - start);
       const { arrays, returned } = await session.runLent(take(order, start, [rows]), { use });
       rooms.giveBack(returned);
-      for (const [figure, name] of Object.entries(figures)) {
-        sums.set(figure, sums.get(figure)! + Number(arrays[name]!.data[0]) * rows);
-      }
+      sum += Number(arrays[loss]!.data[0]) * rows;
+      if (metrics.length > 0) parts.push(arrays[prediction]!.data as Float32Array);
     }
-    return Object.fromEntries([...sums].map(([figure, sum]) => [figure, sum / table.rows]));
+    const mean = { loss: sum / table.rows };
+    if (metrics.length === 0) return mean;
+    const figures = scoreValues(parts, table.target, job.dataset.signature);
+    return { ...mean, ...Object.fromEntries(metrics.map((metric) => [metric, figures[metric] ?? NaN])) };
   };
 }

@@ -87,7 +87,7 @@ function takeApart(tensors: State): { readonly state: State; readonly best?: Sta
 }
 
 function identify(job: TrainJob, { model, preparation, carried, masks }: CompiledStep): string {
-  const { seed, epochs, batchSize, threads, optimizer, schedule, earlyStopping, dataset } = job;
+  const { seed, epochs, batchSize, threads, optimizer, schedule, earlyStopping, metrics, dataset } = job;
   return digestOf({
     graph: digestOf(encodeModel(model)),
     ...(preparation && { preparation: digestOf(encodeModel(preparation)) }),
@@ -97,7 +97,10 @@ function identify(job: TrainJob, { model, preparation, carried, masks }: Compile
       return [input, digestOf(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))];
     }),
     masks: masks.map(({ name, rate }) => [name, rate]),
-    job: { seed, epochs, batchSize, threads, optimizer, schedule, earlyStopping, data: dataset.digest },
+    job: {
+      ...{ seed, epochs, batchSize, threads, optimizer, schedule, earlyStopping, metrics },
+      data: dataset.digest,
+    },
     runtime: [runtimeVersion(), process.platform, process.arch],
   });
 }

@@ -40,7 +40,14 @@ async function inPieces(whole: TrainJob, looks: number): Promise<TrainOutcome> {
 }
 
 const oneStepPerRun = { checkpointSeconds: 0 };
-const earlyStopping = { metric: 'validationLoss', minDelta: 0, patience: 3, restoreBest: true } as const;
+const earlyStopping = {
+  monitor: 'validationLoss',
+  mode: 'auto',
+  minDelta: 0,
+  patience: 3,
+  startFromEpoch: 0,
+  restoreBestWeights: true,
+} as const;
 /** Too fast to settle: the validation loss goes up and down. */
 const restless = { optimizer: { name: 'sgd', learningRate: 3 }, epochs: 30, batchSize: 30 };
 
@@ -87,7 +94,7 @@ describe('a schedule', () => {
     [
       'reduceOnPlateau',
       {
-        ...{ name: 'reduceOnPlateau', metric: 'validationLoss', minDelta: 0.2, patience: 1 },
+        ...{ name: 'reduceOnPlateau', monitor: 'validationLoss', mode: 'auto', minDelta: 0.2, patience: 1 },
         ...{ cooldown: 0, factor: 0.5, floor: 0, warmup: 0 },
       },
     ],
@@ -120,8 +127,20 @@ describe('early stopping', () => {
     );
   });
 
+  it('goes by any figure of the validation split, which the history has', async () => {
+    const watching = { ...earlyStopping, monitor: 'validationRocAuc' };
+    const metrics = ['accuracy', 'rocAuc', 'top3Accuracy'];
+    const { history, notes } = await onnxEngine.train(make({ earlyStopping: watching, metrics }));
+    const areas = history.map((epoch) => epoch['validationRocAuc']!);
+    expect(notes!.at(-1)).toContain(
+      `validationRocAuc was best in epoch ${areas.indexOf(Math.max(...areas)) + 1}`,
+    );
+    // Not defined where there are three labels at most.
+    expect(history.at(-1)!['validationTop3Accuracy']).toBeNaN();
+  });
+
   it('keeps the last weights when told to', async () => {
-    const options = { ...earlyStopping, restoreBest: false };
+    const options = { ...earlyStopping, restoreBestWeights: false };
     const stopped = await onnxEngine.train(make({ earlyStopping: options }));
     const plain = job(classifier(), classes(), work(), { ...restless, epochs: stopped.history.length });
     expect(fingerprint(stopped)).toBe(fingerprint(await onnxEngine.train(plain)));

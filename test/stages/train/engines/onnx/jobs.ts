@@ -164,6 +164,7 @@ export function job(
     dataset: data,
     loss: { name: regression ? 'meanSquaredError' : 'sparseCategoricalCrossentropy' },
     optimizer: { name: 'adam', learningRate: 0.02 },
+    metrics: regression ? [] : ['accuracy'],
     epochs: 4,
     batchSize: 16,
     seed: 7,

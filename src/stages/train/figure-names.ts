@@ -1,0 +1,36 @@
+import { z } from 'zod';
+import type { Signature } from '../../data/index.js';
+import { figures, findFigure, labelFigurePattern } from '../../evaluate/figures.js';
+import { didYouMean } from '../../suggest.js';
+
+/** The name of a figure: `accuracy`, `recall.setosa`. */
+export const figureName = z
+  .string()
+  .check((context) => {
+    if (findFigure(context.value) !== undefined) return;
+    const message = `there is no figure "${context.value}"`;
+    const params = { unknown: context.value, known: Object.keys(figures) };
+    context.issues.push({ code: 'custom', input: context.value, path: [], message, params });
+  })
+  .meta({ anyOf: [{ enum: Object.keys(figures) }, { pattern: labelFigurePattern }] });
+
+/** Why a model with this signature cannot have the figure, if it cannot. */
+export function explainMisfit(
+  name: string,
+  { task, target: { labels = [] } }: Signature,
+): { readonly message: string; readonly hint: string } | undefined {
+  const figure = findFigure(name);
+  if (figure?.task !== task) {
+    const known = Object.keys(figures).filter((each) => figures[each]!.task === task);
+    return {
+      message: `there is no ${name} of ${task === 'regression' ? 'amounts' : 'classes'}`,
+      hint: `The figures are: ${known.join(', ')}.`,
+    };
+  }
+  const { label } = figure;
+  if (label === undefined || labels.includes(label)) return undefined;
+  return {
+    message: `${name}: the data has no label "${label}"`,
+    hint: didYouMean(label, labels) ?? `The labels are: ${labels.slice(0, 20).join(', ')}.`,
+  };
+}
