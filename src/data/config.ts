@@ -1,6 +1,6 @@
-import { extname } from 'node:path';
+import { basename, extname } from 'node:path';
 import { z } from 'zod';
-import { extensions } from './readers/formats.js';
+import { extensions, formatOf } from './readers/formats.js';
 
 const share = z
   .number()
@@ -101,11 +101,14 @@ export const dataSchema = z
     source: z
       .string()
       .min(1)
-      .refine((path) => extensions.includes(extname(path).toLowerCase()), {
+      .refine((path) => formatOf(path) !== undefined, {
         error: ({ input }) =>
           `no reader for "${extname(String(input)) || String(input)}", expected a file that ends in ${extensions.join(', ')}`,
       })
-      .meta({ description: 'File with one row per line and the column names first; relative to this file.' }),
+      .meta({
+        description:
+          'File with one row per line: delimited text with the column names first, or JSON Lines; both may be packed with gzip. Relative to this file.',
+      }),
     target: z.string().min(1).meta({ description: 'Column to predict.' }),
     features: columnNames
       .optional()
@@ -140,10 +143,12 @@ export const dataSchema = z
     }),
   })
   .check((context) => {
-    const { target, features = [], exclude = [] } = context.value;
+    const { source, target, delimiter, features = [], exclude = [] } = context.value;
     const conflict = (path: (string | number)[], message: string): void => {
       context.issues.push({ code: 'custom', input: context.value, path, message });
     };
+    if (delimiter !== undefined && formatOf(source)?.kind !== 'delimited')
+      conflict(['delimiter'], `${basename(source)} has no delimiters`);
     features.forEach((name, index) => {
       if (name === target)
         conflict(['features', index], `"${name}" is the target, it cannot be a feature too`);

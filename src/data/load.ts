@@ -10,7 +10,14 @@ import { describeSchema } from './describe-schema.js';
 import { inspectData } from './inspect.js';
 import { dropUnlabelled } from './drop-rows.js';
 import { fillOf, noteFilled } from './missing.js';
-import { delimiterOf, digestSource, openReader, readSource, watchSource } from './readers/index.js';
+import {
+  digestSource,
+  expandedSize,
+  formatOf,
+  openReader,
+  readSource,
+  watchSource,
+} from './readers/index.js';
 import { loadStream } from './stream/load-stream.js';
 import { Shelf } from './stream/shelf.js';
 import { describeSignature, numbersInput } from './describe-signature.js';
@@ -88,7 +95,7 @@ export async function loadDataset(config: DataConfig, options: LoadOptions): Pro
 /** Whether a source is left on disk. */
 async function isLarge(path: string, config: DataConfig): Promise<boolean> {
   const { size } = await stat(path).catch(() => ({ size: 0 }));
-  return size > config.memory * 2 ** 20;
+  return expandedSize(path, size) > config.memory * 2 ** 20;
 }
 
 /** Encoded data lies beside the artifacts, for all stages. */
@@ -105,7 +112,7 @@ async function loadLarge(
   const reader = await openReader(path, { delimiter: config.delimiter });
   const folder = await shelf.begin();
   try {
-    const { size: bytes } = await stat(path);
+    const bytes = expandedSize(path, (await stat(path)).size);
     const { sha256, kept } = await watchSource(path, () =>
       loadStream(reader, { config, seed, folder, bytes, signal }),
     );
@@ -145,7 +152,7 @@ function digestParts(sha256: string, config: DataConfig, seed: number, large = f
     task ?? null,
     [split.train, split.validation, split.test, split.by ?? 'class', split.group ?? null, split.time ?? null],
     [missing.numbers, missing.categories, missing.target, missing.markers ?? null, byName(missing.columns)],
-    delimiter ?? delimiterOf(config.source),
+    delimiter ?? formatOf(config.source)?.delimiter ?? ',',
     ...(large ? ['large'] : []),
   ];
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex');

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { extensions } from '../../src/data/readers/formats.js';
 import { dataSchema } from '../../src/data/index.js';
 
 const minimal = { source: 'data/iris.csv', target: 'species' };
@@ -32,17 +33,18 @@ describe('the data section', () => {
     [
       { source: 'data.xlsx' },
       ['source'],
-      'no reader for ".xlsx", expected a file that ends in .csv, .tsv, .txt, .data',
+      `no reader for ".xlsx", expected a file that ends in ${extensions.join(', ')}`,
     ],
     [
       { source: 'data' },
       ['source'],
-      'no reader for "data", expected a file that ends in .csv, .tsv, .txt, .data',
+      `no reader for "data", expected a file that ends in ${extensions.join(', ')}`,
     ],
     [{ features: ['a', 'b', 'a'] }, ['features', 2], '"a" is listed twice'],
     [{ features: ['species'] }, ['features', 0], '"species" is the target, it cannot be a feature too'],
     [{ features: ['a', 'b'], exclude: ['b'] }, ['features', 1], '"b" is under data.exclude too'],
     [{ exclude: ['species'] }, ['exclude', 0], '"species" is the target, it cannot be excluded'],
+    [{ source: 'a.jsonl', delimiter: ';' }, ['delimiter'], 'a.jsonl has no delimiters'],
     [{ delimiter: '||' }, ['delimiter'], 'expected a single character'],
     [{ delimiter: '"' }, ['delimiter'], 'a quote or line break cannot separate fields'],
   ])('refuses %j', (change, path, message) => {

@@ -65,3 +65,30 @@ function grow(array: Uint32Array): Uint32Array<ArrayBuffer> {
   larger.set(array);
   return larger;
 }
+
+/** Cells as one record of bytes. */
+export class RowFields {
+  readonly #fields = new Fields();
+
+  constructor(columns: number) {
+    this.#fields.bytes = Buffer.allocUnsafe(64 * columns);
+  }
+
+  fill(cells: readonly string[], line: number): Fields {
+    const fields = this.#fields;
+    fields.begin(0, line);
+    let length = 0;
+    for (const cell of cells) length += cell.length;
+    // A UTF-16 unit takes three bytes of UTF-8 at most.
+    if (3 * length > fields.bytes.length) fields.bytes = Buffer.allocUnsafe(6 * length);
+    let at = 0;
+    for (const cell of cells) {
+      const end = at + fields.bytes.write(cell, at);
+      fields.add(at, end);
+      at = end;
+    }
+    fields.to = at;
+    fields.ascii = at === length;
+    return fields;
+  }
+}

@@ -1,17 +1,33 @@
-import { extname } from 'node:path';
+/** How a source is written, by the end of its name. */
+export interface Format {
+  readonly kind: 'delimited' | 'lines';
+  /** Between fields of delimited text, unless the config says otherwise. */
+  readonly delimiter: string;
+  readonly gzip: boolean;
+}
 
-/** Delimited text by file extension, with the delimiter each stands for. */
-const delimiters: Readonly<Record<string, string>> = {
-  '.csv': ',',
-  '.tsv': '\t',
-  '.txt': ',',
-  '.data': ',',
+const kinds: Readonly<Record<string, Omit<Format, 'gzip'>>> = {
+  '.csv': { kind: 'delimited', delimiter: ',' },
+  '.tsv': { kind: 'delimited', delimiter: '\t' },
+  '.txt': { kind: 'delimited', delimiter: ',' },
+  '.data': { kind: 'delimited', delimiter: ',' },
+  '.jsonl': { kind: 'lines', delimiter: '' },
+  '.ndjson': { kind: 'lines', delimiter: '' },
 };
 
-/** Extensions of `data.source` that there is a reader for. */
-export const extensions = Object.keys(delimiters);
+/** Endings of `data.source` that there is a reader for. */
+export const extensions = [...Object.keys(kinds), '.csv.gz', '.tsv.gz', '.jsonl.gz'];
 
-/** What separates the fields of a file unless the config says otherwise. */
-export function delimiterOf(path: string): string {
-  return delimiters[extname(path).toLowerCase()] ?? ',';
+/** The format that the name of a file tells, or undefined. */
+export function formatOf(path: string): Format | undefined {
+  const name = path.toLowerCase();
+  const gzip = name.endsWith('.gz');
+  const bare = gzip ? name.slice(0, -3) : name;
+  const found = Object.entries(kinds).find(([ending]) => bare.endsWith(ending));
+  return found && { ...found[1], gzip };
+}
+
+/** Bytes that a source takes in memory as text, roughly: tables shrink to a fifth. */
+export function expandedSize(path: string, bytes: number): number {
+  return formatOf(path)?.gzip ? 5 * bytes : bytes;
 }

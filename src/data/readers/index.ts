@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto';
 import { openCsv } from './csv.js';
-import { delimiterOf } from './formats.js';
+import { formatOf } from './formats.js';
+import { openJsonLines } from './json-lines.js';
 import { checkSource, watchSource } from './open-source.js';
 import type { RawTable, ReadOptions } from './raw-table.js';
 import { readAll, type Reader } from './reader.js';
 
 export type { Fields } from './fields.js';
-export { delimiterOf } from './formats.js';
+export { expandedSize, formatOf } from './formats.js';
 export { digestSource, watchSource } from './open-source.js';
 export type { RawTable } from './raw-table.js';
 export { noRows, type Reader } from './reader.js';
@@ -17,7 +18,9 @@ export { noRows, type Reader } from './reader.js';
  */
 export async function openReader(path: string, { delimiter }: ReadOptions = {}): Promise<Reader> {
   await checkSource(path);
-  return openCsv(path, delimiter ?? delimiterOf(path));
+  const format = formatOf(path);
+  if (format?.kind === 'lines') return openJsonLines(path);
+  return openCsv(path, delimiter ?? format?.delimiter ?? ',');
 }
 
 /**

@@ -52,7 +52,8 @@ function spanOf(record: string, delimiter: string, column: number): { start: num
   };
 }
 
-function frameOf(text: string, line: number, start: number, length: number): string {
+/** The line with a marker under some of its characters; a part of it when it is long. */
+export function frameOf(text: string, line: number, start: number, length: number): string {
   const from = Math.max(0, start - maxFrameWidth / 2);
   const shown = text.slice(from, from + maxFrameWidth).replaceAll('\t', ' ');
   const marker = '^'.repeat(Math.max(1, Math.min(length, shown.length - (start - from))));

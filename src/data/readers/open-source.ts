@@ -2,7 +2,10 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { access, constants, readdir, stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
+import { Readable } from 'node:stream';
+import { createGunzip } from 'node:zlib';
 import { MaasError } from '../../errors.js';
+import { formatOf } from './formats.js';
 import type { ScanOptions } from './reader.js';
 import { didYouMean } from '../../suggest.js';
 
@@ -49,11 +52,37 @@ async function describeOpenError(path: string, error: NodeJS.ErrnoException): Pr
   });
 }
 
-/** The source's bytes in order. */
-export async function* streamSource(
-  path: string,
-  { hash, signal }: ScanOptions = {},
-): AsyncGenerator<Buffer> {
+/**
+ * The source's bytes in order, unpacked if it is packed; the hash is that of the file as it is.
+ * @throws MaasError MAAS_DATA_SYNTAX when it is no whole gzip file.
+ */
+export async function* streamSource(path: string, options: ScanOptions = {}): AsyncGenerator<Buffer> {
+  if (!formatOf(path)?.gzip) {
+    yield* streamFile(path, options);
+    return;
+  }
+  const unzipped = createGunzip({ chunkSize: 1 << 18 });
+  const packed = Readable.from(streamFile(path, options));
+  packed.on('error', (error) => unzipped.destroy(error));
+  try {
+    yield* packed.pipe(unzipped) as AsyncIterable<Buffer>;
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException;
+    if (!code.startsWith('Z_')) throw error;
+    const what =
+      code === 'Z_BUF_ERROR' ? 'the gzip file ends early' : 'the file is no gzip file, or is damaged';
+    throw new MaasError('MAAS_DATA_SYNTAX', what, {
+      place: { file: path },
+      hint: 'Check it with `gzip -t`, and copy or make it again.',
+      cause: error,
+    });
+  } finally {
+    packed.destroy();
+    unzipped.destroy();
+  }
+}
+
+async function* streamFile(path: string, { hash, signal }: ScanOptions): AsyncGenerator<Buffer> {
   signal?.throwIfAborted();
   for await (const chunk of createReadStream(path, { highWaterMark: 1 << 18 }) as AsyncIterable<Buffer>) {
     signal?.throwIfAborted();
@@ -102,7 +131,7 @@ async function identify(path: string): Promise<string> {
 export async function digestSource(path: string, signal?: AbortSignal): Promise<string> {
   await checkSource(path);
   const hash = createHash('sha256');
-  const chunks = streamSource(path, { hash, signal });
+  const chunks = streamFile(path, { hash, signal });
   while (!(await chunks.next()).done);
   return hash.digest('hex');
 }

@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { MaasError } from '../../errors.js';
 import { Fields } from './fields.js';
+import { notUtf8 } from './not-utf8.js';
 
 /** Bytes of a record at most. */
 const longest = 2 ** 26;
@@ -83,7 +84,7 @@ class Scanner {
   #skipMark(bytes: Buffer): Buffer {
     this.#first = false;
     const mark = bytes.toString('hex', 0, 2);
-    if (mark === 'fffe' || mark === 'feff') throw this.#notUtf8(undefined, 'UTF-16');
+    if (mark === 'fffe' || mark === 'feff') throw notUtf8(this.path, undefined, 'UTF-16');
     return bytes.toString('hex', 0, 3) === 'efbbbf' ? bytes.subarray(3) : bytes;
   }
 
@@ -102,14 +103,7 @@ class Scanner {
       if (!isUtf8(bytes.subarray(start, stop))) break;
       start = stop;
     }
-    throw this.#notUtf8(line);
-  }
-
-  #notUtf8(line?: number, encoding = 'some other encoding'): MaasError {
-    return new MaasError('MAAS_DATA_SYNTAX', `the file is not UTF-8 text but ${encoding}`, {
-      place: { file: this.path, ...(line !== undefined && { line }) },
-      hint: 'Save the file as UTF-8, for instance with `iconv -t UTF-8`.',
-    });
+    throw notUtf8(this.path, line);
   }
 
   /** Hands on the whole records of `bytes` and keeps what is behind them. `last`: no more is to come. */
