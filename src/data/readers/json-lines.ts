@@ -73,8 +73,8 @@ export function openJsonLines(path: string): Reader {
 
 function toText(value: unknown): string {
   if (typeof value === 'string') return value;
-  if (value === null || value === undefined) return '';
-  return typeof value === 'object' ? JSON.stringify(value) : String(value);
+  // What JSON writes of numbers and booleans is what a cell would hold.
+  return value === null || value === undefined ? '' : JSON.stringify(value);
 }
 
 function parse(path: string, text: string, line: number): Row {
