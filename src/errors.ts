@@ -47,6 +47,10 @@ export const catalogue = {
     exit: 'usage',
     hint: 'Lower the learning rate, or look for extreme values in the data.',
   },
+  MAAS_TRAINER_FAILED: {
+    exit: 'usage',
+    hint: 'Mend what its last lines tell, and run the same command again.',
+  },
   MAAS_GATE_FAILED: {
     exit: 'gate',
     hint: 'The previous artifact stays in place. Loosen the gate or change the passes.',

@@ -4,6 +4,7 @@ import { trainOptions, type TrainOptions } from './config.js';
 import { trainTasks } from './tasks.js';
 
 export { type TrainOptions } from './config.js';
+export { commandEngine } from './engines/command/index.js';
 export { onnxEngine } from './engines/onnx/index.js';
 
 /** Fits a model to the data, from raw features to labels in one graph. */

@@ -1,0 +1,111 @@
+import { open } from 'node:fs/promises';
+import { z } from 'zod';
+import type { TrainOrder, TrainOutcome } from '../../../../plugin/api.js';
+
+/** A line that the trainer appends to the file MAAS_PROGRESS: how far it is, or something for the person who trains. */
+const lineSchema = z.union([
+  z.object({
+    /** From 1. */
+    epoch: z.int().min(1),
+    epochs: z.int().min(1).optional(),
+    /** Steps of the epoch that are done, and all of them. */
+    step: z.int().min(0).optional(),
+    steps: z.int().min(1).optional(),
+    loss: z.number(),
+    /** Figures on the validation split; they end an epoch. */
+    validation: z.record(z.string(), z.number()).optional(),
+  }),
+  z.object({ note: z.string().min(1) }),
+]);
+
+/** Bytes that are read at a time. */
+const block = 1 << 16;
+
+/** Follows the file that the trainer reports to. */
+export interface ProgressReader {
+  /** Reads what is new. */
+  read(): Promise<void>;
+  /** The last figures of every epoch, in order; those of a run that was killed are among them. */
+  history(): TrainOutcome['history'];
+  /** What the trainer has to say, and what could not be read of it. */
+  notes(): string[];
+}
+
+export function followProgress(path: string, order: TrainOrder): ProgressReader {
+  const epochs = new Map<number, TrainOutcome['history'][number]>();
+  const notes: string[] = [];
+  const wrong: string[] = [];
+  const rows = order.dataset.splits.train.rows;
+  let offset = 0;
+  let rest = Buffer.alloc(0);
+  let first: { readonly time: number; readonly done: number } | undefined;
+
+  const take = (text: string): void => {
+    const line = parse(text);
+    if (!line) wrong.push(text);
+    else if ('note' in line) notes.push(line.note);
+    else {
+      const { epoch, loss, validation, epochs: all = order.epochs, steps = 1 } = line;
+      const { step = validation ? steps : 0 } = line;
+      epochs.set(epoch, { epoch, loss, ...prefixed(validation) });
+      const done = epoch - 1 + Math.min(step / steps, 1);
+      const time = performance.now();
+      first ??= { time, done };
+      const perSecond = (done - first.done) / Math.max((time - first.time) / 1000, 1e-3);
+      order.onProgress({
+        epoch,
+        epochs: all,
+        step,
+        steps,
+        loss,
+        samplesPerSecond: perSecond * rows,
+        eta: perSecond > 0 ? Math.max(all - done, 0) / perSecond : 0,
+        ...(validation && { validation }),
+      });
+    }
+  };
+  return {
+    async read() {
+      const file = await open(path, 'r');
+      try {
+        for (;;) {
+          const { bytesRead, buffer } = await file.read(Buffer.alloc(block), 0, block, offset);
+          if (bytesRead === 0) return;
+          offset += bytesRead;
+          rest = Buffer.concat([rest, buffer.subarray(0, bytesRead)]);
+          // A line that has no end yet is still being written.
+          for (let end = rest.indexOf(10); end >= 0; end = rest.indexOf(10)) {
+            const text = rest.toString('utf8', 0, end).trim();
+            rest = rest.subarray(end + 1);
+            if (text !== '') take(text);
+          }
+        }
+      } finally {
+        await file.close();
+      }
+    },
+    history: () => [...epochs.values()].sort((a, b) => a.epoch - b.epoch),
+    notes: () => {
+      const lines = wrong.length === 1 ? 'a line' : `${wrong.length} lines`;
+      const what = `${lines} of the trainer's progress could not be read: ${wrong[0]?.slice(0, 80)}`;
+      return [...notes, ...(wrong.length > 0 ? [what] : [])];
+    },
+  };
+}
+
+function parse(text: string): z.output<typeof lineSchema> | undefined {
+  try {
+    return lineSchema.safeParse(JSON.parse(text)).data;
+  } catch {
+    return undefined;
+  }
+}
+
+function prefixed(figures: Readonly<Record<string, number>> = {}): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries(figures).map(([name, value]) => [
+      `validation${name.slice(0, 1).toUpperCase()}${name.slice(1)}`,
+      value,
+    ]),
+  );
+}
