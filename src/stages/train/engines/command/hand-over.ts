@@ -7,7 +7,7 @@ import { asDiskError } from '../../../../errors.js';
 import { GraphBuilder } from '../../../../ir/builder.js';
 import type { Model } from '../../../../ir/graph.js';
 import { encodeModel } from '../../../../ir/onnx/save.js';
-import type { NdArray, NumericDType } from '../../../../ir/tensor.js';
+import type { NdArray } from '../../../../ir/tensor.js';
 import type { TrainOrder } from '../../../../plugin/api.js';
 import { openSession, type Session } from '../../../../runtime/session.js';
 import { emitFeatures } from '../../emit-features.js';
@@ -145,7 +145,7 @@ async function encodedArrays(session: Session, table: Table): Promise<Named[]> {
     }
   }
   const dims = [table.rows, ...first.dims.slice(1)];
-  return [{ name: 'features', dtype: first.dtype as NumericDType, dims, parts }];
+  return [{ name: 'features', dtype: first.dtype, dims, parts }];
 }
 
 /** What `preprocess` puts before a model. */

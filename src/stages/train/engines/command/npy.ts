@@ -46,7 +46,7 @@ export async function writeNpy(
   try {
     await file.writeFile(head);
     for await (const { data } of parts()) {
-      const view = ArrayBuffer.isView(data) ? data : encodeTexts(data as string[], width);
+      const view = ArrayBuffer.isView(data) ? data : encodeTexts(data, width);
       await file.writeFile(new Uint8Array(view.buffer, view.byteOffset, view.byteLength));
     }
   } finally {
@@ -72,11 +72,11 @@ function codePointsOf(text: string): number[] {
  */
 export async function readNpy(path: string): Promise<NdArray<'float32'>> {
   const bytes = await readFile(path);
-  const head = /^\x93NUMPY([\x01-\x03])/.exec(bytes.toString('latin1', 0, 8));
-  if (!head) throw new Error('it is no NPY file');
-  const isFirst = head[1] === '\x01';
-  const start = isFirst ? 10 : 12;
-  const end = start + (isFirst ? bytes.readUInt16LE(8) : bytes.readUInt32LE(8));
+  const major = bytes[6] ?? 0;
+  if (bytes.toString('latin1', 0, 6) !== '\x93NUMPY' || major < 1 || major > 3)
+    throw new Error('it is no NPY file');
+  const start = major === 1 ? 10 : 12;
+  const end = start + (major === 1 ? bytes.readUInt16LE(8) : bytes.readUInt32LE(8));
   const words = bytes.toString('utf8', start, end);
   const type = /'descr': *'([^']*)'/.exec(words)?.[1];
   const dims = (/'shape': *\(([^)]*)\)/.exec(words)?.[1] ?? '')

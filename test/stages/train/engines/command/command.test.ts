@@ -220,7 +220,7 @@ describe('the command engine', () => {
     await writeFile(join(root, 'lib/deep/net.py'), 'one');
     const { signal } = new AbortController();
     const key = (command: object) =>
-      commandEngine.key!({ run: 'node ./trainer.mjs', ...command }, project, signal);
+      commandEngine.key({ run: 'node ./trainer.mjs', ...command }, project, signal);
     const inputs = ['lib/**/*.py'];
     const before = (await key({ inputs, versions: { tool: 'echo 1.2' } })) as {
       files: Record<string, string>;
