@@ -76,6 +76,7 @@ async function train({
     dataset,
     loss: { name: 'sparseCategoricalCrossentropy' },
     optimizer: { name: 'adam', learningRate: 0.001 },
+    metrics: [],
     epochs: 30,
     batchSize: 16,
     seed: 3,
