@@ -107,7 +107,7 @@ export const dataSchema = z
       })
       .meta({
         description:
-          'File with one row per line: delimited text with the column names first, or JSON Lines; both may be packed with gzip. Relative to this file.',
+          'File with one row per line: delimited text with the column names first, or JSON Lines, both also packed with gzip, or Parquet. Relative to this file.',
       }),
     target: z.string().min(1).meta({ description: 'Column to predict.' }),
     features: columnNames
@@ -137,6 +137,10 @@ export const dataSchema = z
       .refine((text) => !/["\r\n]/.test(text), 'a quote or line break cannot separate fields')
       .optional()
       .meta({ description: 'Character between fields. Default: a comma, in .tsv files a tab.' }),
+    sql: z.string().regex(/\S/, 'expected a query').optional().meta({
+      description:
+        'Query whose rows are the data; the file is its table `source`: SELECT size, kind FROM source WHERE size > 0. Needs the package @duckdb/node-api.',
+    }),
     memory: z.number().nonnegative().default(256).meta({
       description:
         'Size in MB from which a source is no longer read into memory: it is encoded once, kept on disk and trained on in blocks.',

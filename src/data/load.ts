@@ -46,7 +46,11 @@ const loaderVersion = 2;
 export async function loadDataset(config: DataConfig, options: LoadOptions): Promise<Dataset> {
   const path = resolve(options.root, config.source);
   if (await isLarge(path, config)) return loadLarge(path, config, options);
-  const source = await readSource(path, { delimiter: config.delimiter, signal: options.signal });
+  const source = await readSource(path, {
+    delimiter: config.delimiter,
+    sql: config.sql,
+    signal: options.signal,
+  });
   const { table, dropped } = dropUnlabelled(source, config);
   const columns = await selectColumns(table, config);
   const target = readTarget(columns.target, config, path);
@@ -109,7 +113,7 @@ async function loadLarge(
     const found = await shelf.find(await digestDataset(config, { root, seed, signal }), name);
     if (found) return found;
   }
-  const reader = await openReader(path, { delimiter: config.delimiter });
+  const reader = await openReader(path, { delimiter: config.delimiter, sql: config.sql });
   const folder = await shelf.begin();
   try {
     const bytes = expandedSize(path, (await stat(path)).size);
@@ -138,7 +142,7 @@ export async function digestDataset(
 
 /** Where the source lies does not matter, what is in it does. Large data is shuffled block by block. */
 function digestParts(sha256: string, config: DataConfig, seed: number, large = false): string {
-  const { target, features, exclude, types, task, split, missing, delimiter } = config;
+  const { target, features, exclude, types, task, split, missing, delimiter, sql } = config;
   const byName = <Value>(record: Readonly<Record<string, Value>> = {}): [string, Value][] =>
     Object.entries(record).sort(([a], [b]) => (a < b ? -1 : 1));
   const parts = [
@@ -154,6 +158,7 @@ function digestParts(sha256: string, config: DataConfig, seed: number, large = f
     [missing.numbers, missing.categories, missing.target, missing.markers ?? null, byName(missing.columns)],
     delimiter ?? formatOf(config.source)?.delimiter ?? ',',
     ...(large ? ['large'] : []),
+    ...(sql === undefined ? [] : ['sql', sql]),
   ];
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
 }

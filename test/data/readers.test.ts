@@ -1,8 +1,9 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { dataSchema, digestDataset, loadDataset, type Dataset } from '../../src/data/index.js';
 import { lineOf, sliceColumn } from '../../src/data/rows.js';
 import { MaasError } from '../../src/errors.js';
@@ -15,6 +16,16 @@ afterAll(() => rm(root, { recursive: true }));
 
 async function load(source: string, content: string | Buffer, config: object = {}): Promise<Dataset> {
   await writeFile(join(root, source), content);
+  return loadDataset(dataSchema.parse({ source, target: 'kind', ...config }), {
+    root,
+    seed: 1,
+    name: 'test',
+  });
+}
+
+/** From a file that another program has written. */
+async function loadFixture(source: string, config: object = {}): Promise<Dataset> {
+  await copyFile(fileURLToPath(new URL(`../fixtures/data/${source}`, import.meta.url)), join(root, source));
   return loadDataset(dataSchema.parse({ source, target: 'kind', ...config }), {
     root,
     seed: 1,
@@ -36,6 +47,18 @@ function contentOf({ splits, signature, statistics, notes }: Dataset): unknown {
     sliceColumn(target, 0, rows),
   ]);
   return { tables, signature: { ...signature, data: undefined }, statistics, notes };
+}
+
+/** All rows in the order of the source, whichever split they are in: 1.0 is not 1 where rows are divided by their text. */
+function rowsOf({ splits, signature }: Dataset): unknown[] {
+  const found = Object.values(splits).flatMap((table) =>
+    Array.from({ length: table.rows }, (_, row) => ({
+      line: lineOf(table, row),
+      label: signature.target.labels![Number(sliceColumn(table.target, row, row + 1).data[0])],
+      cells: Object.values(table.inputs).flatMap((column) => [...sliceColumn(column, row, row + 1).data]),
+    })),
+  );
+  return found.sort((a, b) => a.line - b.line).map(({ label, cells }) => [label, ...cells]);
 }
 
 const rows = Array.from({ length: 60 }, (_, row) => ({
@@ -67,6 +90,18 @@ describe('a source', () => {
       dataset.digest,
     );
   });
+
+  it.each(['rows.jsonl', 'rows.csv.gz', 'rows.parquet', 'rows-zstd.parquet'])(
+    'that pandas wrote is read the same: %s',
+    async (source) => {
+      // Its CSV writes False, not false.
+      const isCsv = source.includes('csv');
+      const text = isCsv ? csv.replaceAll('"true"', '"True"').replaceAll('"false"', '"False"') : csv;
+      const expected = rowsOf(await load('data.csv', text));
+      expect(rowsOf(await loadFixture(source))).toEqual(expected);
+      expect(rowsOf(await loadFixture(source, { memory: 0 }))).toEqual(expected);
+    },
+  );
 
   it('of JSON lines has the lines of the file, and keys in any order or left out', async () => {
     const lines = rows.map(({ size, colour, kind }, row) =>
@@ -129,5 +164,82 @@ describe('a broken source is told by its line', () => {
     ['nothing, packed', 'a.csv.gz', gzipSync(''), 'MAAS_DATA_EMPTY the file has blank lines only'],
   ])('%s', async (_, source, content, expected) => {
     expect(await failure(source, content)).toContain(expected);
+  });
+});
+
+describe('data.sql', () => {
+  const sql = "SELECT size * 4 AS four, colour, kind FROM source WHERE colour <> 'rot' -- all but red;";
+
+  it('asks Parquet, delimited text and JSON Lines the same', async () => {
+    const expected = rowsOf(await loadFixture('rows.parquet', { sql }));
+    expect(expected).toHaveLength(40);
+    expect(rowsOf(await loadFixture('rows.csv.gz', { sql }))).toEqual(expected);
+    expect(rowsOf(await loadFixture('rows.jsonl', { sql: `${sql}\n;` }))).toEqual(expected);
+    expect(
+      rowsOf(
+        await load('data.csv', csv.replaceAll('","', '";"').replace(names.join(), names.join(';')), {
+          sql,
+          delimiter: ';',
+        }),
+      ),
+    ).toEqual(expected);
+  });
+
+  it('is part of the digest', async () => {
+    const digests = [{}, { sql }, { sql: 'FROM source' }].map(
+      async (config) => (await loadFixture('rows.parquet', config)).digest,
+    );
+    expect(new Set(await Promise.all(digests)).size).toBe(3);
+  });
+
+  it('turns points in time, large integers and lists into what delimited text would hold', async () => {
+    const config = {
+      target: 'y',
+      features: ['size'],
+      split: { train: 0.6, validation: 0.2, test: 0.2, time: 'day' },
+    };
+    const { splits } = await loadFixture('types.parquet', config);
+    expect(lineOf(splits.test, 0)).toBeGreaterThan(47);
+    const lists = loadFixture('types.parquet', { target: 'y', features: ['pair'] });
+    await expect(lists).rejects.toThrow('column "pair" has 60 different texts in 60 rows');
+    const moments = { ...config, split: { ...config.split, time: 'moment' } };
+    expect(lineOf((await loadFixture('types.parquet', moments)).splits.test, 0)).toBeGreaterThan(47);
+  });
+
+  it.each([
+    ['SELECT nope FROM source', 'data.sql cannot be run: Referenced column "nope" not found'],
+    ['SELECT 1; DROP VIEW source', 'data.sql cannot be run: syntax error'],
+    ["FROM '/etc/passwd'", 'data.sql cannot be run: Table with name /etc/passwd does not exist'],
+    ["FROM read_text('/etc/passwd')", 'DuckDB cannot read the data: Cannot access file "/etc/passwd"'],
+    ['SELECT size, kind AS size FROM source', 'two columns are named "size"'],
+    [
+      'SELECT CAST(colour AS INTEGER) AS n, kind FROM source',
+      'DuckDB cannot read the data: Could not convert string',
+    ],
+    ['SELECT size FROM source', 'there is no column "kind"'],
+    ['SELECT * FROM source WHERE size < 0', 'the file has a header line and no rows'],
+  ])('refuses %s', async (query, message) => {
+    await expect(loadFixture('rows.parquet', { sql: query })).rejects.toThrow(message);
+  });
+
+  it('says how to get DuckDB where it is not installed', async () => {
+    vi.resetModules();
+    vi.doMock('@duckdb/node-api', () => {
+      throw new Error('Cannot find package');
+    });
+    const { loadDataset: loadAnew } = await import('../../src/data/index.js');
+    const config = dataSchema.parse({ source: 'rows.csv', sql: 'FROM source', target: 'kind' });
+    await writeFile(join(root, 'rows.csv'), csv);
+    await expect(loadAnew(config, { root, seed: 1, name: 'test' })).rejects.toMatchObject({
+      code: 'MAAS_ENGINE_MISSING',
+      hint: 'Install it with `npm install @duckdb/node-api` (70 MB).',
+    });
+    vi.doUnmock('@duckdb/node-api');
+  });
+
+  it('tells of a file that is no Parquet', async () => {
+    expect(await failure('a.parquet', csv)).toContain(
+      'DuckDB cannot read the data: No magic bytes found at end of file',
+    );
   });
 });

@@ -1,6 +1,6 @@
 /** How a source is written, by the end of its name. */
 export interface Format {
-  readonly kind: 'delimited' | 'lines';
+  readonly kind: 'delimited' | 'lines' | 'parquet';
   /** Between fields of delimited text, unless the config says otherwise. */
   readonly delimiter: string;
   readonly gzip: boolean;
@@ -13,6 +13,7 @@ const kinds: Readonly<Record<string, Omit<Format, 'gzip'>>> = {
   '.data': { kind: 'delimited', delimiter: ',' },
   '.jsonl': { kind: 'lines', delimiter: '' },
   '.ndjson': { kind: 'lines', delimiter: '' },
+  '.parquet': { kind: 'parquet', delimiter: '' },
 };
 
 /** Endings of `data.source` that there is a reader for. */
@@ -29,5 +30,6 @@ export function formatOf(path: string): Format | undefined {
 
 /** Bytes that a source takes in memory as text, roughly: tables shrink to a fifth. */
 export function expandedSize(path: string, bytes: number): number {
-  return formatOf(path)?.gzip ? 5 * bytes : bytes;
+  const format = formatOf(path);
+  return format?.gzip || format?.kind === 'parquet' ? 5 * bytes : bytes;
 }

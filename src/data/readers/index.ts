@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { openCsv } from './csv.js';
+import { openDuckDb } from './duckdb.js';
 import { formatOf } from './formats.js';
 import { openJsonLines } from './json-lines.js';
 import { checkSource, watchSource } from './open-source.js';
@@ -16,9 +17,10 @@ export { noRows, type Reader } from './reader.js';
  * The reader for the source's extension.
  * @throws MaasError MAAS_DATA_MISSING, MAAS_DATA_EMPTY.
  */
-export async function openReader(path: string, { delimiter }: ReadOptions = {}): Promise<Reader> {
+export async function openReader(path: string, { delimiter, sql }: ReadOptions = {}): Promise<Reader> {
   await checkSource(path);
   const format = formatOf(path);
+  if (sql !== undefined || format?.kind === 'parquet') return openDuckDb(path, { sql, delimiter });
   if (format?.kind === 'lines') return openJsonLines(path);
   return openCsv(path, delimiter ?? format?.delimiter ?? ',');
 }

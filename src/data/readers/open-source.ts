@@ -131,7 +131,12 @@ async function identify(path: string): Promise<string> {
 export async function digestSource(path: string, signal?: AbortSignal): Promise<string> {
   await checkSource(path);
   const hash = createHash('sha256');
-  const chunks = streamFile(path, { hash, signal });
-  while (!(await chunks.next()).done);
+  await hashFile(path, { hash, signal });
   return hash.digest('hex');
+}
+
+/** Feeds the file to the hash. */
+export async function hashFile(path: string, options: ScanOptions): Promise<void> {
+  const chunks = streamFile(path, options);
+  while (!(await chunks.next()).done);
 }

@@ -15,6 +15,8 @@ export interface RawTable {
 }
 
 export interface ReadOptions {
+  /** Query over the source. */
+  readonly sql?: string;
   readonly delimiter?: string;
   readonly signal?: AbortSignal;
 }
