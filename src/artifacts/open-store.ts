@@ -17,6 +17,7 @@ import { readArtifact } from './verify.js';
  *   stages/<stage>.json           the stage's last record: its pointer
  *   cache/<stage>/<key>.json      records of earlier runs
  *   work/<stage>/<key>/           checkpoints of a run that has not ended
+ *   runs/<stage>/<key>/           logs of runs: how they went, and when
  *   tmp/                          drafts; swept by whoever takes the lock
  *   lock                          who is at work
  *

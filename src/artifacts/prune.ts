@@ -7,9 +7,12 @@ import { listRecords, readRecord, readdirOrNone, recordPaths, removeRecord } fro
 import type { StageRecord } from './store.js';
 import { damageOf } from './verify.js';
 
+/** They are small, and there to be compared with each other. */
+const keptLogs = 50;
+
 /**
  * Keeps `.maas` bounded: of every stage the newest `keep` cache records and the current one stay, with their
- * artifacts, and the newest `keep` work folders. Everything else goes. The caller holds the lock.
+ * artifacts, the newest `keep` work folders and many more logs of runs. Everything else goes. The caller holds the lock.
  */
 export async function pruneStore(root: string, tmp: string, keep: number): Promise<void> {
   await makeFolder(tmp, root);
@@ -27,9 +30,14 @@ export async function pruneStore(root: string, tmp: string, keep: number): Promi
       if (isDigest(name) && !kept.has(name)) await remove(join(folder, name));
     }
   }
-  for (const stage of await readdirOrNone(join(root, 'work'))) {
-    const folder = join(root, 'work', stage);
-    for (const name of (await newestFirst(folder)).slice(keep)) await remove(join(folder, name));
+  for (const [kind, count] of [
+    ['work', keep],
+    ['runs', keptLogs],
+  ] as const) {
+    for (const stage of await readdirOrNone(join(root, kind))) {
+      const folder = join(root, kind, stage);
+      for (const name of (await newestFirst(folder)).slice(count)) await remove(join(folder, name));
+    }
   }
 }
 

@@ -185,6 +185,9 @@ export interface TrainProgress {
   /** Mean training loss of the epoch so far. */
   readonly loss: number;
   readonly samplesPerSecond: number;
+  readonly stepsPerSecond?: number;
+  /** Of the last step, where it moves. */
+  readonly learningRate?: number;
   /** Seconds. */
   readonly eta: number;
   /** The loss and the job's metrics on the validation split, at the end of an epoch. */

@@ -1,15 +1,47 @@
 import type { TrainProgress } from '../plugin/api.js';
 import { formatDuration, formatNumber } from './format.js';
+import { sparkline } from './sparkline.js';
 
-/** One line of live training progress: `epoch 12/60 · loss 0.1234 · accuracy 0.95 · 34,567 rows/s · 3.0 s left`. */
-export function formatProgress(progress: TrainProgress): string {
-  const parts = [`epoch ${progress.epoch}/${progress.epochs}`, `loss ${formatNumber(progress.loss)}`];
-  for (const [figure, value] of Object.entries(progress.validation ?? {})) {
-    parts.push(`validation ${figure} ${formatNumber(value)}`);
-  }
-  if (progress.samplesPerSecond > 0) {
-    parts.push(`${Math.round(progress.samplesPerSecond).toLocaleString('en-US')} rows/s`);
-  }
-  if (progress.eta > 0) parts.push(`${formatDuration(progress.eta)} left`);
-  return parts.join(' · ');
+/** Epochs that are looked back on. */
+const mostEpochs = 512;
+
+/**
+ * Makes the line of live training progress, with the losses of the epochs so far as curves:
+ * `epoch 12/60 · loss 0.1234 █▅▃▂▁ · validation loss 0.13 █▄▂▁▁ · validation accuracy 0.95 · 540 steps/s · 34,567 rows/s · 3.0 s left`.
+ */
+export function describeProgress(): (progress: TrainProgress) => string {
+  const losses: number[] = [];
+  const validationLosses: number[] = [];
+  let validation: TrainProgress['validation'];
+  const remember = (curve: number[], value: number): void => {
+    curve.push(value);
+    if (curve.length > mostEpochs) curve.shift();
+  };
+  return (progress) => {
+    if (progress.validation) {
+      validation = progress.validation;
+      remember(losses, progress.loss);
+      remember(validationLosses, validation['loss'] ?? NaN);
+    }
+    const current = progress.validation ? losses : [...losses, progress.loss];
+    const parts = [`epoch ${progress.epoch}/${progress.epochs}`, figure('loss', progress.loss, current)];
+    // The last that is known, so that the line does not jump while an epoch runs.
+    for (const [name, value] of Object.entries(validation ?? {})) {
+      parts.push(figure(`validation ${name}`, value, name === 'loss' ? validationLosses : []));
+    }
+    const { stepsPerSecond = 0, samplesPerSecond, eta } = progress;
+    if (stepsPerSecond > 0) parts.push(`${formatRate(stepsPerSecond)} steps/s`);
+    if (samplesPerSecond > 0) parts.push(`${formatRate(samplesPerSecond)} rows/s`);
+    if (eta > 0) parts.push(`${formatDuration(eta)} left`);
+    return parts.join(' · ');
+  };
+}
+
+function figure(name: string, value: number, curve: readonly number[]): string {
+  const text = `${name} ${formatNumber(value)}`;
+  return curve.length > 1 ? `${text} ${sparkline(curve)}` : text;
+}
+
+function formatRate(rate: number): string {
+  return rate < 10 ? rate.toFixed(1) : Math.round(rate).toLocaleString('en-US');
 }

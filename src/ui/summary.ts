@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import { isBrief } from '../evaluate/figures.js';
 import { compareFigures } from './comparison.js';
 import { confusionTable } from './confusion-table.js';
@@ -38,7 +39,12 @@ export function summarize(outcomes: readonly StageSummary[], { color, why }: Sum
   const comparison = compared && compareFigures(compared.metrics, compared.measured, color);
   // Of several stages, the line has to do.
   const confusion = outcomes.length === 1 && !why && confusionTable(outcomes[0]!.metrics['confusion'], color);
-  return [formatTable(rows), comparison, confusion].filter(Boolean).join('\n\n');
+  const log = outcomes
+    .map(({ measured }) => measured['runLog'])
+    .find((path): path is string => typeof path === 'string');
+  const curves =
+    log !== undefined && style.dim(`Run log in ${log}; see it with tensorboard --logdir ${dirname(log)}`);
+  return [formatTable(rows), comparison, confusion, curves].filter(Boolean).join('\n\n');
 }
 
 function headline({ metrics, notes }: StageSummary): string {

@@ -1,7 +1,7 @@
 import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { formatBytes, formatDuration, formatNumber, shortDigest } from '../../src/ui/format.js';
-import { formatProgress } from '../../src/ui/progress.js';
+import { describeProgress } from '../../src/ui/progress.js';
 import { createStyle } from '../../src/ui/style.js';
 import { formatTable } from '../../src/ui/table.js';
 
@@ -45,21 +45,30 @@ describe('formats for people', () => {
   });
 });
 
-describe('formatProgress', () => {
+describe('describeProgress', () => {
   const base = { epoch: 3, epochs: 60, step: 7, steps: 7, loss: 0.51234, samplesPerSecond: 0, eta: 0 };
 
   it('leaves out what is not known yet', () => {
-    expect(formatProgress(base)).toBe('epoch 3/60 · loss 0.5123');
+    expect(describeProgress()(base)).toBe('epoch 3/60 · loss 0.5123');
   });
 
   it('shows validation figures, throughput and the time left', () => {
-    const line = formatProgress({
+    const line = describeProgress()({
       ...base,
       samplesPerSecond: 34567.8,
       eta: 3,
       validation: { accuracy: 0.95 },
     });
     expect(line).toBe('epoch 3/60 · loss 0.5123 · validation accuracy 0.95 · 34,568 rows/s · 3.0 s left');
+  });
+
+  it('looks back on the epochs before', () => {
+    const describeNext = describeProgress();
+    describeNext({ ...base, epoch: 1, loss: 4, validation: { loss: 3 } });
+    describeNext({ ...base, epoch: 2, loss: 2, validation: { loss: 4 } });
+    expect(describeNext({ ...base, loss: 0, stepsPerSecond: 7.25, samplesPerSecond: 200 })).toBe(
+      'epoch 3/60 · loss 0 █▅▁ · validation loss 4 ▁█ · 7.3 steps/s · 200 rows/s',
+    );
   });
 });
 

@@ -13,6 +13,7 @@ export interface TrainOptions extends FitOptions {
   readonly epochs: number;
   readonly batchSize: number;
   readonly threads: number;
+  readonly logSteps: number;
   readonly gates: Gates;
 }
 
@@ -34,6 +35,11 @@ export function trainOptions({ engines }: Pick<Registry, 'engines'>): z.ZodType<
       .max(256)
       .default(1)
       .describe('Threads that compute. Small models are fastest with one.'),
+    logSteps: z
+      .int()
+      .min(1)
+      .default(100)
+      .describe('Steps between two lines of the run log, beside those at the end of each epoch.'),
     gates: gateOptions,
   });
   return schema.check((context) => {

@@ -24,7 +24,8 @@ export const gateOptions = z
     if (keys.length > 0)
       context.issues.push({ code: 'unrecognized_keys', keys, input: context.value, path: [] });
   })
-  .meta({ patternProperties: { [labelFigurePattern]: z.toJSONSchema(limits) } })
+  // No name but these, which the check above sees to.
+  .meta({ additionalProperties: false, patternProperties: { [labelFigurePattern]: z.toJSONSchema(limits) } })
   .prefault({})
   .describe('What the model must reach on the test split; when it does not, the stage fails.');
 

@@ -15,6 +15,7 @@ export const trainStage = defineStage<TrainOptions>({
   reads: [],
   writes: 'model',
   version: 3,
+  artifactOptions: ({ logSteps: _, ...options }) => options,
   async key({ project, options, registry, signal }) {
     const { root, seed, config } = project;
     const onnx = options.model?.onnx;

@@ -1,6 +1,6 @@
 import type { ListrTask } from 'listr2';
 import type { StageRun } from '../../plugin/api.js';
-import { formatProgress } from '../../ui/progress.js';
+import { describeProgress } from '../../ui/progress.js';
 import type { TrainOptions } from './config.js';
 import type { Training } from './train.js';
 
@@ -27,8 +27,9 @@ export function trainTasks(run: StageRun<TrainOptions>): ListrTask[] {
     {
       title: 'train',
       task: async (_context, task) => {
+        const describe = describeProgress();
         const { history } = await training.fit((progress) => {
-          task.output = formatProgress(progress);
+          task.output = describe(progress);
         });
         const last = history.at(-1);
         task.title = `train: ${history.length} epochs${last ? `, loss ${last.loss.toPrecision(4)}` : ''}`;

@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import type { Json } from '../../artifacts/index.js';
 import { placeIn, type ConfigPath } from '../../config/index.js';
 import { loadDataset, type DataConfig, type Dataset } from '../../data/index.js';
@@ -13,6 +13,7 @@ import { adoptModel } from './fine-tune/adopt-model.js';
 import { explainFreeze } from './fine-tune/explain-freeze.js';
 import { openFile } from './fine-tune/open-file.js';
 import { checkGateNames, checkGates } from './gates.js';
+import { openRunLog } from './run-log/open-run-log.js';
 import { resolveFit } from './resolve-fit.js';
 import { layersOf } from './presets/index.js';
 
@@ -72,6 +73,8 @@ export class Training {
   /** Fits the weights with the engine that the config names. */
   async fit(onProgress: (progress: TrainProgress) => void): Promise<TrainOutcome> {
     const { options, project, registry, work, signal, emit, result } = this.run;
+    const log = await openRunLog(this.run, 'train', options.logSteps);
+    result.measured['runLog'] = relative(project.root, log.path);
     const order: TrainOrder = {
       dataset: this.dataset,
       ...resolveFit(options, this.dataset, project),
@@ -84,6 +87,7 @@ export class Training {
       signal,
       onProgress: (progress) => {
         emit({ event: 'train-progress', ...progress });
+        log.add(progress);
         onProgress(progress);
       },
     };
@@ -91,7 +95,7 @@ export class Training {
     this.#outcome = engine.ownsModel
       ? await engine.train(order, project)
       : await this.fitDraft(engine, order, this.#draft!);
-    result.notes.push(...(this.#outcome.notes ?? []));
+    result.notes.push(...(this.#outcome.notes ?? []), ...(log.trouble === undefined ? [] : [log.trouble]));
     return this.#outcome;
   }
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { Listr } from 'listr2';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { ArtifactStore } from '../../../src/artifacts/index.js';
+import { openStore } from '../../../src/artifacts/index.js';
 import { dataSchema, readSignature, type DataConfig } from '../../../src/data/index.js';
 import { GraphBuilder } from '../../../src/ir/builder.js';
 import { loadModel } from '../../../src/ir/onnx/load.js';
@@ -46,7 +46,7 @@ interface Setup {
 }
 
 let count = 0;
-/** Runs the stage's tasks as the runner would, but for the artifact store. */
+/** Runs the stage's tasks as the runner would. */
 async function train({ data = {}, train: section = {}, folder = iris, seed = 5 }: Setup = {}) {
   const out = join(root, `out-${count++}`);
   const work = `${out}.work`;
@@ -65,7 +65,7 @@ async function train({ data = {}, train: section = {}, folder = iris, seed = 5 }
     project: { name: 'flowers', seed, root: folder, configFile: join(folder, 'maas.config.yaml'), config },
     options: config['train'] as TrainOptions,
     registry,
-    store: undefined as unknown as ArtifactStore,
+    store: openStore(join(root, '.maas')),
     inputs: {},
     signal: new AbortController().signal,
     emit: (event) => events.push(event),

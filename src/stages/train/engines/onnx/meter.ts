@@ -3,7 +3,7 @@ import type { TrainJob, TrainProgress } from '../../../../plugin/api.js';
 /** Milliseconds between two reports, but for ends of epochs. */
 const interval = 100;
 
-type Figures = Pick<TrainProgress, 'epoch' | 'step' | 'loss' | 'validation'>;
+type Figures = Pick<TrainProgress, 'epoch' | 'step' | 'loss' | 'learningRate' | 'validation'>;
 
 /**
  * Reports progress at a pace that a terminal can follow.
@@ -12,18 +12,20 @@ type Figures = Pick<TrainProgress, 'epoch' | 'step' | 'loss' | 'validation'>;
 export function startMeter(job: TrainJob, steps: number, rowsLeft: number) {
   const start = performance.now();
   let last = -Infinity;
-  let rows = 0;
+  let [rows, stepsDone] = [0, 0];
   return {
-    count(more: number): void {
-      rows += more;
+    count(moreSteps: number, moreRows: number): void {
+      stepsDone += moreSteps;
+      rows += moreRows;
     },
     report(figures: Figures): void {
       const now = performance.now();
       if (!figures.validation && now - last < interval) return;
       last = now;
-      const samplesPerSecond = (rows / Math.max(now - start, 1e-3)) * 1000;
+      const seconds = Math.max(now - start, 1e-3) / 1000;
+      const [samplesPerSecond, stepsPerSecond] = [rows / seconds, stepsDone / seconds];
       const eta = samplesPerSecond > 0 ? (rowsLeft - rows) / samplesPerSecond : 0;
-      job.onProgress({ epochs: job.epochs, steps, ...figures, samplesPerSecond, eta });
+      job.onProgress({ epochs: job.epochs, steps, ...figures, samplesPerSecond, stepsPerSecond, eta });
     },
   };
 }

@@ -129,7 +129,7 @@ async function run(
       }
       step += count;
       batch += count;
-      meter.count(count * rows);
+      meter.count(count, count * rows);
       const done = Math.min(batch * batchSize, total);
       meter.report({ epoch: epoch + 1, step: batch, loss: lossSum / done });
     }
@@ -141,7 +141,7 @@ async function run(
     history.push({ epoch: epoch + 1, loss, ...prefixed('validation', validation), ...rate });
     over = await keeper.look(history, () => stepper.read(compiled.parameters));
     lossSum = 0;
-    meter.report({ epoch: epoch + 1, step: steps, loss, validation });
+    meter.report({ epoch: epoch + 1, step: steps, loss, ...rate, validation });
   }
   return history;
 }
