@@ -263,6 +263,13 @@ export const gradientCases: Readonly<Record<string, readonly GradientCase[]>> = 
     matMul('two vectors', [3], [3]),
     matMul('row vector and batches', [3], [2, 3, 2]),
     matMul('batches and column vector', [2, 2, 3], [3]),
+    // Products without transposed copies are for single precision alone.
+    ...[
+      matMul('single batches', [2, 2, 3], [2, 3, 2]),
+      matMul('single matrix for all batches', [2, 2, 3], [3, 2]),
+      matMul('single matrix on the left', [2, 3], [2, 3, 2]),
+      matMul('single broadcast batches', [2, 1, 2, 3], [3, 3, 2]),
+    ].map((single) => ({ ...single, single: true })),
   ],
 
   ReduceSum: reductions('ReduceSum'),
@@ -362,6 +369,11 @@ export const gradientCases: Readonly<Record<string, readonly GradientCase[]>> = 
   ],
   Gather: [
     { what: 'rows', shapes: [[4, 2]], build: (g, [x]) => g.ops('Gather', [x!, ones(g, [3, 0, 3, -1])]) },
+    {
+      what: 'rows of a long table',
+      shapes: [[300, 2]],
+      build: (g, [x]) => g.ops('Gather', [x!, ones(g, [299, 0, 299, -1, 7, -300])]),
+    },
     {
       what: 'columns',
       shapes: [[2, 3, 2]],

@@ -49,6 +49,11 @@ describe('inferNode', () => {
     expect(g.shapeOf(g.op('Reshape', [x[0]!, target]))).toEqual(['N', 24]);
     expect(g.shapeOf(g.op('Reshape', [x[0]!, g.int64s([0, 2, 2, -1])]))).toEqual(['N', 2, 2, 6]);
     expect(g.shapeOf(g.op('Reshape', [x[0]!, g.int64s([-1, 24])]))).toEqual(['N', 24]);
+    const rows = g.op('Reshape', [x[0]!, g.int64s([-1, 6])]);
+    expect(g.shapeOf(rows)).toEqual(['4·N', 6]);
+    expect(g.shapeOf(g.op('Reshape', [rows, g.int64s([-1, 3])]))).toEqual(['8·N', 3]);
+    expect(g.shapeOf(g.op('Reshape', [rows, g.int64s([-1, 2, 2, 6])]))).toEqual(['N', 2, 2, 6]);
+    expect(g.shapeOf(g.op('Reshape', [rows, g.int64s([-1, 48])]))[0]).not.toMatch('N');
     expect(g.shapeOf(g.op('Flatten', [x[0]!]))).toEqual(['N', 24]);
     expect(g.build().values.get(size)).not.toHaveProperty('elements');
   });

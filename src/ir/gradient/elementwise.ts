@@ -42,22 +42,21 @@ const attribute = (site: GradientSite, name: string, otherwise: number) =>
 export function geluSlope(site: GradientSite, approximate: string): string {
   const { g, x } = site;
   const number = (value: number) => site.number(value);
-  const half = (name: string) => site.mul(number(0.5), site.add(number(1), name));
-  const squared = square(site, x[0]!);
   if (approximate === 'tanh') {
+    const squared = square(site, x[0]!);
     const scale = Math.sqrt(2 / Math.PI);
     const cubic = (factor: number) =>
       site.mul(number(scale), site.add(number(1), site.mul(number(factor), squared)));
     const t = g.op('Tanh', [site.mul(x[0]!, cubic(0.044715))]);
     const slope = site.mul(oneMinusSquare(site, t), cubic(3 * 0.044715));
-    return site.add(half(t), site.mul(site.mul(number(0.5), x[0]!), slope));
+    const half = site.mul(number(0.5), site.add(number(1), t));
+    return site.add(half, site.mul(site.mul(number(0.5), x[0]!), slope));
   }
-  const cumulative = half(g.op('Erf', [site.mul(x[0]!, number(Math.SQRT1_2))]));
-  const density = site.mul(
-    g.op('Exp', [site.mul(number(-0.5), squared)]),
-    number(1 / Math.sqrt(2 * Math.PI)),
-  );
-  return site.add(cumulative, site.mul(x[0]!, density));
+  // With u = x/√2: ½ + ½·erf(u) + u·exp(−u²)/√π, in as few passes over the elements as can be.
+  const u = site.mul(x[0]!, number(Math.SQRT1_2));
+  const density = g.op('Exp', [site.sub(number(-Math.log(Math.PI) / 2), square(site, u))]);
+  const bend = site.add(site.mul(number(0.5), g.op('Erf', [u])), site.mul(u, density));
+  return site.add(number(0.5), bend);
 }
 
 /** x^p: the exponent may be of another element type, and 0 and negative bases have no logarithm. */

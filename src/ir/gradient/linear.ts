@@ -31,6 +31,17 @@ function lift(site: GradientSite, name: string, axis: number): string {
   return site.g.op('Unsqueeze', [name, site.g.int64s([axis])]);
 }
 
+/** a·b over the last two axes, either transposed before: without a copy where onnxruntime can. */
+function product(site: GradientSite, [a, b]: [string, string], transposed: 'a' | 'b'): string {
+  if (site.dtypeOf(a) === 'float32') {
+    const attributes = { [transposed === 'a' ? 'transA' : 'transB']: flag(true) };
+    return site.g.op('FusedMatMul', [a, b], attributes, { domain: 'com.microsoft' });
+  }
+  return transposed === 'a'
+    ? site.g.op('MatMul', [swapLastTwo(site, a), b])
+    : site.g.op('MatMul', [a, swapLastTwo(site, b)]);
+}
+
 /** Everything but the last axis becomes one: [.., K] → [rows, K]. */
 function asRows(site: GradientSite, name: string): string {
   const last = site.g.shapeOf(name).at(-1)!;
@@ -54,7 +65,7 @@ const matMul: GradientRule = (site) => {
     () => {
       const [right, y] = [matrixB(), matrixY()];
       if (g.rankOf(y) === 2 && g.rankOf(right) === 2) return g.op('Gemm', [y, right], { transB: flag(true) });
-      return g.op('MatMul', [y, swapLastTwo(site, right)]);
+      return product(site, [y, right], 'b');
     },
     () => {
       const [left, y] = [matrixA(), matrixY()];
@@ -62,7 +73,7 @@ const matMul: GradientRule = (site) => {
         ranks[1] <= 2 && g.rankOf(left) === g.rankOf(y)
           ? // One matrix for all batches: a single product sums over them.
             g.op('Gemm', [asRows(site, left), asRows(site, y)], { transA: flag(true) })
-          : g.op('MatMul', [swapLastTwo(site, left), y]);
+          : product(site, [left, y], 'a');
       return ranks[1] === 1 ? g.op('Squeeze', [gradient, g.int64s([-1])]) : gradient;
     },
   ];

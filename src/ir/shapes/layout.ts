@@ -33,21 +33,31 @@ function reshaped(site: Site): Dim[] | undefined {
   return target.map((dim, axis) => (dim === -1 ? (leftOver(from, target) ?? site.fresh(axis)) : dim));
 }
 
+/** A dim that is a multiple of a name is called `64·N`, so that it is the same wherever it comes up. */
+function factorsOf(dim: Dim): { readonly factor: number; readonly name?: string } {
+  if (typeof dim === 'number') return { factor: dim };
+  const multiple = /^(\d+)·(.+)$/s.exec(dim);
+  return multiple ? { factor: Number(multiple[1]), name: multiple[2]! } : { factor: 1, name: dim };
+}
+
 /** What the −1 of a Reshape stands for: the sizes of `from` that the other dims do not account for. */
 function leftOver(from: Shape, target: readonly Dim[]): Dim | undefined {
   if (!from) return undefined;
-  const rest = [...from];
-  let known = 1;
-  for (const dim of target) {
-    if (dim === -1) continue;
-    if (typeof dim === 'number') known *= dim;
-    else if (rest.includes(dim)) rest.splice(rest.indexOf(dim), 1);
-    else return undefined;
+  let size = 1;
+  const names: string[] = [];
+  for (const { factor, name } of from.map(factorsOf)) {
+    size *= factor;
+    if (name !== undefined) names.push(name);
   }
-  const names = rest.filter((dim) => typeof dim === 'string');
-  const size = productOf(rest.filter((dim) => typeof dim === 'number'))!;
-  if (names.length === 0) return size / known;
-  return names.length === 1 && size === known ? names[0] : undefined;
+  for (const { factor, name } of target.filter((dim) => dim !== -1).map(factorsOf)) {
+    size /= factor;
+    if (name === undefined) continue;
+    if (!names.includes(name)) return undefined;
+    names.splice(names.indexOf(name), 1);
+  }
+  if (names.length === 0) return size;
+  if (names.length > 1 || !Number.isInteger(size) || size === 0) return undefined;
+  return size === 1 ? names[0] : `${size}·${names[0]!}`;
 }
 
 const squeeze: ShapeRule = (site) => {
@@ -238,7 +248,7 @@ export const layout: ShapeRules = {
     const axis = fromFront(numberAttribute(site.node, 'axis', 1), shape.length);
     const join = (dims: readonly Dim[], at: number): Dim => {
       const wide = dims.filter((dim) => dim !== 1);
-      return wide.length === 1 ? wide[0]! : (productOf(wide) ?? site.fresh(at));
+      return leftOver(wide, []) ?? site.fresh(at);
     };
     return typed(site.dtype(0), [join(shape.slice(0, axis), 0), join(shape.slice(axis), 1)]);
   },

@@ -9,6 +9,7 @@ import { allocate, sizeOf, type NdArray } from '../../../../ir/tensor.js';
 import type { TrainJob } from '../../../../plugin/api.js';
 import { feedDropout, type Mask } from './dropout.js';
 import { choose, emitLoss, forwardOf, openWeights, weightOf } from './forward.js';
+import { fuseBias } from './fuse-bias.js';
 import { partFrozen } from './prepare.js';
 import { emitUpdate } from './update.js';
 
@@ -53,7 +54,7 @@ export interface CompiledStep {
 export function compileStep(job: TrainJob): CompiledStep {
   const optimizer = choose(optimizers, job.optimizer.name, 'optimizer');
   const options = { ...optimizer.defaults, ...onlySettings(job.optimizer) };
-  const { graph, masks } = feedDropout(forwardOf(job));
+  const { graph, masks } = feedDropout(fuseBias(forwardOf(job)));
   const parameters = job.trainable.filter((name) => graph.initializers.has(name));
   const noise = masks.map(({ name }) => name);
   const open = new Set([...parameters, ...noise]);
