@@ -49,12 +49,7 @@ export function named(
         context.addIssue({ code: 'custom', message: `unknown ${what} "${name}", ${list}`, path, params });
         return z.NEVER;
       }
-      // As zod's own containers do it, so that messages are worded by whoever parses the whole. Only the alternatives of
-      // a union are worded at once.
-      const parsed = definitions[name]!.options._zod.run({ value: options, issues: [] }, { error: phrase });
-      if (parsed instanceof Promise) throw new z.core.$ZodAsyncError();
-      context.issues.push(...z.core.util.prefixIssues(name, parsed.issues));
-      return { name, options: parsed.value };
+      return { name, options: parseInside(definitions[name]!.options, options, context, name) };
     })
     .meta({
       // A getter: the JSON Schema is worked out only when somebody asks for it.
@@ -62,6 +57,24 @@ export function named(
         return Object.entries(definitions).flatMap(([name, definition]) => describeChoice(name, definition));
       },
     });
+}
+
+/**
+ * Parses what lies inside a value that is read by hand; what is wrong is reported at its own path.
+ * @param key Of the inner value, where it has one.
+ */
+export function parseInside<Value>(
+  schema: z.ZodType<Value>,
+  value: unknown,
+  context: z.RefinementCtx,
+  key?: string,
+): Value {
+  // As zod's own containers do it, so that messages are worded by whoever parses the whole. Only the alternatives of a
+  // union are worded at once.
+  const parsed = schema._zod.run({ value, issues: [] }, { error: phrase });
+  if (parsed instanceof Promise) throw new z.core.$ZodAsyncError();
+  context.issues.push(...(key === undefined ? parsed.issues : z.core.util.prefixIssues(key, parsed.issues)));
+  return parsed.value as Value;
 }
 
 function readChoice(value: unknown): [name?: string, options?: unknown] {

@@ -2,16 +2,15 @@ import type { ConfigPath } from '../../config/index.js';
 import type { Dataset, Signature } from '../../data/index.js';
 import { MaasError, type Place } from '../../errors.js';
 import { GraphBuilder } from '../../ir/builder.js';
-import type { Model } from '../../ir/graph.js';
+import type { Dim, Model } from '../../ir/graph.js';
 import { removeDead } from '../../ir/rewrite.js';
-import { tensor } from '../../ir/tensor.js';
 import { emitFeatures } from './emit-features.js';
 import { emitOutputs } from './emit-outputs.js';
-import { drawWeights } from './layers/initializers.js';
-import { layers, type LayerChoice } from './layers/index.js';
-import type { Site } from './layers/layer.js';
+import type { ActivationName } from './layers/activations.js';
+import type { DenseOptions } from './layers/dense.js';
+import { openLayers } from './layers/emit-layers.js';
+import type { LayerChoice } from './layers/layer.js';
 import { findHead } from './model-config.js';
-import { randomStream } from './random.js';
 
 /** A model with its first weights, ready for an engine. */
 export interface Draft {
@@ -45,27 +44,10 @@ export function buildModel(
   for (const { name } of signature.outputs) g.unique(name);
   for (const { name, dtype, shape } of signature.inputs) g.input(name, dtype, shape);
 
-  const trainable: string[] = [];
-  let x = emitFeatures(g, signature, statistics);
-  const counts = new Map<string, number>();
-  for (const choice of fitToData(choices, signature, place)) {
-    const count = (counts.get(choice.name) ?? 0) + 1;
-    counts.set(choice.name, count);
-    const layer = `${choice.name}_${count}`;
-    const site: Site = {
-      g,
-      name: layer,
-      weight(part, dims, initializer, fans) {
-        const name = g.unique(`${layer}/${part}`);
-        const size = dims.reduce((product, dim) => product * dim, 1);
-        const random = randomStream(seed, `initial/${layer}.${part}`, 0);
-        const values = drawWeights(initializer, size, fans, random);
-        trainable.push(name);
-        return g.initializer(name, tensor('float32', dims, values));
-      },
-    };
-    x = emitLayer(site, x, choice);
-  }
+  const path = ['train', 'model', 'layers'];
+  const layers = openLayers(g, { seed, path, place });
+  const x = layers.emit(fitToData(choices, signature, place), emitFeatures(g, signature, statistics));
+  if (g.rankOf(x) !== 2) throw notFlat(g.shapeOf(x), place([...path, findHead(choices)!]));
   const prediction = emitOutputs(g, x, signature);
   const model: Model = {
     irVersion: 10,
@@ -74,12 +56,15 @@ export function buildModel(
     graph: removeDead(g.build()),
     metadata: {},
   };
-  return { model, trainable, prediction };
+  return { model, trainable: layers.trainable, prediction };
 }
 
-function emitLayer(site: Site, x: string, { name, options }: LayerChoice): string {
-  // The options were checked against this very layer's schema.
-  return layers[name].emit(site, x, options as never);
+function notFlat(shape: readonly Dim[], place: Place): MaasError {
+  const message = `the last layer gives [${shape.join(', ')}]: a row must come to one list of outputs`;
+  return new MaasError('MAAS_MODEL_SHAPE', message, {
+    place,
+    hint: 'Put a flatten, or a global pooling, before the last layer.',
+  });
 }
 
 /** The layers with the number of outputs that the data asks for, and without a softmax at the end, which is added. */
@@ -91,8 +76,8 @@ function fitToData(
   const { labels } = signature.target;
   const wanted = labels?.length ?? 1;
   const at = findHead(choices)!;
-  const head = choices[at] as Extract<LayerChoice, { name: 'dense' }>;
-  const { units } = head.options;
+  const head = choices[at]!.options as DenseOptions;
+  const { units } = head;
   const path = `train.model.layers[${at}].dense`;
   const placeOf = (...keys: string[]): Place => place(['train', 'model', 'layers', at, 'dense', ...keys]);
   if (units !== 'auto' && units !== wanted) {
@@ -104,8 +89,10 @@ function fitToData(
       hint: `Write units: ${wanted}, or leave units out.`,
     });
   }
-  const after = choices[at + 1] as Extract<LayerChoice, { name: 'activation' }> | undefined;
-  const functions = [head.options.activation, after?.options ?? 'linear'].filter((name) => name !== 'linear');
+  const after = choices[at + 1];
+  const functions = [head.activation, (after?.options ?? 'linear') as ActivationName].filter(
+    (name) => name !== 'linear',
+  );
   const misfit = labels
     ? functions.length > 1 || functions.some((name) => name !== 'softmax')
     : functions.includes('softmax');
@@ -121,8 +108,8 @@ function fitToData(
       },
     );
   }
-  const activation = labels ? 'linear' : head.options.activation;
-  const fitted: LayerChoice = { ...head, options: { ...head.options, units: wanted, activation } };
+  const activation = labels ? 'linear' : head.activation;
+  const fitted: LayerChoice = { name: 'dense', options: { ...head, units: wanted, activation } };
   return [...choices.slice(0, at), fitted, ...(labels ? [] : choices.slice(at + 1))];
 }
 

@@ -1,11 +1,13 @@
 import { z } from 'zod';
 import { named } from '../../config/named.js';
 import { fineTuneKeys, type FineTuneOptions } from './fine-tune/config.js';
+import type { DenseOptions } from './layers/dense.js';
 import { layers, type LayerChoice } from './layers/index.js';
+import { layerSchema } from './layers/list-schema.js';
 import { presets, type PresetChoice } from './presets/index.js';
 
 const layerList = z
-  .array(named(layers, 'layer') as z.ZodType<LayerChoice>)
+  .array(layerSchema(() => layers))
   .min(1, 'expected at least one layer')
   .check((context) => {
     const list = context.value;
@@ -20,7 +22,7 @@ const layerList = z
       );
     }
     list.forEach(({ name, options }, index) => {
-      if (name !== 'dense' || options.units !== 'auto' || index === last) return;
+      if (name !== 'dense' || (options as DenseOptions).units !== 'auto' || index === last) return;
       report(index, 'only the last layer can leave its units to the data: say how many this one has');
     });
   });

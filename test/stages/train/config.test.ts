@@ -1,3 +1,4 @@
+import { layers } from '../../../src/stages/train/layers/index.js';
 import { describe, expect, it } from 'vitest';
 import { trainOptions } from '../../../src/stages/train/config.js';
 import { defineEngine, type Engine } from '../../../src/plugin/api.js';
@@ -109,7 +110,7 @@ describe('the train section', () => {
     [
       { model: { layers: [{ conv: {} }] } },
       ['model', 'layers', 0, 'conv'],
-      'unknown layer "conv", expected one of: dense, dropout, activation',
+      `unknown layer "conv", expected one of: ${Object.keys(layers).join(', ')}`,
     ],
     [{ model: {} }, ['model'], 'expected one of: layers, preset, onnx'],
     [

@@ -1,15 +1,62 @@
 import { activation } from './activation.js';
+import { multiHeadAttention, positionEmbedding } from './attention.js';
+import { conv1d, conv2d, conv2dTranspose, conv3d, depthwiseConv2d, separableConv2d } from './convolution.js';
 import { dense } from './dense.js';
 import { dropout } from './dropout.js';
+import type { Layer, MergingLayer } from './layer.js';
+import { add, average, concatenate, maximum, minimum, multiply, subtract } from './merging.js';
+import {
+  batchNormalization,
+  groupNormalization,
+  layerNormalization,
+  rmsNormalization,
+} from './normalization.js';
+import * as pooling from './pooling.js';
+import { prelu } from './prelu.js';
+import { residualLayer, type ResidualOptions } from './residual.js';
+import { flatten, permute, reshape, upSampling2d, zeroPadding2d } from './reshaping.js';
+import { residualSchema } from './list-schema.js';
+
+const residual: Layer<ResidualOptions> = residualLayer(residualSchema(() => layers));
 
 /** What `train.model.layers` is made of, by the names of Keras. */
-export const layers = { dense, dropout, activation };
+export const layers = {
+  dense,
+  conv1d,
+  conv2d,
+  conv3d,
+  depthwiseConv2d,
+  separableConv2d,
+  conv2dTranspose,
+  ...pooling,
+  batchNormalization,
+  layerNormalization,
+  groupNormalization,
+  rmsNormalization,
+  dropout,
+  activation,
+  prelu,
+  flatten,
+  reshape,
+  permute,
+  zeroPadding2d,
+  upSampling2d,
+  multiHeadAttention,
+  positionEmbedding,
+  residual,
+  concatenate,
+  add,
+  subtract,
+  multiply,
+  average,
+  maximum,
+  minimum,
+} as const;
 
 export type LayerName = keyof typeof layers;
+export type { LayerChoice } from './layer.js';
 
-/** One entry of `train.model.layers`, its options checked. */
-export type LayerChoice = {
-  [Name in LayerName]: { readonly name: Name; readonly options: OptionsOf<Name> };
-}[LayerName];
-
-type OptionsOf<Name extends LayerName> = Parameters<(typeof layers)[Name]['emit']>[2];
+/** The layer of this name; choices that the config's schema has passed have one. */
+export function layerOf(name: string): Layer<unknown> | MergingLayer<unknown> {
+  return layers[name as LayerName] as unknown as Layer<unknown> | MergingLayer<unknown>;
+}

@@ -1,8 +1,9 @@
 import { MaasError } from '../../../../errors.js';
+import { useBatchStatistics } from '../../../../ir/batch-statistics.js';
 import { GraphBuilder } from '../../../../ir/builder.js';
 import { clipGradients } from '../../../../ir/clipping.js';
 import { gradients } from '../../../../ir/gradient.js';
-import type { Model } from '../../../../ir/graph.js';
+import type { Model, Node } from '../../../../ir/graph.js';
 import { optimizers, type Optimizer, type OptimizerOptions } from '../../../../ir/optimizers.js';
 import { removeDead } from '../../../../ir/rewrite.js';
 import { allocate, sizeOf, type NdArray } from '../../../../ir/tensor.js';
@@ -33,6 +34,7 @@ export interface CompiledStep {
   readonly inputs: readonly string[];
   readonly target: string;
   readonly loss: string;
+  /** What ends up in the model: weights, and running statistics of batch normalization. */
   readonly parameters: readonly string[];
   /** The parameters and their slots. */
   readonly carried: readonly Carried[];
@@ -54,14 +56,17 @@ export interface CompiledStep {
 export function compileStep(job: TrainJob): CompiledStep {
   const optimizer = choose(optimizers, job.optimizer.name, 'optimizer');
   const options = { ...optimizer.defaults, ...onlySettings(job.optimizer) };
-  const { graph, masks } = feedDropout(fuseBias(forwardOf(job)));
-  const parameters = job.trainable.filter((name) => graph.initializers.has(name));
+  const { graph: fed, masks } = feedDropout(fuseBias(forwardOf(job)));
+  const weights = job.trainable.filter((name) => fed.initializers.has(name));
+  const { graph, running } = useBatchStatistics(fed, (node) => isFrozen(node, weights));
+  const parameters = [...weights, ...running.map(({ name }) => name)];
   const noise = masks.map(({ name }) => name);
   const open = new Set([...parameters, ...noise]);
-  const { preparation, rest } = partFrozen(graph, open, job.dataset.splits.train);
+  const kept = { ...graph, outputs: [...graph.outputs, ...running.map(({ next }) => ({ name: next }))] };
+  const { preparation, rest } = partFrozen(kept, open, job.dataset.splits.train);
   const g = new GraphBuilder(openWeights(rest, parameters));
   const { target, loss } = emitLoss(g, job);
-  const slopes = gradients(g, loss, parameters);
+  const slopes = gradients(g, loss, weights);
   if (slopes.size === 0) {
     throw new MaasError(
       'MAAS_MODEL_UNSUPPORTED',
@@ -75,13 +80,23 @@ export function compileStep(job: TrainJob): CompiledStep {
   const scalars = Object.fromEntries(
     Object.keys(optimizer.scalars(options, 1)).map((key) => [key, g.input(g.unique(key), 'float32', [])]),
   );
-  const carried = parameters.flatMap((parameter) =>
+  const updated = weights.flatMap((parameter) =>
     update(
       g,
       { parameter, gradient: clipped.get(parameter), initial: weightOf(graph, parameter) },
       { optimizer, options, scalars },
     ),
   );
+  const moved = running.map(({ name, next }): Carried => {
+    const initial = weightOf(graph, name);
+    return {
+      input: name,
+      output: next,
+      dims: initial.dims,
+      initial: () => ({ ...initial, data: initial.data.slice() }),
+    };
+  });
+  const carried = [...updated, ...moved];
   g.output(loss);
   for (const { output } of carried) g.output(output);
   return {
@@ -97,6 +112,11 @@ export function compileStep(job: TrainJob): CompiledStep {
     scalarsAt: (step, share = 1) =>
       optimizer.scalars({ ...options, learningRate: Number(options['learningRate']) * share }, step),
   };
+}
+
+/** A normalization whose scale and offset stay as they are keeps the statistics that it has learnt, too. */
+function isFrozen({ inputs: [, scale, offset] }: Node, weights: readonly string[]): boolean {
+  return !weights.includes(scale!) && !weights.includes(offset!);
 }
 
 interface Rule {

@@ -141,6 +141,26 @@ export function classifier({ dropout = 0, units = 16 } = {}): Network {
   return finish(g, trainable, probabilities);
 }
 
+/** A hidden layer with batch normalization. With frozen norm, scale and offset stay as they are. */
+export function normalized({ frozen = false, momentum = 0.8 } = {}): Network {
+  const g = new GraphBuilder();
+  const trainable: string[] = [];
+  const units = 4;
+  const hidden = dense(g, g.input('features', 'float32', ['N', 2]), units, 'hidden', trainable);
+  const constant = (name: string, value: number) =>
+    g.initializer(`norm.${name}`, tensor('float32', [units], new Float32Array(units).fill(value)));
+  const weights = [constant('scale', 1), constant('offset', 0)];
+  if (!frozen) trainable.push(...weights);
+  const statistics = [constant('mean', 0), constant('variance', 1)];
+  const attributes = { epsilon: attr.float(1e-3), momentum: attr.float(momentum) };
+  const normal = g.op('BatchNormalization', [hidden, ...weights, ...statistics], attributes, {
+    name: 'norm',
+  });
+  const y = dense(g, g.op('Tanh', [normal]), 1, 'out', trainable);
+  g.output(y);
+  return finish(g, trainable, y);
+}
+
 /** One linear layer, whose prediction is [N]. */
 export function line(): Network {
   const g = new GraphBuilder();
