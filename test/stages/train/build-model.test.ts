@@ -11,8 +11,10 @@ import { activationNames } from '../../../src/stages/train/layers/activations.js
 import { layers, type LayerChoice, type LayerName } from '../../../src/stages/train/layers/index.js';
 import { amountDataset, mixedDataset } from './datasets.js';
 
-const layer = (name: LayerName, options: unknown = {}): LayerChoice =>
-  ({ name, options: layers[name].options.parse(options) }) as LayerChoice;
+const layer = (name: LayerName, options: unknown = {}): LayerChoice => ({
+  name,
+  options: layers[name].options.parse(options),
+});
 
 const place = (path: ConfigPath) => ({ file: path.join('.') });
 const build = (choices: readonly LayerChoice[], dataset: Dataset, seed = 1): Draft =>

@@ -58,5 +58,5 @@ export type { LayerChoice } from './layer.js';
 
 /** The layer of this name; choices that the config's schema has passed have one. */
 export function layerOf(name: string): Layer<unknown> | MergingLayer<unknown> {
-  return layers[name as LayerName] as unknown as Layer<unknown> | MergingLayer<unknown>;
+  return layers[name as LayerName];
 }

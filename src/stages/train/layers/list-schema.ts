@@ -33,10 +33,7 @@ export function layerSchema(definitions: Definitions): z.ZodType<LayerChoice> {
     name,
     { summary, options: options instanceof z.ZodObject ? options.extend(wiring) : options },
   ]);
-  return named(
-    Object.fromEntries(wired) as Record<string, NamedDefinition>,
-    'layer',
-  ) as z.ZodType<LayerChoice>;
+  return named(Object.fromEntries(wired) as Record<string, NamedDefinition>, 'layer');
 }
 
 /** Options of a layer that is made of layers. Its lists are read when they are there: a layer may hold its own kind. */

@@ -33,18 +33,18 @@ const waves = (dims: readonly number[], wave: (k: number) => number) =>
 function build({ layer, options, input }: Case): { graph: Graph; trainable: readonly string[] } {
   const g = new GraphBuilder();
   g.input('x', 'float32', ['N', ...input.slice(1)]);
-  const { emit, trainable } = openLayers(g, { seed: 1, path: ['layers'], place });
-  g.output(emit([{ name: layer, options: layers[layer].options.parse(options) }], 'x'), 'y');
+  const emitter = openLayers(g, { seed: 1, path: ['layers'], place });
+  g.output(emitter.emit([{ name: layer, options: layers[layer].options.parse(options) }], 'x'), 'y');
   const graph = g.build();
   const initializers = new Map(graph.initializers);
-  for (const name of trainable) {
+  for (const name of emitter.trainable) {
     const part = name.split('/')[1]!;
     initializers.set(
       name,
       waves(graph.initializers.get(name)!.dims, (k) => Math.sin(0.9 * k + part.length) / 2),
     );
   }
-  return { graph: { ...graph, initializers }, trainable };
+  return { graph: { ...graph, initializers }, trainable: emitter.trainable };
 }
 
 async function run(graph: Graph, input: readonly number[]) {
