@@ -13,7 +13,10 @@ const mostBuckets = 1024;
 
 interface Bucket {
   readonly path: string;
-  readonly room: Uint8Array<ArrayBuffer>;
+  /** What is to be written, as bytes, words and numbers. */
+  readonly room: Uint8Array;
+  readonly words: Uint32Array;
+  readonly numbers: Float64Array;
   used: number;
 }
 
@@ -51,11 +54,12 @@ export class Buckets {
     this.#record = head + 8 * width;
     const count = Math.min(mostBuckets, Math.max(1, Math.ceil(bytes / wanted)));
     const room = Math.max(this.#record, Math.floor(flushAt / this.#record) * this.#record);
-    this.#files = Array.from({ length: count }, (_, index) => ({
-      path: join(folder, `bucket-${index}`),
-      room: new Uint8Array(new ArrayBuffer(room)),
-      used: 0,
-    }));
+    this.#files = Array.from({ length: count }, (_, index) => {
+      const bytes = new ArrayBuffer(room);
+      const path = join(folder, `bucket-${index}`);
+      const views = { words: new Uint32Array(bytes), numbers: new Float64Array(bytes) };
+      return { path, room: new Uint8Array(bytes), ...views, used: 0 };
+    });
     for (const { path } of this.#files) writeFileSync(path, '');
   }
 
@@ -64,14 +68,15 @@ export class Buckets {
     const word = key.readUInt32BE(0);
     const file = this.#files[Math.floor(this.spread(word) * this.#files.length)]!;
     if (file.used === file.room.length) this.#flush(file);
-    const words = new Uint32Array(file.room.buffer, file.used, head / 4);
-    words[0] = word;
-    words[1] = key.readUInt32BE(4);
-    words[2] = key.readUInt32BE(8);
-    words[3] = key.readUInt32BE(12);
-    words[4] = row;
-    words[5] = line;
-    new Float64Array(file.room.buffer, file.used + head, this.width).set(values);
+    const { words } = file;
+    const at = file.used / 4;
+    words[at] = word;
+    words[at + 1] = key.readUInt32BE(4);
+    words[at + 2] = key.readUInt32BE(8);
+    words[at + 3] = key.readUInt32BE(12);
+    words[at + 4] = row;
+    words[at + 5] = line;
+    file.numbers.set(values, (file.used + head) / 8);
     file.used += this.#record;
   }
 
@@ -115,9 +120,13 @@ export class Buckets {
       );
     });
     const sorted = Buffer.allocUnsafeSlow(bytes.length);
-    order.forEach((from, to) => {
-      bytes.copy(sorted, to * this.#record, from * this.#record, (from + 1) * this.#record);
-    });
+    const slots = this.#record / 8;
+    const from = new Float64Array(bytes.buffer, bytes.byteOffset, bytes.length / 8);
+    const to = new Float64Array(sorted.buffer, 0, bytes.length / 8);
+    for (let row = 0; row < order.length; row++) {
+      const at = order[row]! * slots;
+      to.set(from.subarray(at, at + slots), row * slots);
+    }
     return sorted;
   }
 

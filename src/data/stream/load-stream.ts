@@ -15,6 +15,12 @@ import { checkTallies, correctTypes, settleTarget, type Goal } from './settle.js
 import type { Kept } from './shelf.js';
 import type { Tally } from './tally.js';
 
+/**
+ * Rows of validation and test that are measured on, at most: the first in the order of hashes are as good as any, unless
+ * time orders them.
+ */
+const mostHeld = 2 ** 20;
+
 export interface StreamOptions {
   readonly config: DataConfig;
   readonly seed: number;
@@ -126,7 +132,10 @@ function describe(
     goal.labels
       ? relations[index]!.isRenamed(goal.labels.length)
       : features[index]!.type === 'number' && Math.abs(relations[index]!.correlation) > 1 - 1e-9;
+  const most = Math.max(splits.validation, splits.test);
+  const isSampled = config.split.time === undefined && most > mostHeld;
   const notes = [
+    ...(isSampled ? [`measures on ${mostHeld} of ${most} held-out rows, chosen by chance`] : []),
     ...(dropped > 0 ? [`left out ${dropped} rows without a value for ${config.target}`] : []),
     ...noteFills(filled.filter(({ missing }) => missing > 0)),
     ...noteFindings({
@@ -151,7 +160,7 @@ function describe(
       return tally ? describeColumn(tally, role, rows) : { name, role: 'excluded' };
     }),
   };
-  return { layouts, rows: splits, signature, statistics, schema, notes };
+  return { layouts, rows: splits, ...(isSampled && { mostHeld }), signature, statistics, schema, notes };
 }
 
 function factsOf({ name, type, missing, written, rule }: Tally) {

@@ -3,7 +3,9 @@ const mostKept = 2 ** 20;
 
 /** Looks for held-out rows with the same features as a training row, in bounded memory. */
 export class Repeats {
-  readonly #scratch = new Float64Array(1);
+  /** One number, and its two words. */
+  readonly #number = new Float64Array(1);
+  readonly #words = new Uint32Array(this.#number.buffer);
   #trained = new Set<number>();
   #held: { readonly key: number; readonly line: number }[] = [];
   /** One in so many keys is looked at. */
@@ -11,7 +13,7 @@ export class Repeats {
 
   /** @param values Of the features, one behind the other from `at` on. */
   add(values: Float64Array, at: number, width: number, line: number, isTraining: boolean): void {
-    const key = keyOf(this.#scratch, values, at, width);
+    const key = this.#keyOf(values, at, width);
     if (key % this.share !== 0) return;
     if (isTraining) this.#trained.add(key);
     else this.#held.push({ key, line });
@@ -22,26 +24,27 @@ export class Repeats {
     }
   }
 
+  /** 53 bits of a hash (two rounds of MurmurHash3's mixing, with different seeds). */
+  #keyOf(values: Float64Array, at: number, width: number): number {
+    const number = this.#number;
+    const words = this.#words;
+    let [low, high] = [0x9747b28c, 0x3c6ef372];
+    for (let index = 0; index < width; index++) {
+      const value = values[at + index]!;
+      // Zero has two signs, and NaN many forms.
+      number[0] = value === 0 ? 0 : value === value ? value : NaN;
+      for (let half = 0; half < 2; half++) {
+        low = mix(low, words[half]!);
+        high = mix(high, words[half]! ^ 0x5bd1e995);
+      }
+    }
+    return (finish(high) & 0x1fffff) * 2 ** 32 + finish(low);
+  }
+
   /** Lines of the held-out rows that were found. */
   lines(): number[] {
     return this.#held.filter(({ key }) => this.#trained.has(key)).map(({ line }) => line);
   }
-}
-
-/** 53 bits of a hash (two rounds of MurmurHash3's mixing, with different seeds). */
-function keyOf(scratch: Float64Array, values: Float64Array, at: number, width: number): number {
-  const words = new Uint32Array(scratch.buffer);
-  let [low, high] = [0x9747b28c, 0x3c6ef372];
-  for (let index = 0; index < width; index++) {
-    const value = values[at + index]!;
-    // Zero has two signs, and NaN many forms.
-    scratch[0] = value === 0 ? 0 : value === value ? value : NaN;
-    for (const word of words) {
-      low = mix(low, word);
-      high = mix(high, word ^ 0x5bd1e995);
-    }
-  }
-  return (finish(high) & 0x1fffff) * 2 ** 32 + finish(low);
 }
 
 function mix(hash: number, word: number): number {

@@ -19,6 +19,8 @@ const stale = 24 * 60 * 60 * 1000;
 export interface Kept {
   readonly layouts: readonly Layout[];
   readonly rows: Readonly<Record<SplitName, number>>;
+  /** Rows of validation and test that are measured on, at most. */
+  readonly mostHeld?: number;
   readonly signature: Signature;
   readonly statistics: Readonly<Record<string, Statistics>>;
   readonly schema: DataSchema;
@@ -119,8 +121,9 @@ function open(kept: Kept, folder: string, name: string, digest: string): Dataset
     { mean: Float32Array.from(mean), deviation: Float32Array.from(deviation) },
   ]);
   const tables = splitNames.map((split): [SplitName, Table] => {
-    const rows = kept.rows[split];
-    const columns = openColumns(folder, split, kept.layouts, rows);
+    const all = openColumns(folder, split, kept.layouts, kept.rows[split]);
+    const rows = split === 'train' ? kept.rows.train : Math.min(kept.rows[split], kept.mostHeld ?? Infinity);
+    const columns = all.map((column): Column => ({ ...column, dims: [rows, ...column.dims.slice(1)] }));
     const inputs = signature.inputs.map((port, index): [string, Column] => [port.name, columns[index]!]);
     const [target, lines] = columns.slice(-2) as [Column, Column];
     return [split, { rows, lines: lines.data as StoredRows, inputs: Object.fromEntries(inputs), target }];
