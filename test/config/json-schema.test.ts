@@ -2,8 +2,8 @@ import { existsSync, readdirSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Ajv } from 'ajv';
-import { describe, expect, it } from 'vitest';
+import { Ajv, type ValidateFunction } from 'ajv';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { jsonSchema } from '../../src/config/index.js';
 import type { JsonSchema } from '../../src/config/schema-path.js';
@@ -12,6 +12,11 @@ import { builtIns } from './built-ins.js';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const shipped = join(root, 'src/config/maas.schema.json');
 const schema = jsonSchema(await builtIns());
+
+let validate: ValidateFunction;
+beforeAll(() => {
+  validate = new Ajv().compile(schema);
+});
 
 /** Every key of every mapping, by path, with the schemas that describe it. */
 function keysOf(at: JsonSchema, path = ''): [string, JsonSchema][] {
@@ -37,10 +42,9 @@ describe('the JSON Schema', () => {
   it('is valid, and stands on its own', () => {
     const ajv = new Ajv();
     expect(ajv.validateSchema(schema), ajv.errorsText()).toBe(true);
-    // References lead to places in the schema itself, which compiling it finds or not.
+    // References lead to places in the schema itself; it would not compile without them.
     const references = JSON.stringify(schema).match(/"\$ref":"[^"]*/g) ?? [];
     expect(references.filter((reference) => !reference.startsWith('"$ref":"#/'))).toEqual([]);
-    expect(() => ajv.compile(schema)).not.toThrow();
   });
 
   it('describes every key', () => {
@@ -52,7 +56,6 @@ describe('the JSON Schema', () => {
   });
 
   it('takes the repository’s own config, and the templates’', async () => {
-    const validate = new Ajv().compile(schema);
     const templates = readdirSync(join(root, 'templates')).map(
       (name) => `templates/${name}/maas.config.yaml`,
     );
@@ -75,7 +78,6 @@ describe('the JSON Schema', () => {
   ])('refuses %s', (_, part: object) => {
     const train = { model: { layers: [{ dense: { units: 'auto' } }] } };
     const right = { name: 'iris', data: { source: 'iris.csv', target: 'species' }, train };
-    const validate = new Ajv().compile(schema);
     expect(validate(right), JSON.stringify(validate.errors)).toBe(true);
     expect(
       validate({ ...right, ...part, train: { ...train, ...('train' in part && (part.train as object)) } }),
