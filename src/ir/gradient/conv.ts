@@ -74,6 +74,35 @@ function biasGradient(site: GradientSite): string {
   return site.sum(site.dy, otherAxes(site.g.rankOf(site.dy)), false);
 }
 
+/**
+ * The gradient of what a convolution without strides and groups reads: a convolution of dY with the kernel turned
+ * around. ConvTranspose says the same, but adds up overlapping columns, which takes onnxruntime longer (measured).
+ */
+function turnedConvolution(site: GradientSite, { kernel, dilations, before, after }: Window): string {
+  const { g, dy, x } = site;
+  const reach = kernel.map((size, axis) => dilations[axis]! * (size - 1));
+  const pads = [before, after].flatMap((side) => reach.map((length, axis) => length - side[axis]!));
+  const rank = g.rankOf(x[1]!);
+  const swapped = g.op('Transpose', [x[1]!], {
+    perm: attr.ints([1, 0, ...[...Array(rank).keys()].slice(2)]),
+  });
+  const lists = [kernel.map(() => -1), kernel.map(() => -(2 ** 31)), kernel.map((_, axis) => axis + 2)];
+  const turned = kernel.every((size) => size === 1)
+    ? swapped
+    : g.op('Slice', [swapped, ...[...lists, kernel.map(() => -1)].map((list) => g.int64s(list))]);
+  return g.op('Conv', [dy, turned], { pads: attr.ints(pads), dilations: attr.ints(dilations) });
+}
+
+/** Whether `turnedConvolution` says it: padding that reaches beyond the kernel would have to be cut off. */
+function turns(site: GradientSite, { kernel, strides, dilations, before, after }: Window): boolean {
+  const reach = kernel.map((size, axis) => dilations[axis]! * (size - 1));
+  return (
+    numberAttribute(site.node, 'group', 1) === 1 &&
+    strides.every((stride) => stride === 1) &&
+    [before, after].every((side) => side.every((length, axis) => length >= 0 && length <= reach[axis]!))
+  );
+}
+
 const conv: GradientRule = (site) => {
   const { g, dy, x, y } = site;
   const group = numberAttribute(site.node, 'group', 1);
@@ -81,7 +110,10 @@ const conv: GradientRule = (site) => {
   const window = () =>
     windowOf(site, { kernel: kernel().slice(2), wide: site.dims(0), narrow: g.shapeOf(y[0]!) });
   return [
-    () => g.op('ConvTranspose', [dy, x[1]!], { group: attr.int(group), ...widening(window()) }),
+    () =>
+      turns(site, window())
+        ? turnedConvolution(site, window())
+        : g.op('ConvTranspose', [dy, x[1]!], { group: attr.int(group), ...widening(window()) }),
     () => kernelGradient(site, { wide: x[0]!, narrow: dy, kernel: kernel(), group }, window()),
     () => biasGradient(site),
   ];
