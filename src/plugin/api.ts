@@ -164,6 +164,10 @@ export interface TrainOrder {
   readonly metrics: readonly string[];
   readonly epochs: number;
   readonly batchSize: number;
+  /** Batches that move the weights together, by the mean of their gradients over all rows; 1 by default. */
+  readonly accumulate?: number;
+  /** An average of the weights, average·decay + weights·(1 − decay) after each update, is what counts in the end. */
+  readonly ema?: { readonly decay: number };
   readonly seed: number;
   readonly threads: number;
   /** Options of the engine itself. */

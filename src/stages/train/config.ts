@@ -12,6 +12,8 @@ export interface TrainOptions extends FitOptions {
   readonly model?: ModelOptions;
   readonly epochs: number;
   readonly batchSize: number;
+  readonly accumulate: number;
+  readonly ema?: { readonly decay: number };
   readonly threads: number;
   readonly logSteps: number;
   readonly gates: Gates;
@@ -29,6 +31,22 @@ export function trainOptions({ engines }: Pick<Registry, 'engines'>): z.ZodType<
     ...fitOptions,
     epochs: z.int().min(1).max(1_000_000).default(60).describe('Passes over the train split.'),
     batchSize: z.int().min(1).default(32).describe('Rows for each step of the optimizer.'),
+    accumulate: z
+      .int()
+      .min(1)
+      .default(1)
+      .describe('Batches that make a step of the optimizer together: large batches in little memory.'),
+    ema: z
+      .strictObject({
+        decay: z
+          .number()
+          .min(0)
+          .lt(1)
+          .default(0.99)
+          .describe('Share of the average that stays with each step.'),
+      })
+      .optional()
+      .describe('The model gets an average of the weights over the steps. Write {} for the default.'),
     threads: z
       .int()
       .min(1)

@@ -80,6 +80,8 @@ export class Training {
       ...resolveFit(options, this.dataset, project),
       epochs: options.epochs,
       batchSize: options.batchSize,
+      accumulate: options.accumulate,
+      ...(options.ema && { ema: options.ema }),
       seed: project.seed,
       threads: options.threads,
       options: options.engine.options as TrainOrder['options'],

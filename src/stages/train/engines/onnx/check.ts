@@ -5,6 +5,7 @@ import { encodeModel } from '../../../../ir/onnx/save.js';
 import { removeDead, stripDropout } from '../../../../ir/rewrite.js';
 import type { TrainJob } from '../../../../plugin/api.js';
 import { columnsOf, prepareBatches } from './batches.js';
+import type { CompiledStep } from './compile-step.js';
 import { emitLoss, forwardOf, openWeights } from './forward.js';
 import type { Workplace } from './rooms.js';
 
@@ -21,7 +22,7 @@ export type Check = () => Promise<Record<string, number>>;
 export async function openCheck(
   { thread, rooms }: Workplace,
   job: TrainJob,
-  parameters: readonly string[],
+  { parameters, counted }: CompiledStep,
   table: Table,
 ): Promise<Check> {
   const forward = forwardOf(job);
@@ -37,13 +38,12 @@ export async function openCheck(
   const most = Math.min(Math.max(chunk, job.batchSize), table.rows);
   const take = prepareBatches(columnsOf({ inputs, target }, table), rooms);
   const order = Uint32Array.from({ length: table.rows }, (_, row) => row);
-  const use = Object.fromEntries(parameters.map((name) => [name, name]));
   return async () => {
     let sum = 0;
     const parts: Float32Array[] = [];
     for (let start = 0; start < table.rows; start += most) {
       const rows = Math.min(most, table.rows - start);
-      const { arrays, returned } = await session.runLent(take(order, start, [rows]), { use });
+      const { arrays, returned } = await session.runLent(take(order, start, [rows]), { use: counted });
       rooms.giveBack(returned);
       sum += Number(arrays[loss]!.data[0]) * rows;
       if (metrics.length > 0) parts.push(arrays[prediction]!.data as Float32Array);

@@ -87,7 +87,19 @@ function takeApart(tensors: State): { readonly state: State; readonly best?: Sta
 }
 
 function identify(job: TrainJob, { model, preparation, carried, masks }: CompiledStep): string {
-  const { seed, epochs, batchSize, threads, optimizer, schedule, earlyStopping, metrics, dataset } = job;
+  const {
+    seed,
+    epochs,
+    batchSize,
+    threads,
+    optimizer,
+    schedule,
+    earlyStopping,
+    metrics,
+    accumulate,
+    ema,
+    dataset,
+  } = job;
   return digestOf({
     graph: digestOf(encodeModel(model)),
     ...(preparation && { preparation: digestOf(encodeModel(preparation)) }),
@@ -98,7 +110,7 @@ function identify(job: TrainJob, { model, preparation, carried, masks }: Compile
     }),
     masks: masks.map(({ name, rate }) => [name, rate]),
     job: {
-      ...{ seed, epochs, batchSize, threads, optimizer, schedule, earlyStopping, metrics },
+      ...{ seed, epochs, batchSize, threads, optimizer, schedule, earlyStopping, metrics, accumulate, ema },
       data: dataset.digest,
     },
     runtime: [runtimeVersion(), process.platform, process.arch],

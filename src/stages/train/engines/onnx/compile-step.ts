@@ -9,9 +9,12 @@ import { removeDead } from '../../../../ir/rewrite.js';
 import { allocate, sizeOf, type NdArray } from '../../../../ir/tensor.js';
 import type { TrainJob } from '../../../../plugin/api.js';
 import { feedDropout, type Mask } from './dropout.js';
+import { averageOf, averageScalars, carryAverage } from './average.js';
 import { choose, emitLoss, forwardOf, openWeights, weightOf } from './forward.js';
 import { fuseBias } from './fuse-bias.js';
+import { gatherGradients, gathers, gatherScalars } from './gather-gradients.js';
 import { partFrozen } from './prepare.js';
+import { planTurns, type Turns } from './turns.js';
 import { emitUpdate } from './update.js';
 
 /** A tensor that one step hands on to the next: a weight, under its name, or what the optimizer remembers of it. */
@@ -36,10 +39,14 @@ export interface CompiledStep {
   readonly loss: string;
   /** What ends up in the model: weights, and running statistics of batch normalization. */
   readonly parameters: readonly string[];
-  /** The parameters and their slots. */
+  /** Where the weights are that count: the parameter itself, or what is carried as the average of it. */
+  readonly counted: Readonly<Record<string, string>>;
+  /** The parameters, their slots, and what is gathered of gradients and averages. */
   readonly carried: readonly Carried[];
   readonly masks: readonly Mask[];
-  /** Inputs that hold the optimizer's scalars, by scalar. */
+  /** Which batches make an update together. */
+  readonly turns: Turns;
+  /** Inputs that hold the scalars of a step, by scalar. */
   readonly scalars: Readonly<Record<string, string>>;
   /**
    * @param step Counted from 1.
@@ -76,17 +83,32 @@ export function compileStep(job: TrainJob): CompiledStep {
       },
     );
   }
-  const clipped = clipGradients(g, slopes, job.clip ?? {});
+  const turns = planTurns(job);
+  const scalarsAt = (step: number, share = 1): Record<string, number> => {
+    const turn = turns.at(step);
+    const learningRate = Number(options['learningRate']) * share;
+    return {
+      ...optimizer.scalars({ ...options, learningRate }, turn.update),
+      ...(job.ema && averageScalars(job.ema, turn)),
+      ...(gathers(job) && gatherScalars(turn)),
+    };
+  };
   const scalars = Object.fromEntries(
-    Object.keys(optimizer.scalars(options, 1)).map((key) => [key, g.input(g.unique(key), 'float32', [])]),
+    Object.keys(scalarsAt(1)).map((key) => [key, g.input(g.unique(key), 'float32', [])]),
   );
-  const updated = weights.flatMap((parameter) =>
-    update(
-      g,
-      { parameter, gradient: clipped.get(parameter), initial: weightOf(graph, parameter) },
-      { optimizer, options, scalars },
-    ),
-  );
+  const rule = { optimizer, options, scalars, averages: job.ema !== undefined };
+  const emitUpdates = (b: GraphBuilder, found: ReadonlyMap<string, string>): Carried[] => {
+    const clipped = clipGradients(b, found, job.clip ?? {});
+    return weights.flatMap((parameter) =>
+      update(
+        g,
+        b,
+        { parameter, gradient: clipped.get(parameter), initial: weightOf(graph, parameter) },
+        rule,
+      ),
+    );
+  };
+  const updated = gathers(job) ? gatherGradients(g, slopes, scalars, emitUpdates) : emitUpdates(g, slopes);
   const moved = running.map(({ name, next }): Carried => {
     const initial = weightOf(graph, name);
     return {
@@ -106,11 +128,12 @@ export function compileStep(job: TrainJob): CompiledStep {
     target,
     loss,
     parameters,
+    counted: Object.fromEntries(parameters.map((name) => [name, averageOf(carried, name) ?? name])),
     carried,
     masks,
+    turns,
     scalars,
-    scalarsAt: (step, share = 1) =>
-      optimizer.scalars({ ...options, learningRate: Number(options['learningRate']) * share }, step),
+    scalarsAt,
   };
 }
 
@@ -123,6 +146,8 @@ interface Rule {
   readonly optimizer: Optimizer;
   readonly options: OptimizerOptions;
   readonly scalars: Readonly<Record<string, string>>;
+  /** Whether an average of the weights is carried along. */
+  readonly averages: boolean;
 }
 
 interface Weight {
@@ -131,7 +156,13 @@ interface Weight {
   readonly initial: NdArray<'float32'>;
 }
 
-function update(g: GraphBuilder, { parameter, gradient, initial }: Weight, rule: Rule): Carried[] {
+/** Emits into `b`, which is the graph of the step or one inside it; what is carried comes in as inputs of `g`. */
+function update(
+  g: GraphBuilder,
+  b: GraphBuilder,
+  { parameter, gradient, initial }: Weight,
+  rule: Rule,
+): Carried[] {
   const dims = g.shapeOf(parameter).map(Number);
   const weight = {
     input: parameter,
@@ -140,14 +171,14 @@ function update(g: GraphBuilder, { parameter, gradient, initial }: Weight, rule:
   };
   if (gradient === undefined) {
     // What does not move the loss stays as it is.
-    return [{ ...weight, output: g.op('Identity', [parameter]) }];
+    return [{ ...weight, output: b.op('Identity', [parameter]) }];
   }
   const first = rule.optimizer.slots(rule.options);
   const slots = Object.fromEntries(
     Object.keys(first).map((slot) => [slot, g.input(g.unique(`${parameter}.${slot}`), 'float32', dims)]),
   );
   const next = emitUpdate(
-    g,
+    b,
     { parameter, gradient, slots, scalars: rule.scalars },
     rule,
     dims.length > initial.dims.length,
@@ -161,6 +192,7 @@ function update(g: GraphBuilder, { parameter, gradient, initial }: Weight, rule:
       fill: first[slot]!,
       initial: () => ({ ...initial, dims, data: allocate('float32', sizeOf(dims)).fill(first[slot]!) }),
     })),
+    ...(rule.averages ? [carryAverage(g, b, weight, next.parameter, rule.scalars)] : []),
   ];
 }
 

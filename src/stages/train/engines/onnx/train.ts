@@ -46,14 +46,14 @@ export async function train(given: TrainJob): Promise<TrainOutcome> {
         rooms: place.rooms,
         columns: await columnsFor(job, compiled, place),
         compiled,
-        check: await openCheck(place, job, compiled.parameters, job.dataset.splits.validation),
+        check: await openCheck(place, job, compiled, job.dataset.splits.validation),
         guard: await openGuard(place.thread, compiled),
         saver: pace(checkpoints, stepper, checkpointSeconds),
         stepsAtMost: checkpointSeconds === 0 ? 1 : stepsPerRun,
       },
       checkpoint ?? beginning,
     );
-    const weights = keeper.best ?? (await stepper.read(compiled.parameters));
+    const weights = keeper.best ?? (await readCounted(stepper, compiled));
     const notes = [note, checkpoint && resumed(checkpoint, job), keeper.note(history)];
     return {
       model: withWeights(job.model, compiled, weights),
@@ -96,9 +96,15 @@ async function run(
   const meter = startMeter(job, steps, (epochs - from.epoch) * total - from.batch * batchSize);
   let { step, lossSum } = from;
   const history = [...from.history];
-  /** @param at Counted from 1. */
+  const { perEpoch } = compiled.turns;
+  /** Schedules count updates. @param at Counted from 1. */
   const shareAt = (at: number): number =>
-    shareOf(job, { step: at - 1, steps: steps * epochs, stepsPerEpoch: steps, history });
+    shareOf(job, {
+      step: compiled.turns.at(at).update - 1,
+      steps: perEpoch * epochs,
+      stepsPerEpoch: perEpoch,
+      history,
+    });
   /** What the run that begins there trains on; the one after the last is never made. */
   const gather = (epoch: number, batch: number): Portion | undefined => {
     const place = batch < steps ? { epoch, batch } : { epoch: epoch + 1, batch: 0 };
@@ -139,11 +145,17 @@ async function run(
     const validation = await check();
     const rate = job.schedule && { learningRate: job.optimizer.learningRate * shareAt(step) };
     history.push({ epoch: epoch + 1, loss, ...prefixed('validation', validation), ...rate });
-    over = await keeper.look(history, () => stepper.read(compiled.parameters));
+    over = await keeper.look(history, () => readCounted(stepper, compiled));
     lossSum = 0;
     meter.report({ epoch: epoch + 1, step: steps, loss, ...rate, validation });
   }
   return history;
+}
+
+/** The weights that count, by parameter. */
+async function readCounted(stepper: Stepper, { counted }: CompiledStep): Promise<State> {
+  const state = await stepper.read(Object.values(counted));
+  return Object.fromEntries(Object.entries(counted).map(([name, carried]) => [name, state[carried]!]));
 }
 
 async function columnsFor(
