@@ -3,6 +3,7 @@
 //   --json             prints one object instead of a table
 //   --python PATH      a Python with torch and numpy; without it a virtual environment is made beside the temporary files
 //   --models mlp,cnn   --threads 1,2   --rounds 5
+//   --profile          says instead where the time of our own steps goes, by operator
 import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, tmpdir } from 'node:os';
@@ -11,7 +12,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { buildIfStale } from '../../../bin/build.js';
-import { models, shapesOf } from './models.js';
+import { models, weightsOf } from './models.js';
 
 const { values: flags } = parseArgs({
   options: {
@@ -20,6 +21,7 @@ const { values: flags } = parseArgs({
     models: { type: 'string', default: Object.keys(models).join() },
     threads: { type: 'string', default: '1,2' },
     rounds: { type: 'string', default: '5' },
+    profile: { type: 'boolean', default: false },
   },
 });
 const rounds = Number(flags.rounds);
@@ -49,22 +51,38 @@ function randomNumbers(seed) {
   };
 }
 
+const size = (dims) => dims.reduce((product, dim) => product * dim, 1);
+
+/** Each class is bright in other pixels, so that there is something to learn. */
+function makeImages({ rows, input, classes }, next) {
+  const width = size(input);
+  const y = Uint8Array.from({ length: rows }, (_, row) => row % classes);
+  const x = Float32Array.from(
+    { length: rows * width },
+    (_, at) => next() + (at % classes === y[Math.floor(at / width)] ? 0.3 : 0),
+  );
+  return { x, y };
+}
+
+/** The word after each word: half of the time the one that its number says, else any. */
+function makeWords({ rows, input: [length], vocabulary }, next) {
+  const any = () => Math.min(vocabulary - 1, Math.floor(((next() + 1) / 2) * vocabulary));
+  const [x, y] = [new Uint8Array(rows * length), new Uint8Array(rows * length)];
+  for (let at = 0; at < x.length; at++) {
+    x[at] = at % length === 0 ? any() : y[at - 1];
+    y[at] = next() < 0 ? (x[at] * 7 + 3) % vocabulary : any();
+  }
+  return { x, y };
+}
+
 /** Writes what both sides start from. */
 async function writeInputs(folder, spec) {
   const { shuffledRows } = await import('../../../dist/stages/train/engines/onnx/random.js');
   const next = randomNumbers(7);
-  const size = (dims) => dims.reduce((product, dim) => product * dim, 1);
-  const width = size(spec.input);
-  const y = Uint8Array.from({ length: spec.rows }, (_, row) => row % spec.classes);
-  // Each class is bright in other pixels, so that there is something to learn.
-  const x = Float32Array.from(
-    { length: spec.rows * width },
-    (_, at) => next() + (at % spec.classes === y[Math.floor(at / width)] ? 0.3 : 0),
+  const { x, y } = spec.vocabulary ? makeWords(spec, next) : makeImages(spec, next);
+  const weights = weightsOf(spec).map(({ dims, scale }) =>
+    Float32Array.from({ length: size(dims) }, () => (scale === 'one' ? 1 : next() * scale)),
   );
-  const weights = shapesOf(spec).flatMap((dims) => {
-    const scale = dims.length === 1 ? 0 : Math.sqrt(3 / (dims.length === 2 ? dims[0] : size(dims.slice(1))));
-    return [Float32Array.from({ length: size(dims) }, () => next() * scale)];
-  });
   const orders = Array.from({ length: spec.epochs }, (_, epoch) => shuffledRows(spec.rows, 7, epoch));
   const bytes = (arrays) => Buffer.concat(arrays.map(({ buffer }) => new Uint8Array(buffer)));
   writeFileSync(join(folder, 'spec.json'), JSON.stringify({ ...spec, seed: 7 }));
@@ -79,8 +97,8 @@ function start(command, args) {
   const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   return {
-    async train() {
-      child.stdin.write('train\n');
+    async ask(what) {
+      child.stdin.write(`${what}\n`);
       const { value, done } = await lines.next();
       if (done) throw new Error(`${command} ${args.join(' ')} ended early`);
       return JSON.parse(value);
@@ -106,7 +124,7 @@ async function compare(name, threads, python) {
     // The first round warms up.
     for (let round = -1; round < rounds; round++) {
       for (const [at, side] of sides.entries()) {
-        const figures = await side.train();
+        const figures = await side.ask('train');
         if (round >= 0) found[at].push(figures);
       }
     }
@@ -137,18 +155,50 @@ async function compare(name, threads, python) {
 
 const peakOf = ({ peakBytes }) => peakBytes;
 
+async function profile(name, threads) {
+  const folder = mkdtempSync(join(tmpdir(), 'maas-bench-train-'));
+  try {
+    await writeInputs(folder, models[name]);
+    const side = start(process.execPath, [here('subject.js'), folder, String(threads)]);
+    const operators = await side.ask('profile');
+    side.end();
+    return { model: name, threads, operators };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function showProfiles(cases) {
+  const profiles = [];
+  for (const { name, threads } of cases) profiles.push(await profile(name, threads));
+  if (flags.json) return console.log(JSON.stringify({ profiles }));
+  for (const { model, threads, operators } of profiles) {
+    const total = operators.reduce((sum, { ms }) => sum + ms, 0);
+    console.log(`${model}, threads ${threads}: ${total.toFixed(2)} ms a step`);
+    for (const { operator, ms, share, nodes } of operators.slice(0, 15)) {
+      const figures = [ms.toFixed(2).padStart(9), `${(share * 100).toFixed(1)} %`.padStart(8)];
+      console.log(`${figures.join(' ')} ${String(nodes).padStart(5)} × ${operator}`);
+    }
+  }
+}
+
 await buildIfStale(new URL('../../..', import.meta.url));
+const cases = flags.models
+  .split(',')
+  .flatMap((name) => flags.threads.split(',').map((threads) => ({ name, threads: Number(threads) })));
+if (flags.profile) {
+  await showProfiles(cases);
+  process.exit();
+}
 const python = findPython();
 const { runtimeVersion } = await import('../../../dist/runtime/version.js');
 const torch = execFileSync(python, ['-c', 'import torch; print(torch.__version__)'], {
   encoding: 'utf8',
 }).trim();
 const rows = [];
-for (const name of flags.models.split(',')) {
-  for (const threads of flags.threads.split(',').map(Number)) {
-    say(`${name}, ${threads} thread${threads === 1 ? '' : 's'}`);
-    rows.push(...(await compare(name, threads, python)));
-  }
+for (const { name, threads } of cases) {
+  say(`${name}, ${threads} thread${threads === 1 ? '' : 's'}`);
+  rows.push(...(await compare(name, threads, python)));
 }
 const report = {
   machine: { cpu: cpus()[0].model, cores: cpus().length, load: loadavg()[0] },
