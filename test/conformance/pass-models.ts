@@ -91,6 +91,25 @@ export function passModels(): PassModel[] {
     build('convolution', { x: values(1, 3, 8, 8) }, (graph) =>
       graph.op('Conv', ['x', graph.constant(weight(8, 3, 3, 3))]),
     ),
+    build('a residual net with batch normalization', { x: values(3, 2, 8, 8) }, residualNet),
+    build('a depthwise net with bounded activations', { x: values(2, 4, 6, 6) }, (graph) => {
+      const spread = graph.op('Conv', ['x', graph.constant(weight(8, 4, 1, 1))]);
+      const bounded = graph.op('Clip', [spread, graph.scalar(0), graph.scalar(6)]);
+      const attributes = { group: attr.int(8), pads: attr.ints([1, 1, 1, 1]), strides: attr.ints([2, 2]) };
+      const deep = graph.op(
+        'Conv',
+        [bounded, graph.constant(weight(8, 1, 3, 3)), graph.constant(weight(8))],
+        attributes,
+      );
+      return graph.op('Flatten', [graph.op('MaxPool', [deep], { kernel_shape: attr.ints([3, 3]) })]);
+    }),
+    build('batch normalization behind a Gemm', { x: values(3, 6) }, (graph) =>
+      batchNorm(graph, graph.op('Gemm', ['x', graph.constant(weight(6, 5)), graph.constant(weight(5))]), 5),
+    ),
+    build('a convolution that others read before it is normalized', { x: values(1, 2, 4, 4) }, (graph) => {
+      const read = graph.op('Conv', ['x', graph.constant(weight(3, 2, 1, 1))]);
+      return graph.op('Add', [graph.op('Sigmoid', [batchNorm(graph, read, 3)]), read]);
+    }),
     build(
       'an old operator set',
       { x: values(3, 64) },
@@ -99,4 +118,40 @@ export function passModels(): PassModel[] {
     ),
     build('no weights at all', { x: values(3, 4) }, (graph) => graph.op('Relu', ['x'])),
   ];
+}
+
+/** Statistics and weights as training leaves them: no scale is 0, no variance negative. */
+function batchNorm(graph: GraphBuilder, x: string, channels: number): string {
+  const positive = () =>
+    tensor(
+      'float32',
+      [channels],
+      values(channels).data.map((value) => 0.5 + Math.abs(value)),
+    );
+  const [gamma, variance] = [graph.constant(positive()), graph.constant(positive())];
+  return graph.op('BatchNormalization', [
+    x,
+    gamma,
+    graph.constant(weight(channels)),
+    graph.constant(weight(channels)),
+    variance,
+  ]);
+}
+
+function residualNet(graph: GraphBuilder): string {
+  const pads = { pads: attr.ints([1, 1, 1, 1]) };
+  const convolve = (x: string, filters: number, channels: number) =>
+    batchNorm(graph, graph.op('Conv', [x, graph.constant(weight(filters, channels, 3, 3))], pads), filters);
+  const stem = graph.op('Relu', [convolve('x', 6, 2)]);
+  const inner = graph.op('Relu', [convolve(stem, 6, 6)]);
+  const sum = graph.op('Relu', [graph.op('Add', [convolve(inner, 6, 6), stem])]);
+  const last = graph.op('Relu', [
+    convolve(
+      graph.op('MaxPool', [sum], { kernel_shape: attr.ints([2, 2]), strides: attr.ints([2, 2]) }),
+      8,
+      6,
+    ),
+  ]);
+  const pooled = graph.op('Flatten', [graph.op('GlobalAveragePool', [last])]);
+  return graph.op('Gemm', [pooled, graph.constant(weight(8, 5)), graph.constant(weight(5))]);
 }

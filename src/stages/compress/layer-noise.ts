@@ -2,7 +2,7 @@ import type { Table } from '../../data/index.js';
 import { sliceRows } from '../../data/rows.js';
 import { MaasError } from '../../errors.js';
 import { signalToNoise } from '../../evaluate/metrics.js';
-import type { Model } from '../../ir/graph.js';
+import { consumersOf, type Model } from '../../ir/graph.js';
 import { loadWeights } from '../../ir/onnx/external.js';
 import { encodeModel } from '../../ir/onnx/save.js';
 import { inferTypes } from '../../ir/shapes.js';
@@ -33,8 +33,14 @@ export async function measureLayerNoise(
   const [typesBefore, typesAfter] = [inferTypes(before), inferTypes(after)];
   const written = new Set(after.graph.nodes.flatMap((node) => node.outputs));
   const outputs = new Map<string, string>();
+  const consumers = consumersOf(before.graph);
+  /** The layer's output, or what the activation behind it gives where both became one. */
+  const resultOf = (name: string): string => {
+    const [next, ...others] = consumers.get(name) ?? [];
+    return written.has(name) || !next || others.length > 0 ? name : resultOf(next.outputs[0] ?? '');
+  };
   for (const node of before.graph.nodes) {
-    const output = node.outputs[0] ?? '';
+    const output = resultOf(node.outputs[0] ?? '');
     const isFloat = [typesBefore, typesAfter].every((types) => types.get(output)?.dtype === 'float32');
     if (isFloat && written.has(output) && layers.includes(labelOf(node))) outputs.set(labelOf(node), output);
   }

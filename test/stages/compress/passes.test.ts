@@ -13,6 +13,7 @@ import type { Pass, PassReport } from '../../../src/plugin/api.js';
 import { foldPass, quantizePass } from '../../../src/stages/compress/index.js';
 import { matchesAny } from '../../../src/stages/compress/passes/match-names.js';
 import { quantizeMatrix } from '../../../src/stages/compress/passes/quantize-matrix.js';
+import { passModels } from '../../conformance/pass-models.js';
 import { contextOf } from '../../conformance/pass-suite.js';
 import { classifier, flowers } from '../../evaluate/models.js';
 
@@ -109,6 +110,45 @@ describe('quantize', () => {
     expect(there.model.graph.initializers.get('weight1_int8')).toEqual(
       here.model.graph.initializers.get('weight1_int8'),
     );
+  });
+});
+
+describe('convolutions', () => {
+  const residual = passModels().find(({ name }) => name.startsWith('a residual net'))!;
+  const quantizeIt = (options: object) =>
+    quantizePass.run(
+      residual.model,
+      quantizePass.options.parse({ minElements: 1, ...options }),
+      contextOf(residual.feeds),
+    );
+  const count = (model: Model, op: string): number =>
+    model.graph.nodes.filter((node) => node.op === op).length;
+
+  it('stay uint8 from one to the next, their sums and what lies between', async () => {
+    const { model, report } = await quantizeIt({});
+    expect(count(model, 'BatchNormalization')).toBe(0);
+    // The input, five results of convolutions and a sum, the pooled image, and the input of the Gemm.
+    expect(count(model, 'QuantizeLinear')).toBe(1 + 4 + 1 + 1 + 1);
+    expect(report.applied!.filter(({ note }) => note.startsWith('int8 convolution'))).toHaveLength(4);
+    const folder = await makeFolder();
+    const optimized = join(folder, 'optimized.onnx');
+    const session = await InferenceSession.create(Buffer.from(encodeModel(model)), {
+      graphOptimizationLevel: 'extended',
+      optimizedModelFilePath: optimized,
+    });
+    await session.release();
+    const { graph } = await loadModel(optimized);
+    expect(graph.nodes.map(({ op }) => op).filter((op) => op === 'Conv' || op === 'Add')).toEqual([]);
+    expect(graph.nodes.filter(({ op }) => op === 'QLinearConv')).toHaveLength(4);
+    expect(graph.nodes.filter(({ op }) => op === 'QLinearAdd')).toHaveLength(1);
+  });
+
+  it('stay float32 where they are excluded or small', async () => {
+    const [first] = residual.model.graph.nodes.filter(({ op }) => op === 'Conv');
+    const { model, report } = await quantizeIt({ exclude: [first!.name], minElements: 200 });
+    expect(count(model, 'Conv')).toBe(4);
+    expect(report.skipped).toContainEqual({ node: first!.name, reason: 'excluded' });
+    expect(report.applied!.filter(({ note }) => note.startsWith('int8 convolution'))).toHaveLength(3);
   });
 });
 

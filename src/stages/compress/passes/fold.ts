@@ -10,6 +10,7 @@ import {
 } from '../../../ir/rewrite.js';
 import { sizeOf, tensor, valuesOf, type Tensor } from '../../../ir/tensor.js';
 import { definePass, type PassReport } from '../../../plugin/api.js';
+import { foldBatchNorms } from './fold-batch-norm.js';
 import { constantAt, labelOf, readDense, type DenseLayer } from './dense-layer.js';
 
 /**
@@ -28,18 +29,20 @@ interface Affine {
 
 /**
  * Takes nodes that scale and shift a dense layer's input by constants, such as the normalisation of features, into
- * its weights: (x · a + s) · W + b = x · (a ∘ W) + (b + s · W). Exact but for rounding.
+ * its weights: (x · a + s) · W + b = x · (a ∘ W) + (b + s · W); and batch normalization into the layer before it. Exact
+ * but for rounding.
  */
 export const foldPass = definePass<Record<string, never>>({
   name: 'fold',
-  summary: 'Take normalisation into the weights of the layer behind it.',
+  summary: 'Take normalisation into the weights of the layer beside it.',
   options: z.strictObject({}),
-  version: 1,
+  version: 2,
   async run(model) {
-    const lifted: Model = { ...model, graph: liftConstants(model.graph) };
+    const norms = await foldBatchNorms({ ...model, graph: liftConstants(model.graph) });
+    const lifted = norms.model;
     const fresh = freshNames(lifted.graph);
     const replacements = new Map<Node, Replacement>();
-    const applied: { node: string; note: string }[] = [];
+    const applied = [...norms.applied];
     const skipped: { node: string; reason: string }[] = [];
     for (const node of lifted.graph.nodes) {
       const found = readDense(node, lifted);
@@ -57,6 +60,7 @@ export const foldPass = definePass<Record<string, never>>({
     }
     const report: PassReport = { changed: applied.length > 0, applied, skipped };
     if (applied.length === 0) return { model, report };
+    if (replacements.size === 0) return { model: lifted, report };
     const graph = removeDead(replaceNodes(lifted.graph, (node) => replacements.get(node)));
     return { model: { ...model, graph }, report };
   },
