@@ -43,10 +43,18 @@ const reserved = ['features', 'label', 'probabilities', 'prediction'];
 
 /**
  * Picks the columns that the config names, finds out their types and reads their cells.
+ * @param arrays Columns that have several numbers a row and no cells.
  * @throws MaasError MAAS_DATA_COLUMN for names, MAAS_DATA_VALUE at the first cell that does not fit its column.
  */
-export async function selectColumns(table: RawTable, config: DataConfig): Promise<Columns> {
-  const names = await chooseFeatures(table, config);
+export async function selectColumns(
+  table: RawTable,
+  config: DataConfig,
+  arrays: readonly string[] = [],
+): Promise<Columns> {
+  const chosen = await chooseFeatures(table, config);
+  const taken = arrays.find((name) => reserved.includes(name));
+  if (taken !== undefined) throw await nameTaken(table, taken, 'an array');
+  const names = chosen.filter((name) => !arrays.includes(name));
   const target = await readColumn(table, config.target, config);
   const features: Column[] = [];
   for (const name of names) {
@@ -200,17 +208,8 @@ export async function checkCategories(
   const rows = column.values.length;
   const isReserved = reserved.includes(column.name);
   if (!isReserved && (declared || distinct <= Math.max(20, rows / 2))) return;
+  if (isReserved) throw await nameTaken(table, column.name, 'a text column');
   const place = await table.locate(-1, table.header.indexOf(column.name));
-  if (isReserved) {
-    throw new MaasError(
-      'MAAS_DATA_COLUMN',
-      `a text column cannot be named "${column.name}": the model uses that name`,
-      {
-        place,
-        hint: 'Rename the column, or list it under data.exclude.',
-      },
-    );
-  }
   throw new MaasError(
     'MAAS_DATA_COLUMN',
     `column "${column.name}" has ${distinct} different texts in ${rows} rows, as names and identifiers do`,
@@ -219,4 +218,11 @@ export async function checkCategories(
       hint: `List it under data.exclude, or set data.types: {${column.name}: category} to use it all the same.`,
     },
   );
+}
+
+async function nameTaken(table: Located, name: string, what: string): Promise<MaasError> {
+  return new MaasError('MAAS_DATA_COLUMN', `${what} cannot be named "${name}": the model uses that name`, {
+    place: await table.locate(-1, table.header.indexOf(name)),
+    hint: 'Rename the column, or list it under data.exclude.',
+  });
 }

@@ -107,9 +107,11 @@ export const dataSchema = z
       })
       .meta({
         description:
-          'File with one row per line: delimited text with the column names first, or JSON Lines, both also packed with gzip, or Parquet. Relative to this file.',
+          'File with one row per line: delimited text with the column names first, or JSON Lines, both also packed with gzip; Parquet; or arrays: NPZ, NPY, IDX. Relative to this file.',
       }),
-    target: z.string().min(1).meta({ description: 'Column to predict.' }),
+    target: z.string().min(1).meta({
+      description: 'Column to predict; of arrays the name of one, or the file that holds it (NPY, IDX).',
+    }),
     features: columnNames
       .optional()
       .meta({ description: 'Columns to predict from. Default: all but the target.' }),

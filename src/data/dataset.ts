@@ -36,7 +36,10 @@ export interface Table {
   readonly target: Column;
 }
 
-/** Mean and standard deviation (population) of each column of the numeric input, over the train split. */
+/**
+ * Mean and standard deviation (population) of each column of the numeric input, over the train split; of an array one of
+ * each over all its elements.
+ */
 export interface Statistics {
   readonly mean: Float32Array;
   readonly deviation: Float32Array;

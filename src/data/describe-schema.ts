@@ -1,3 +1,4 @@
+import type { ArrayColumn } from './arrays/read-arrays.js';
 import type { Column, Columns } from './columns.js';
 import type { ColumnType } from './config.js';
 import type { SplitName } from './dataset.js';
@@ -9,7 +10,9 @@ export interface ColumnSchema {
   readonly name: string;
   readonly role: 'feature' | 'target' | 'excluded';
   /** The rest is left out for columns that are excluded: nobody looked at their cells. */
-  readonly type?: ColumnType;
+  readonly type?: ColumnType | 'array';
+  /** Of a row of an array. */
+  readonly shape?: readonly number[];
   /** Rows without a value, and how the source writes that. */
   readonly missing?: number;
   readonly written?: readonly string[];
@@ -37,6 +40,7 @@ export function describeSchema(
   table: RawTable,
   { features, target }: Columns,
   splits: SplitRows,
+  arrays: readonly ArrayColumn[] = [],
 ): DataSchema {
   return {
     schemaVersion: 1,
@@ -49,6 +53,8 @@ export function describeSchema(
     columns: table.header.map((name): ColumnSchema => {
       if (name === target.name) return describe(target, 'target');
       const column = features.find((feature) => feature.name === name);
+      const array = arrays.find((each) => each.name === name);
+      if (array) return { name, role: 'feature', type: 'array', shape: array.shape };
       return column ? describe(column, 'feature') : { name, role: 'excluded' };
     }),
   };

@@ -1,4 +1,5 @@
 import type { CategoryColumn, Column, Columns } from './columns.js';
+import type { ArrayColumn } from './arrays/read-arrays.js';
 import { fillOf } from './missing.js';
 import type { Feature, Port, Signature } from './signature.js';
 import type { Target } from './target.js';
@@ -13,9 +14,13 @@ export function describeSignature(
   train: readonly number[],
   name: string,
   digest: string,
+  arrays: readonly ArrayColumn[] = [],
 ): Signature {
   return assembleSignature(
-    features.map((column) => observe(column, train)),
+    [
+      ...features.map((column) => observe(column, train)),
+      ...arrays.map(({ name: array, shape }): Observed => ({ name: array, type: 'array', shape })),
+    ],
     target,
     name,
     digest,
@@ -55,8 +60,12 @@ export function assembleSignature(
   const inputs: Port[] = [
     ...(numbers > 0 ? [{ name: numbersInput, dtype: 'float32' as const, shape: ['N', numbers] }] : []),
     ...described
-      .filter((feature) => feature.type === 'category')
-      .map((feature): Port => ({ name: feature.name, dtype: 'string', shape: ['N', 1] })),
+      .filter(({ type }) => type !== 'number')
+      .map(({ name: input, shape }): Port =>
+        shape
+          ? { name: input, dtype: 'float32', shape: ['N', ...shape] }
+          : { name: input, dtype: 'string', shape: ['N', 1] },
+      ),
   ];
   const outputs: Port[] =
     target.labels !== undefined

@@ -74,6 +74,7 @@ function put(input: NdArray, row: number, feature: Feature, value: unknown): str
     else (input.data as Float32Array)[at] = NaN;
     return undefined;
   }
+  if (feature.type === 'array') return putArray(input.data as TypedArray, at, feature.shape ?? [], value);
   if (feature.type === 'category') {
     const text = categoryOf(feature, value);
     if (text === undefined) return `must be text, found ${describe(value)}`;
@@ -108,4 +109,32 @@ function describe(value: unknown): string {
   if (typeof value === 'object') return 'an object';
   const text = JSON.stringify(value) ?? typeof value;
   return `the ${typeof value} ${text.length > 40 ? `${text.slice(0, 40)}…` : text}`;
+}
+
+/** Writes nested lists one element after the other; returns what is wrong with them, if anything. */
+function putArray(
+  data: TypedArray,
+  at: number,
+  shape: readonly number[],
+  value: unknown,
+): string | undefined {
+  let next = at;
+  const visit = (part: unknown, axis: number): string | undefined => {
+    if (axis === shape.length) {
+      if (typeof part !== 'number') return `must hold numbers, found ${describe(part)}`;
+      if (!Number.isFinite(Math.fround(part))) return `holds a number that is too large: ${part}`;
+      data[next++] = part;
+      return undefined;
+    }
+    if (!Array.isArray(part) || part.length !== shape[axis]) {
+      const found = Array.isArray(part) ? `a list of ${part.length}` : describe(part);
+      return `must be nested lists of shape [${shape.join(', ')}], found ${found} at depth ${axis + 1}`;
+    }
+    for (const each of part) {
+      const problem = visit(each, axis + 1);
+      if (problem !== undefined) return problem;
+    }
+    return undefined;
+  };
+  return visit(value, 0);
 }

@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { asDiskError } from '../errors.js';
-import type { NdArray } from '../ir/tensor.js';
+import { sizeOf, type NdArray } from '../ir/tensor.js';
+import { digestArrays, readArrays, type ArrayColumn, type ArraySource } from './arrays/read-arrays.js';
 import { selectColumns, type CategoryColumn, type NumberColumn } from './columns.js';
 import type { DataConfig } from './config.js';
 import type { Dataset, Statistics, Table } from './dataset.js';
@@ -14,15 +15,18 @@ import {
   digestSource,
   expandedSize,
   formatOf,
+  holdsArrays,
   openReader,
   readSource,
   watchSource,
+  type RawTable,
 } from './readers/index.js';
 import { loadStream } from './stream/load-stream.js';
 import { Shelf } from './stream/shelf.js';
 import { describeSignature, numbersInput } from './describe-signature.js';
 import { splitRows } from './split.js';
-import { measureColumns } from './statistics.js';
+import { gatherColumn } from './rows.js';
+import { measureArray, measureColumns } from './statistics.js';
 import { encodeTarget, readTarget } from './target.js';
 
 export interface LoadOptions {
@@ -40,19 +44,20 @@ const loaderVersion = 2;
 /**
  * Reads the data that the config names, checks every cell that is used, splits the rows and encodes them as tensors.
  * Numbers go in one input `features`, float32 [N, F], in the order of the source; each text column is an input of its
- * own, string [N, 1].
+ * own, string [N, 1], and so is each array, float32 [N, …].
  * @throws MaasError MAAS_DATA_*; the first thing that is wrong, with its line and column where it has one.
  */
 export async function loadDataset(config: DataConfig, options: LoadOptions): Promise<Dataset> {
   const path = resolve(options.root, config.source);
   if (await isLarge(path, config)) return loadLarge(path, config, options);
-  const source = await readSource(path, {
-    delimiter: config.delimiter,
-    sql: config.sql,
-    signal: options.signal,
-  });
-  const { table, dropped } = dropUnlabelled(source, config);
-  const columns = await selectColumns(table, config);
+  const { table: source, arrays } = await read(path, config, options);
+  const { table, dropped } =
+    arrays.length > 0 ? { table: source, dropped: 0 } : dropUnlabelled(source, config);
+  const columns = await selectColumns(
+    table,
+    config,
+    arrays.map(({ name }) => name),
+  );
   const target = readTarget(columns.target, config, path);
   const rows = splitRows(table, target, config.split, options.seed);
   options.signal?.throwIfAborted();
@@ -71,12 +76,15 @@ export async function loadDataset(config: DataConfig, options: LoadOptions): Pro
           ),
         }
       : {};
+  for (const { name, shape, values } of arrays)
+    statistics[name] = measureArray(values, sizeOf(shape), rows.train);
   const encode = (part: readonly number[]): Table => ({
     rows: part.length,
     lines: Uint32Array.from(part, (row) => table.lines[row]!),
     inputs: {
       ...(numbers.length > 0 && { [numbersInput]: encodeNumbers(numbers, part) }),
       ...Object.fromEntries(categories.map((column) => [column.name, encodeTexts(column, part)])),
+      ...Object.fromEntries(arrays.map((array) => [array.name, encodeArray(array, part)])),
     },
     target: encodeTarget(target, part),
   });
@@ -84,20 +92,32 @@ export async function loadDataset(config: DataConfig, options: LoadOptions): Pro
   const notes = [
     ...(dropped > 0 ? [`left out ${dropped} rows without a value for ${config.target}`] : []),
     ...noteFilled(columns.features, rows.train),
-    ...inspectData(columns, target, rows, table.lines),
+    ...inspectData(
+      { ...columns, features: [...columns.features, ...asColumns(arrays, table)] },
+      target,
+      rows,
+      table.lines,
+    ),
   ];
   return {
     digest,
-    signature: describeSignature(columns, target, rows.train, options.name, digest),
+    signature: describeSignature(columns, target, rows.train, options.name, digest, arrays),
     statistics,
-    schema: describeSchema(table, columns, rows),
+    schema: describeSchema(table, columns, rows, arrays),
     notes,
     splits: { train: encode(rows.train), validation: encode(rows.validation), test: encode(rows.test) },
   };
 }
 
-/** Whether a source is left on disk. */
+async function read(path: string, config: DataConfig, { root, signal }: LoadOptions): Promise<ArraySource> {
+  if (holdsArrays(path)) return watchSource(path, () => readArrays(config, root));
+  const { delimiter, sql } = config;
+  return { table: await readSource(path, { delimiter, sql, signal }), arrays: [] };
+}
+
+/** Whether a source is left on disk. Arrays are read into memory always. */
 async function isLarge(path: string, config: DataConfig): Promise<boolean> {
+  if (holdsArrays(path)) return false;
   const { size } = await stat(path).catch(() => ({ size: 0 }));
   return expandedSize(path, size) > config.memory * 2 ** 20;
 }
@@ -137,7 +157,10 @@ export async function digestDataset(
   { root, seed, signal }: Pick<LoadOptions, 'root' | 'seed' | 'signal'>,
 ): Promise<string> {
   const path = resolve(root, config.source);
-  return digestParts(await digestSource(path, signal), config, seed, await isLarge(path, config));
+  const sha256 = holdsArrays(path)
+    ? await digestArrays(config, root, signal)
+    : await digestSource(path, signal);
+  return digestParts(sha256, config, seed, await isLarge(path, config));
 }
 
 /** Where the source lies does not matter, what is in it does. Large data is shuffled block by block. */
@@ -172,4 +195,22 @@ function encodeNumbers(columns: readonly NumberColumn[], rows: readonly number[]
 
 function encodeTexts(column: CategoryColumn, rows: readonly number[]): NdArray {
   return { dtype: 'string', dims: [rows.length, 1], data: rows.map((row) => column.values[row]!) };
+}
+
+function encodeArray({ shape, values }: ArrayColumn, rows: readonly number[]): NdArray {
+  const all = values.length / sizeOf(shape);
+  return gatherColumn({ dtype: 'float32', dims: [all, ...shape], data: values }, rows);
+}
+
+/** Arrays as columns of their digests, by which rows are found alike. */
+function asColumns(arrays: readonly ArrayColumn[], { header, columns }: RawTable): CategoryColumn[] {
+  return arrays.map(({ name }) => ({
+    name,
+    type: 'category',
+    values: columns[header.indexOf(name)]!,
+    rule: 'error',
+    named: false,
+    missing: 0,
+    written: [],
+  }));
 }

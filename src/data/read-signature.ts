@@ -6,9 +6,10 @@ import type { Signature } from './signature.js';
 
 const featureSchema = z.strictObject({
   name: z.string(),
-  type: z.enum(['number', 'category']),
+  type: z.enum(['number', 'category', 'array']),
   input: z.string(),
   column: z.int().nonnegative(),
+  shape: z.array(z.int().positive()).optional(),
   min: z.number().optional(),
   max: z.number().optional(),
   categories: z.array(z.string()).optional(),

@@ -3,11 +3,14 @@ import type { DType } from '../ir/tensor.js';
 /** One raw feature of a row, as a caller of `/predict` writes it, and its place in the model's inputs. */
 export interface Feature {
   readonly name: string;
-  readonly type: 'number' | 'category';
+  /** An array is nested lists of numbers of one `shape`. */
+  readonly type: 'number' | 'category' | 'array';
   /** Model input that it goes into. */
   readonly input: string;
   /** Column within that input. */
   readonly column: number;
+  /** Of arrays. */
+  readonly shape?: readonly number[];
   /** Range seen in training data, for numbers. */
   readonly min?: number;
   readonly max?: number;

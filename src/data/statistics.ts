@@ -53,6 +53,13 @@ export function measureColumns(
   );
 }
 
+/** One mean and deviation of all elements of an array, over `rows`. @param values [N, width]. */
+export function measureArray(values: Float32Array, width: number, rows: readonly number[]): Statistics {
+  const moments = new Moments();
+  for (const row of rows) for (let at = row * width; at < (row + 1) * width; at++) moments.add(values[at]!);
+  return toStatistics([moments]);
+}
+
 export function toStatistics(columns: readonly Moments[]): Statistics {
   return {
     mean: Float32Array.from(columns, ({ mean }) => mean),

@@ -8,6 +8,8 @@ export function curlLine(url: string, signature: Signature): string {
   return `curl -s ${url}/predict -H 'content-type: application/json' -d '${body}'`;
 }
 
-function exampleOf({ type, min = 0, max = 0, categories = [] }: Feature): number | string {
+function exampleOf({ type, min = 0, max = 0, categories = [], shape = [] }: Feature): unknown {
+  if (type === 'array')
+    return shape.reduceRight<unknown>((inner, size) => new Array<unknown>(size).fill(inner), 0);
   return type === 'category' ? (categories[0] ?? '') : Number(((min + max) / 2).toPrecision(2));
 }

@@ -1,6 +1,6 @@
 /** How a source is written, by the end of its name. */
 export interface Format {
-  readonly kind: 'delimited' | 'lines' | 'parquet';
+  readonly kind: 'delimited' | 'lines' | 'parquet' | 'npz' | 'npy' | 'idx';
   /** Between fields of delimited text, unless the config says otherwise. */
   readonly delimiter: string;
   readonly gzip: boolean;
@@ -14,6 +14,11 @@ const kinds: Readonly<Record<string, Omit<Format, 'gzip'>>> = {
   '.jsonl': { kind: 'lines', delimiter: '' },
   '.ndjson': { kind: 'lines', delimiter: '' },
   '.parquet': { kind: 'parquet', delimiter: '' },
+  '.npz': { kind: 'npz', delimiter: '' },
+  '.npy': { kind: 'npy', delimiter: '' },
+  '.idx': { kind: 'idx', delimiter: '' },
+  // As the files of MNIST are named: train-images-idx3-ubyte.
+  '-ubyte': { kind: 'idx', delimiter: '' },
 };
 
 /** Endings of `data.source` that there is a reader for. */
@@ -26,6 +31,11 @@ export function formatOf(path: string): Format | undefined {
   const bare = gzip ? name.slice(0, -3) : name;
   const found = Object.entries(kinds).find(([ending]) => bare.endsWith(ending));
   return found && { ...found[1], gzip };
+}
+
+/** Whether a source holds arrays, not a table. */
+export function holdsArrays(path: string): boolean {
+  return ['npz', 'npy', 'idx'].includes(formatOf(path)?.kind ?? '');
 }
 
 /** Bytes that a source takes in memory as text, roughly: tables shrink to a fifth. */

@@ -4,7 +4,10 @@ import type { Feature } from '../../data/signature.js';
 import { allocate, type NdArray, sizeOf } from '../../ir/tensor.js';
 
 /** What a caller of `/predict` sends for one row: a value by feature name, null where there is none. */
-export type RawRow = Readonly<Record<string, number | string | null>>;
+export type RawRow = Readonly<Record<string, RawValue>>;
+
+/** An array is nested lists. */
+type RawValue = number | string | null | readonly RawValue[];
 
 /**
  * Up to `limit` rows of a table, the same ones every time, in ascending order: each class gives rows in turn, so that a
@@ -84,13 +87,21 @@ export function toRawRow(
   row: number,
 ): RawRow {
   return Object.fromEntries(
-    features.map(({ name, input, column }): [string, number | string | null] => {
+    features.map(({ name, input, column, shape }): [string, RawValue] => {
       const { dtype, dims, data } = inputs[input]!;
+      if (shape) return [name, nest(toPlain(takeRow(inputs, row)[input]!), shape)];
       const value = data[row * sizeOf(dims.slice(1)) + column]!;
       if (typeof value === 'string') return [name, value];
       return [name, Number.isNaN(value) ? null : toNumber(dtype, value)];
     }),
   );
+}
+
+function nest(values: readonly RawValue[], shape: readonly number[]): RawValue {
+  if (shape.length === 0) return values[0]!;
+  const [size = 1, ...rest] = shape;
+  const width = values.length / size;
+  return Array.from({ length: size }, (_, at) => nest(values.slice(at * width, (at + 1) * width), rest));
 }
 
 /** The elements as JSON holds them; each number reads back as the same element. */

@@ -47,7 +47,13 @@ function describePredict(signature: Signature): Schema {
   return operation(`Predict ${signature.target.name}`, oneOrMany(row), oneOrMany(prediction));
 }
 
-function schemaOf({ type, min, max, categories }: Feature): Schema {
+function schemaOf({ type, min, max, categories, shape = [] }: Feature): Schema {
+  if (type === 'array') {
+    return shape.reduceRight<Schema>(
+      (items, size) => ({ type: 'array', items, minItems: size, maxItems: size }),
+      { type: 'number' },
+    );
+  }
   if (type === 'category') return { type: 'string', ...(categories && { examples: categories }) };
   const seen =
     min === undefined || max === undefined ? {} : { description: `From ${min} to ${max} in training.` };

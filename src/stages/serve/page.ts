@@ -73,6 +73,7 @@ document.title = $('title').textContent = model ? model.name : facts.project;
 $('about').textContent = model
   ? facts.project + ' · ' + model.task + ' of ' + model.target + ' · release ' + model.version.slice(0, 12)
   : 'No model is loaded yet.';
+const zeros = ([size, ...rest]) => size === undefined ? 0 : Array.from({ length: size }, () => zeros(rest));
 const fields = (model ? model.features : []).map((feature) => {
   const { name, type, min, max, categories, missing } = feature;
   let input;
@@ -80,6 +81,7 @@ const fields = (model ? model.features : []).map((feature) => {
     input = make('select', {}, ...categories.map((value) => make('option', { value, textContent: value })));
     if (missing) input.prepend(make('option', { value: '', textContent: 'not known' }));
   } else if (type === 'category') input = make('input');
+  else if (type === 'array') input = make('textarea', { value: JSON.stringify(zeros(feature.shape)) });
   else {
     const middle = min === undefined || max === undefined ? 0 : Number(((min + max) / 2).toPrecision(2));
     input = make('input', { type: 'number', step: 'any', required: !missing, value: middle });
@@ -91,7 +93,7 @@ const fields = (model ? model.features : []).map((feature) => {
 const read = () => Object.fromEntries(
   fields
     .filter(({ input, missing }) => !missing || input.value !== '')
-    .map(({ name, type, input }) => [name, type === 'category' ? input.value : Number(input.value)]),
+    .map(({ name, type, input }) => [name, type === 'category' ? input.value : type === 'array' ? JSON.parse(input.value) : Number(input.value)]),
 );
 const showCurl = () => {
   const body = JSON.stringify(read()).replaceAll("'", "'\\''");

@@ -8,7 +8,7 @@ const leastVariation = 1e-6;
 
 /**
  * Emits what turns the raw inputs into one float32 matrix [N, features]: numbers have mean 0 and deviation 1 over the
- * train split, each category has a column that is 1 where it stands. A category that training has not seen is 0 in all.
+ * train split, as do the elements of an array; each category has a column that is 1 where it stands. A category that training has not seen is 0 in all.
  */
 export function emitFeatures(
   g: GraphBuilder,
@@ -18,6 +18,11 @@ export function emitFeatures(
   const parts = inputs.map(({ name, dtype }) => {
     const own = features.filter((feature) => feature.input === name);
     if (dtype === 'string') return emitOneHot(g, own[0]!);
+    if (own[0]?.type === 'array') {
+      const scaled = emitScaling(g, name, name, statistics[name]!);
+      // By itself it keeps its shape.
+      return inputs.length === 1 ? scaled : g.op('Flatten', [scaled]);
+    }
     return emitScaling(g, emitFilling(g, name, own), name, statistics[name]!);
   });
   return parts.length === 1 ? parts[0]! : g.op('Concat', parts, { axis: attr.int(1) }, { name: 'inputs' });

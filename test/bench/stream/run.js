@@ -33,7 +33,7 @@ const { values: flags } = parseArgs({
 const say = (text) => process.stderr.write(`${text}\n`);
 const columns = 10;
 
-/** Ten numbers, a colour, and a class that two of the numbers decide. Each row is another. */
+/** Ten numbers, a colour, and a class that two of the numbers decide. The last number makes each row another. */
 function writeCsv(path, bytes) {
   let state = 7;
   const next = () => {
@@ -41,20 +41,21 @@ function writeCsv(path, bytes) {
     return state / 2 ** 31 - 1;
   };
   const colours = ['red', 'green', 'blue'];
+  const parts = Array.from({ length: 5003 }, () => {
+    const numbers = Array.from({ length: columns - 1 }, next);
+    const kind = numbers[0] + numbers[1] > 0 ? 'a' : 'b';
+    return [numbers.map((x) => x.toFixed(5)).join(), `,${colours[state % 3]},${kind}\n`];
+  });
   const file = openSync(path, 'w');
-  let [written, rows] = [
-    writeSync(file, `${Array.from({ length: columns }, (_, at) => `x${at}`)},colour,kind\n`),
-    0,
-  ];
+  const header = `${Array.from({ length: columns }, (_, at) => `x${at}`)},colour,kind\n`;
+  let [written, rows] = [writeSync(file, header), 0];
   while (written < bytes) {
     let text = '';
-    for (let row = 0; row < 2000; row++) {
-      const numbers = Array.from({ length: columns }, next);
-      const kind = numbers[0] + numbers[1] > 0 ? 'a' : 'b';
-      text += `${numbers.map((x) => x.toFixed(5))},${colours[state % 3]},${kind}\n`;
+    for (const [before, behind] of parts) {
+      rows += 1;
+      text += `${before},${(rows * 61) % 99991}.${rows}${behind}`;
     }
     written += writeSync(file, text);
-    rows += 2000;
   }
   closeSync(file);
   return { rows, bytes: written };
