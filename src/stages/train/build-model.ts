@@ -10,7 +10,9 @@ import type { ActivationName } from './layers/activations.js';
 import type { DenseOptions } from './layers/dense.js';
 import { openLayers } from './layers/emit-layers.js';
 import type { LayerChoice } from './layers/layer.js';
+import { sizesOf } from './layers/shapes.js';
 import { findHead } from './model-config.js';
+import { layersOf, pathOf, type PresetChoice } from './presets/index.js';
 
 /** A model with its first weights, ready for an engine. */
 export interface Draft {
@@ -31,10 +33,10 @@ export interface DraftOptions {
 /**
  * Puts the layers between the raw features and the outputs of the signature. Scaling, look-ups, softmax and label names
  * are nodes like any other, so what is served is what was trained.
- * @throws MaasError MAAS_MODEL_SHAPE when the last layer does not fit the data.
+ * @throws MaasError MAAS_MODEL_SHAPE when the layers do not fit the data.
  */
 export function buildModel(
-  choices: readonly LayerChoice[],
+  source: readonly LayerChoice[] | PresetChoice,
   dataset: Dataset,
   { seed, place }: DraftOptions,
 ): Draft {
@@ -44,9 +46,12 @@ export function buildModel(
   for (const { name } of signature.outputs) g.unique(name);
   for (const { name, dtype, shape } of signature.inputs) g.input(name, dtype, shape);
 
-  const path = ['train', 'model', 'layers'];
+  const encoded = emitFeatures(g, signature, statistics);
+  const preset = 'name' in source ? source : undefined;
+  const choices = 'name' in source ? layersOf(source, sizesOf({ g }, encoded), place) : source;
+  const path = preset ? pathOf(preset) : ['train', 'model', 'layers'];
   const layers = openLayers(g, { seed, path, place });
-  const x = layers.emit(fitToData(choices, signature, place), emitFeatures(g, signature, statistics));
+  const x = layers.emit(fitToData(choices, signature, place), encoded);
   if (g.rankOf(x) !== 2) throw notFlat(g.shapeOf(x), place([...path, findHead(choices)!]));
   const prediction = emitOutputs(g, x, signature);
   const model: Model = {

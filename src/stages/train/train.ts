@@ -15,7 +15,6 @@ import { openFile } from './fine-tune/open-file.js';
 import { checkGateNames, checkGates } from './gates.js';
 import { openRunLog } from './run-log/open-run-log.js';
 import { resolveFit } from './resolve-fit.js';
-import { layersOf } from './presets/index.js';
 
 /** A training under way. Its methods are called once each, in order. */
 export class Training {
@@ -62,7 +61,7 @@ export class Training {
     const at = { seed: project.seed, place: (path: ConfigPath) => placeIn(project, path) };
     this.#draft =
       onnx === undefined
-        ? buildModel(preset ? layersOf(preset) : layers!, this.dataset, at)
+        ? buildModel((preset ?? layers)!, this.dataset, at)
         : adoptModel(await openFile(project, onnx), { ...options.model!, onnx }, this.dataset, at);
     result.notes.push(...(this.#draft.notes ?? []));
     const { model, trainable } = this.#draft;

@@ -123,7 +123,11 @@ describe('the train section', () => {
       ['model', 'freeze'],
       'freeze is for models from onnx, not from layers',
     ],
-    [{ model: { preset: 'mlpp' } }, ['model', 'preset'], 'unknown preset "mlpp", expected one of: mlp'],
+    [
+      { model: { preset: 'mlpp' } },
+      ['model', 'preset'],
+      'unknown preset "mlpp", expected one of: mlp, cnn, resnet, mobilenet, transformer',
+    ],
     [{ engine: 'onxx' }, ['engine'], 'unknown engine "onxx", expected one of: onnx'],
     [
       { optimizer: { adam: { beta1: 1 } } },

@@ -35,7 +35,7 @@ export function expectRank(site: Site, x: string, ...ranks: readonly number[]): 
 }
 
 /** A shape with `rank` axes for as many elements: images as square as may be. */
-function exampleShape(rank: number, elements: number): number[] {
+export function exampleShape(rank: number, elements: number): number[] {
   const side = Math.sqrt(elements);
   if (rank === 3 && Number.isInteger(side)) return [1, side, side];
   return [...Array.from({ length: rank - 1 }, () => 1), elements];

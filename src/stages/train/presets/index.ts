@@ -1,9 +1,17 @@
-import type { LayerChoice } from '../layers/index.js';
+import { z } from 'zod';
+import type { ConfigPath } from '../../../config/index.js';
+import { MaasError, type Place } from '../../../errors.js';
+import { layers, type LayerChoice } from '../layers/index.js';
+import { layerSchema } from '../layers/list-schema.js';
+import { cnn } from './cnn.js';
 import { mlp } from './mlp.js';
+import { mobilenet } from './mobilenet.js';
 import type { Preset } from './preset.js';
+import { resnet } from './resnet.js';
+import { transformer } from './transformer.js';
 
 /** Models by name, for `train.model.preset`. */
-export const presets = { mlp } as const;
+export const presets = { mlp, cnn, resnet, mobilenet, transformer } as const;
 
 /** A preset by its name, its options checked. */
 export interface PresetChoice {
@@ -11,8 +19,26 @@ export interface PresetChoice {
   readonly options: unknown;
 }
 
-/** The layers that a preset stands for. */
-export function layersOf({ name, options }: PresetChoice): LayerChoice[] {
+/** Where a preset is written. */
+export const pathOf = ({ name }: PresetChoice): ConfigPath => ['train', 'model', 'preset', name];
+
+/**
+ * The layers that a preset stands for.
+ * @param sizes Of one row of what the first layer gets.
+ * @throws MaasError MAAS_MODEL_SHAPE when the data, or its options, do not fit.
+ */
+export function layersOf(
+  choice: PresetChoice,
+  sizes: readonly number[],
+  place: (path: ConfigPath) => Place,
+): LayerChoice[] {
+  const path = pathOf(choice);
+  const misfit = (message: string, hint: string, key?: string): MaasError =>
+    new MaasError('MAAS_MODEL_SHAPE', `${path.join('.')} ${message}`, {
+      place: place(key === undefined ? path : [...path, key]),
+      hint,
+    });
   // The options were checked against this very preset's schema.
-  return (presets[name] as Preset<unknown>).layers(options);
+  const written = (presets[choice.name] as Preset<unknown>).layers(choice.options, { sizes, misfit });
+  return z.array(layerSchema(() => layers)).parse(written);
 }

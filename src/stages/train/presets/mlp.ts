@@ -1,7 +1,6 @@
 import { z } from 'zod';
-import { activationNames } from '../layers/activations.js';
-import { layers, type LayerChoice } from '../layers/index.js';
-import type { Preset } from './preset.js';
+import { activationNames, type ActivationName } from '../layers/activations.js';
+import { dropoutOf, dropoutRate, type LayerConfig, type Preset } from './preset.js';
 
 const options = z.strictObject({
   units: z
@@ -9,24 +8,24 @@ const options = z.strictObject({
     .default([64, 64])
     .describe('Outputs of each hidden layer; none for a linear model.'),
   activation: z.enum(activationNames).default('relu').describe('Function after each hidden layer.'),
-  dropout: z.number().min(0).lt(1).default(0).describe('Share of outputs left out after each hidden layer.'),
+  dropout: dropoutRate(0, 'after each hidden layer'),
 });
 
+export type HiddenOptions = z.output<typeof options>;
+
 /** Dense layers one after another: the model to begin with for rows of numbers and categories. */
-export const mlp: Preset<z.output<typeof options>> = {
+export const mlp: Preset<HiddenOptions> = {
   summary: 'dense layers one after another',
   options,
-  layers({ units, activation, dropout }) {
-    // Rectified functions lose half of the variance, which He's initial weights make up for.
-    const kernelInitializer = /^(relu|leakyRelu|elu|gelu|silu)$/.test(activation)
-      ? 'heUniform'
-      : 'glorotUniform';
-    const hidden = units.flatMap((count): LayerChoice[] => [
-      { name: 'dense', options: dense({ units: count, activation, kernelInitializer }) },
-      ...(dropout > 0 ? [{ name: 'dropout' as const, options: { rate: dropout } }] : []),
-    ]);
-    return [...hidden, { name: 'dense', options: dense({}) }];
-  },
+  layers: (given, { sizes }) => [...(sizes.length > 1 ? ['flatten'] : []), ...hiddenLayers(given), 'dense'],
 };
 
-const dense = (given: Readonly<Record<string, unknown>>) => layers.dense.options.parse(given);
+export const hiddenLayers = ({ units, activation, dropout }: HiddenOptions): LayerConfig[] =>
+  units.flatMap((count): LayerConfig[] => [
+    { dense: { units: count, activation, kernelInitializer: initializerFor(activation) } },
+    ...dropoutOf(dropout),
+  ]);
+
+/** Rectified functions lose half of the variance, which He's initial weights make up for. */
+export const initializerFor = (activation: ActivationName): 'heUniform' | 'glorotUniform' =>
+  /^(relu|relu6|leakyRelu|elu|gelu|silu)$/.test(activation) ? 'heUniform' : 'glorotUniform';
