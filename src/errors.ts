@@ -51,6 +51,10 @@ export const catalogue = {
     exit: 'usage',
     hint: 'Mend what its last lines tell, and run the same command again.',
   },
+  MAAS_RANKS_FAILED: {
+    exit: 'environment',
+    hint: 'Run the same command again: training goes on from its last checkpoint.',
+  },
   MAAS_GATE_FAILED: {
     exit: 'gate',
     hint: 'The previous artifact stays in place. Loosen the gate or change the passes.',

@@ -6,6 +6,7 @@ import type { Signature } from '../data/signature.js';
 import type { Place } from '../errors.js';
 import type { Model } from '../ir/graph.js';
 import type { NdArray } from '../ir/tensor.js';
+import type { Ranks } from '../runtime/mpi.js';
 import type { ProgressEvent } from './events.js';
 
 /** Plugins state the version they were written for; maas refuses one it does not know. */
@@ -170,6 +171,8 @@ export interface TrainOrder {
   readonly ema?: { readonly decay: number };
   readonly seed: number;
   readonly threads: number;
+  /** The processes that train together, for engines that are `distributed`; this one is among them. */
+  readonly ranks?: Ranks;
   /** Options of the engine itself. */
   readonly options: Readonly<Record<string, unknown>>;
   /** Folder for checkpoints; a job started again with the same folder goes on where it stopped. */
@@ -224,6 +227,8 @@ interface EngineTraits {
 /** Fits the model that `train.model` describes. */
 export interface FittingEngine extends EngineTraits {
   readonly ownsModel?: false;
+  /** Whether `train.distributed` goes with it: it then runs once in each of several processes, and is given `ranks`. */
+  readonly distributed?: boolean;
   train(job: TrainJob): Promise<TrainOutcome>;
 }
 

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { named, type Named } from '../../config/named.js';
 import type { Registry } from '../../plugin/api.js';
 import { gateOptions, type Gates } from './gate-options.js';
+import { distributedSchema, type Distributed } from './distributed/config.js';
 import { fitOptions, type FitOptions } from './fit-options.js';
 import { modelSchema, type ModelOptions } from './model-config.js';
 
@@ -10,6 +11,7 @@ export interface TrainOptions extends FitOptions {
   readonly engine: Named;
   /** Left out with an engine that brings its own. */
   readonly model?: ModelOptions;
+  readonly distributed?: Distributed;
   readonly epochs: number;
   readonly batchSize: number;
   readonly accumulate: number;
@@ -28,6 +30,9 @@ export function trainOptions({ engines }: Pick<Registry, 'engines'>): z.ZodType<
       .prefault('onnx')
       .describe('What does the computing.'),
     model: modelSchema.optional(),
+    distributed: distributedSchema
+      .optional()
+      .describe('Several processes, on one host or more, train the model together.'),
     ...fitOptions,
     epochs: z.int().min(1).max(1_000_000).default(60).describe('Passes over the train split.'),
     batchSize: z.int().min(1).default(32).describe('Rows for each step of the optimizer.'),
@@ -61,8 +66,13 @@ export function trainOptions({ engines }: Pick<Registry, 'engines'>): z.ZodType<
     gates: gateOptions,
   });
   return schema.check((context) => {
-    const { engine, model } = context.value;
+    const { engine, model, distributed } = context.value;
     const ownsModel = engines.get(engine.name)?.ownsModel === true;
+    const chosen = engines.get(engine.name);
+    if (distributed && chosen && (chosen.ownsModel === true || chosen.distributed !== true)) {
+      const message = `the ${engine.name} engine trains in one process: remove distributed`;
+      context.issues.push({ code: 'custom', input: distributed, path: ['distributed'], message });
+    }
     const path = ['model'];
     if (ownsModel && model !== undefined) {
       const message = `the ${engine.name} engine brings its own model: remove model`;

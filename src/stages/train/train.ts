@@ -10,11 +10,21 @@ import type { FittingEngine, StageRun, TrainOrder, TrainOutcome, TrainProgress }
 import { buildModel, type Draft } from './build-model.js';
 import type { TrainOptions } from './config.js';
 import { adoptModel } from './fine-tune/adopt-model.js';
+import type { Ranks } from '../../runtime/mpi.js';
+import { trainTogether } from './distributed/launch.js';
 import { explainFreeze } from './fine-tune/explain-freeze.js';
 import { openFile } from './fine-tune/open-file.js';
 import { checkGateNames, checkGates } from './gates.js';
 import { openRunLog } from './run-log/open-run-log.js';
 import { resolveFit } from './resolve-fit.js';
+
+/** The stage at work; or one of several processes that fit its model, which writes no artifact. */
+export interface TrainingRun
+  extends
+    Pick<StageRun<TrainOptions>, 'project' | 'options' | 'registry' | 'work' | 'signal' | 'emit' | 'result'>,
+    Partial<Pick<StageRun, 'out' | 'store'>> {
+  readonly ranks?: Ranks;
+}
 
 /** A training under way. Its methods are called once each, in order. */
 export class Training {
@@ -22,7 +32,7 @@ export class Training {
   #outcome: TrainOutcome | undefined;
 
   private constructor(
-    private readonly run: StageRun<TrainOptions>,
+    private readonly run: TrainingRun,
     readonly dataset: Dataset,
   ) {}
 
@@ -30,7 +40,7 @@ export class Training {
    * Reads the data.
    * @throws MaasError MAAS_ENGINE_MISSING when the engine cannot run here, and what `loadDataset` throws.
    */
-  static async open(run: StageRun<TrainOptions>): Promise<Training> {
+  static async open(run: TrainingRun): Promise<Training> {
     const { project, options, registry, signal, result } = run;
     // First, because everything else would be for nothing.
     const missing = await registry.engines.get(options.engine.name)!.unavailable?.();
@@ -71,9 +81,9 @@ export class Training {
 
   /** Fits the weights with the engine that the config names. */
   async fit(onProgress: (progress: TrainProgress) => void): Promise<TrainOutcome> {
-    const { options, project, registry, work, signal, emit, result } = this.run;
-    const log = await openRunLog(this.run, 'train', options.logSteps);
-    result.measured['runLog'] = relative(project.root, log.path);
+    const { options, project, registry, store, work, signal, emit, result, ranks } = this.run;
+    const log = ranks ? undefined : await openRunLog({ store: store!, work }, 'train', options.logSteps);
+    if (log) result.measured['runLog'] = relative(project.root, log.path);
     const order: TrainOrder = {
       dataset: this.dataset,
       ...resolveFit(options, this.dataset, project),
@@ -86,17 +96,18 @@ export class Training {
       options: options.engine.options as TrainOrder['options'],
       work,
       signal,
+      ...(ranks && { ranks }),
       onProgress: (progress) => {
         emit({ event: 'train-progress', ...progress });
-        log.add(progress);
+        log?.add(progress);
         onProgress(progress);
       },
     };
     const engine = registry.engines.get(options.engine.name)!;
-    this.#outcome = engine.ownsModel
-      ? await engine.train(order, project)
-      : await this.fitDraft(engine, order, this.#draft!);
-    result.notes.push(...(this.#outcome.notes ?? []), ...(log.trouble === undefined ? [] : [log.trouble]));
+    if (options.distributed && !ranks) this.#outcome = await trainTogether(order, options, project);
+    else if (engine.ownsModel) this.#outcome = await engine.train(order, project);
+    else this.#outcome = await this.fitDraft(engine, order, this.#draft!);
+    result.notes.push(...(this.#outcome.notes ?? []), ...(log?.trouble === undefined ? [] : [log.trouble]));
     return this.#outcome;
   }
 
@@ -140,12 +151,12 @@ export class Training {
   }
 
   private get modelPath(): string {
-    return join(this.run.out, 'model.onnx');
+    return join(this.run.out!, 'model.onnx');
   }
 
   private async writeJson(name: string, value: unknown): Promise<void> {
     try {
-      await writeFile(join(this.run.out, name), `${JSON.stringify(value, undefined, 2)}\n`);
+      await writeFile(join(this.run.out!, name), `${JSON.stringify(value, undefined, 2)}\n`);
     } catch (error) {
       throw asDiskError(error, `cannot write ${name}`);
     }

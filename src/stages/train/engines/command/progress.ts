@@ -1,6 +1,6 @@
-import { open } from 'node:fs/promises';
 import { z } from 'zod';
 import type { TrainOrder, TrainOutcome } from '../../../../plugin/api.js';
+import { followLines } from '../../follow-lines.js';
 
 /** A line that the trainer appends to the file MAAS_PROGRESS: how far it is, or something for the person who trains. */
 const lineSchema = z.union([
@@ -18,9 +18,6 @@ const lineSchema = z.union([
   z.object({ note: z.string().min(1) }),
 ]);
 
-/** Bytes that are read at a time. */
-const block = 1 << 16;
-
 /** Follows the file that the trainer reports to. */
 export interface ProgressReader {
   /** Reads what is new. */
@@ -36,8 +33,7 @@ export function followProgress(path: string, order: TrainOrder): ProgressReader 
   const notes: string[] = [];
   const wrong: string[] = [];
   const rows = order.dataset.splits.train.rows;
-  let offset = 0;
-  let rest = Buffer.alloc(0);
+  const lines = followLines(path);
   let first: { readonly time: number; readonly done: number } | undefined;
 
   const take = (text: string): void => {
@@ -66,28 +62,12 @@ export function followProgress(path: string, order: TrainOrder): ProgressReader 
   };
   return {
     async read() {
-      const file = await open(path, 'r');
-      try {
-        for (;;) {
-          const { bytesRead, buffer } = await file.read(Buffer.alloc(block), 0, block, offset);
-          if (bytesRead === 0) return;
-          offset += bytesRead;
-          rest = Buffer.concat([rest, buffer.subarray(0, bytesRead)]);
-          // A line that has no end yet is still being written.
-          for (let end = rest.indexOf(10); end >= 0; end = rest.indexOf(10)) {
-            const text = rest.toString('utf8', 0, end).trim();
-            rest = rest.subarray(end + 1);
-            if (text !== '') take(text);
-          }
-        }
-      } finally {
-        await file.close();
-      }
+      for (const text of await lines()) take(text);
     },
     history: () => [...epochs.values()].sort((a, b) => a.epoch - b.epoch),
     notes: () => {
-      const lines = wrong.length === 1 ? 'a line' : `${wrong.length} lines`;
-      const what = `${lines} of the trainer's progress could not be read: ${wrong[0]?.slice(0, 80)}`;
+      const count = wrong.length === 1 ? 'a line' : `${wrong.length} lines`;
+      const what = `${count} of the trainer's progress could not be read: ${wrong[0]?.slice(0, 80)}`;
       return [...notes, ...(wrong.length > 0 ? [what] : [])];
     },
   };

@@ -1,10 +1,11 @@
 import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { digestOf } from '../../../../artifacts/index.js';
-import { asDiskError } from '../../../../errors.js';
+import { asDiskError, MaasError } from '../../../../errors.js';
 import { encodeModel } from '../../../../ir/onnx/save.js';
 import type { NdArray } from '../../../../ir/tensor.js';
 import type { TrainJob, TrainOutcome } from '../../../../plugin/api.js';
+import type { Ranks } from '../../../../runtime/mpi.js';
 import { runtimeVersion } from '../../../../runtime/version.js';
 import type { CompiledStep } from './compile-step.js';
 import { decodeTensors, encodeTensors } from './safetensors.js';
@@ -45,14 +46,12 @@ export function openCheckpoints(job: TrainJob, compiled: CompiledStep): Checkpoi
   const identity = identify(job, compiled);
   return {
     async read() {
-      let bytes: Uint8Array;
-      try {
-        bytes = await readFile(path);
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {};
-        throw asDiskError(error, `cannot read ${path}`);
-      }
-      const file = decodeTensors(bytes);
+      const { ranks } = job;
+      if (ranks) await compareRanks(ranks, identity);
+      const bytes = (ranks?.rank ?? 0) === 0 ? await readBytes(path) : undefined;
+      const shared = ranks ? await ranks.share(bytes ?? new Uint8Array(0)) : bytes;
+      if (shared === undefined || (ranks && shared.length === 0)) return {};
+      const file = decodeTensors(shared);
       if (!file) return { note: 'the checkpoint is damaged: training starts anew' };
       if (file.metadata['identity'] !== identity) {
         return { note: 'the checkpoint is of another job or runtime: training starts anew' };
@@ -72,6 +71,29 @@ export function openCheckpoints(job: TrainJob, compiled: CompiledStep): Checkpoi
       }
     },
   };
+}
+
+/** The bytes of a file, if there is one. */
+async function readBytes(path: string): Promise<Uint8Array | undefined> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw asDiskError(error, `cannot read ${path}`);
+  }
+}
+
+/** @throws MaasError MAAS_RANKS_FAILED on a rank that has another graph, data or runtime than rank 0. */
+async function compareRanks(ranks: Ranks, identity: string): Promise<void> {
+  const first = Buffer.from(await ranks.share(Buffer.from(identity))).toString();
+  if (first === identity) return;
+  throw new MaasError(
+    'MAAS_RANKS_FAILED',
+    `rank ${ranks.rank} has another model, data or program than rank 0`,
+    {
+      hint: 'All hosts need the same data, and the same versions of maas and onnxruntime, at the same paths.',
+    },
+  );
 }
 
 /** Before the names of weights that are kept; those of the training itself have none. */

@@ -1,6 +1,7 @@
 import type { Column } from '../../../../data/dataset.js';
 import { sizeOf } from '../../../../ir/tensor.js';
 import type { TrainJob } from '../../../../plugin/api.js';
+import type { Ranks } from '../../../../runtime/mpi.js';
 import { prepareBatches } from './batches.js';
 import type { CompiledStep } from './compile-step.js';
 import { fillMask } from './dropout.js';
@@ -13,7 +14,9 @@ export interface Portion {
   /** Steps of the run, and rows of each. */
   readonly steps: number;
   readonly rows: number;
-  /** Columns and masks [steps, rows, …], by the names of the step's inputs. */
+  /** Part of these rows that the feeds have: 1, but where ranks have shares of a batch. */
+  readonly share: number;
+  /** Columns and masks [steps, rows, …], or [rows, …] for a share, by the names of the step's inputs. */
   readonly feeds: State;
 }
 
@@ -33,7 +36,7 @@ export interface Feeder {
 
 /** @param columns Arrays of the training rows, [rows, …], by the input that they feed. */
 export function openFeeder(
-  { batchSize, seed }: Pick<TrainJob, 'batchSize' | 'seed'>,
+  { batchSize, seed, ranks }: Pick<TrainJob, 'batchSize' | 'seed' | 'ranks'>,
   { masks }: Pick<CompiledStep, 'masks'>,
   columns: Readonly<Record<string, Column>>,
   rooms: Rooms,
@@ -50,18 +53,30 @@ export function openFeeder(
       const whole = Math.floor((total - start) / batchSize);
       const steps = whole === 0 ? 1 : Math.min(whole, most);
       const rows = whole === 0 ? total - start : batchSize;
-      const feeds = take(order(epoch, start, steps * rows), 0, [steps, rows]);
-      const first = epoch * perEpoch + batch + 1;
+      const [from, to] = ranks ? partOf(rows, ranks) : [0, rows];
+      // A share is one step, without an axis of steps.
+      const leading = ranks ? [Math.max(to - from, 1)] : [steps, rows];
+      const feeds = take(order(epoch, start, steps * rows), Math.min(from, rows - 1), leading);
+      const number = epoch * perEpoch + batch + 1;
       for (const mask of masks) {
         const size = rows * mask.width;
-        const dims = [steps, rows, ...mask.shape.slice(1).map(Number)];
-        const data = rooms.take('float32', sizeOf(dims)) as Float32Array;
+        const dims = [...leading, ...mask.shape.slice(1).map(Number)];
+        const data = rooms.take('float32', steps * size) as Float32Array;
         for (let at = 0; at < steps; at++) {
-          fillMask(data.subarray(at * size, (at + 1) * size), mask, seed, first + at);
+          fillMask(data.subarray(at * size, (at + 1) * size), mask, seed, number + at);
         }
-        feeds[mask.name] = { dtype: 'float32', dims, data };
+        const first = Math.min(from, rows - 1) * mask.width;
+        feeds[mask.name] = { dtype: 'float32', dims, data: data.subarray(first, first + sizeOf(dims)) };
       }
-      return { steps, rows, feeds };
+      return { steps, rows, share: (to - from) / rows, feeds };
     },
   };
+}
+
+/** A rank's rows of a batch: ranks have the same number of them, or one more. A batch may have fewer rows than there are ranks. */
+function partOf(
+  rows: number,
+  { rank, size }: Pick<Ranks, 'rank' | 'size'>,
+): readonly [from: number, to: number] {
+  return [Math.floor((rows * rank) / size), Math.floor((rows * (rank + 1)) / size)];
 }

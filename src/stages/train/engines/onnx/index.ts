@@ -6,5 +6,6 @@ export const onnxEngine = defineEngine({
   name: 'onnx',
   summary: 'trains in this process with onnxruntime; needs nothing that npm does not bring',
   options: engineOptions,
+  distributed: true,
   train,
 });

@@ -13,14 +13,17 @@ export interface Stepper {
   /**
    * Trains on batches, one after another. It makes no difference how many come in one run.
    * @param feeds Columns and masks [steps, rows, …], by the names of the step's inputs; lent until the run is done.
-   * @param steps How many, and the number of the first, counted from 1 over the whole training.
    * @param shareAt The share of the learning rate that a step is taken with; all of it by default.
    */
-  run(
-    feeds: State,
-    steps: { readonly count: number; readonly first: number },
-    shareAt?: (step: number) => number,
-  ): Promise<Made>;
+  run(feeds: State, steps: Steps, shareAt?: (step: number) => number): Promise<Made>;
+}
+
+export interface Steps {
+  readonly count: number;
+  /** Number of the first, counted from 1 over the whole training. */
+  readonly first: number;
+  /** Part of a batch that the rows of the feeds are: 1, but where ranks have shares of it. */
+  readonly share: number;
 }
 
 export interface Made {
@@ -40,11 +43,7 @@ export async function openStepper(
   const { model, inputs, outputs } = stackSteps(compiled);
   const session = await thread.open(encodeModel(model), { threads, optimization: 'basic' });
   const kept = compiled.carried.map(({ input }) => input);
-  // One by one: nothing is there twice but the one that goes over.
-  for (const { input, initial } of compiled.carried) {
-    const given = state?.[input];
-    await thread.put({ [input]: given ?? initial() }, given === undefined);
-  }
+  await putState(thread, compiled, state);
   const loss = outputs.get(compiled.loss)!;
   const options = {
     fetches: [loss],
@@ -60,6 +59,19 @@ export async function openStepper(
       return { losses: arrays[loss]!.data as Float32Array, returned };
     },
   };
+}
+
+/** Sets what a step hands on to `state`, or to where a training begins. */
+export async function putState(
+  thread: SessionThread,
+  { carried }: CompiledStep,
+  state: State | undefined,
+): Promise<void> {
+  // One by one: nothing is there twice but the one that goes over.
+  for (const { input, initial } of carried) {
+    const given = state?.[input];
+    await thread.put({ [input]: given ?? initial() }, given === undefined);
+  }
 }
 
 function scalarsOf(

@@ -5,6 +5,7 @@ import { loadWeights } from '../../../../ir/onnx/load.js';
 import { stripDropout } from '../../../../ir/rewrite.js';
 import { fromNdArray, sizeOf } from '../../../../ir/tensor.js';
 import type { TrainJob, TrainOutcome } from '../../../../plugin/api.js';
+import type { Ranks } from '../../../../runtime/mpi.js';
 import { SessionThread, ThreadLost } from '../../../../runtime/thread/session-thread.js';
 import { shareOf } from '../../schedules/index.js';
 import { columnsOf, rowBytes } from './batches.js';
@@ -18,6 +19,7 @@ import { startMeter } from './meter.js';
 import { engineOptions } from './options.js';
 import { prepareTable } from './prepare.js';
 import { openRooms, type Rooms, type Workplace } from './rooms.js';
+import { openSharedStepper, type Company } from './shared-stepper.js';
 import { pace, type Saver } from './saver.js';
 import { openStepper, type State, type Stepper } from './stepper.js';
 import { adaptStride } from './stride.js';
@@ -30,13 +32,23 @@ import { adaptStride } from './stride.js';
  */
 export async function train(given: TrainJob): Promise<TrainOutcome> {
   const { checkpointSeconds, stepsPerRun } = engineOptions.parse(given.options);
-  const job = { ...given, model: await loadWeights(given.model) };
+  const company = given.ranks && keepCompany(given.ranks, given.signal);
+  const job = {
+    ...given,
+    model: await loadWeights(given.model),
+    ...(company && {
+      signal: company.agreed,
+      onProgress: given.ranks.rank === 0 ? given.onProgress : () => undefined,
+    }),
+  };
   const compiled = compileStep(job);
   const checkpoints = openCheckpoints(job, compiled);
   const { checkpoint, note } = await checkpoints.read();
   const place = { thread: new SessionThread(), rooms: openRooms() };
   try {
-    const stepper = await openStepper(place.thread, compiled, checkpoint?.state, job.threads);
+    const shared =
+      company && (await openSharedStepper(place.thread, compiled, checkpoint?.state, job.threads, company));
+    const stepper = shared ?? (await openStepper(place.thread, compiled, checkpoint?.state, job.threads));
     const keeper = keepBest(job, checkpoint?.best);
     const history = await run(
       {
@@ -48,13 +60,18 @@ export async function train(given: TrainJob): Promise<TrainOutcome> {
         compiled,
         check: await openCheck(place, job, compiled, job.dataset.splits.validation),
         guard: await openGuard(place.thread, compiled),
-        saver: pace(checkpoints, stepper, checkpointSeconds),
-        stepsAtMost: checkpointSeconds === 0 ? 1 : stepsPerRun,
+        saver: (job.ranks?.rank ?? 0) > 0 ? idle : pace(checkpoints, stepper, checkpointSeconds),
+        stepsAtMost: checkpointSeconds === 0 || shared ? 1 : stepsPerRun,
       },
       checkpoint ?? beginning,
     );
     const weights = keeper.best ?? (await readCounted(stepper, compiled));
-    const notes = [note, checkpoint && resumed(checkpoint, job), keeper.note(history)];
+    const notes = [
+      note,
+      checkpoint && resumed(checkpoint, job),
+      keeper.note(history),
+      await shared?.describe(),
+    ];
     return {
       model: withWeights(job.model, compiled, weights),
       history,
@@ -68,6 +85,22 @@ export async function train(given: TrainJob): Promise<TrainOutcome> {
 }
 
 const beginning: Standing = { epoch: 0, batch: 0, step: 0, lossSum: 0, history: [] };
+
+/** Rank 0 alone writes checkpoints. */
+const idle: Saver = { save: () => Promise.resolve(), saveIfDue: () => Promise.resolve() };
+
+/** Ranks stop together: one that stops by itself would leave the others waiting for its gradients. */
+function keepCompany(ranks: Ranks, wanted: AbortSignal): Company & { readonly agreed: AbortSignal } {
+  const agreement = new AbortController();
+  return {
+    ranks,
+    wanted,
+    agreed: agreement.signal,
+    stop: () => {
+      agreement.abort();
+    },
+  };
+}
 
 interface Run {
   readonly job: TrainJob;
@@ -121,9 +154,9 @@ async function run(
         throw interrupted(epoch);
       }
       await saver.saveIfDue(standing);
-      const { steps: count, rows, feeds } = portion!;
+      const { steps: count, rows, share, feeds } = portion!;
       const began = performance.now();
-      const running = stepper.run(feeds, { count, first: step + 1 }, shareAt);
+      const running = stepper.run(feeds, { count, first: step + 1, share }, shareAt);
       // While that is under way.
       portion = gather(epoch, batch + count);
       const { losses, returned } = await running;

@@ -70,7 +70,7 @@ describe('steps in one run', () => {
       const all: number[] = [];
       for (const most of then > 0 ? [first, then] : [first]) {
         const { feeds, steps: count } = feeder.gather({ epoch: 0, batch: all.length }, most);
-        const found = await stepper.run(feeds, { count, first: all.length + 1 });
+        const found = await stepper.run(feeds, { count, first: all.length + 1, share: 1 });
         all.push(...Array.from(found.losses));
         place.rooms.giveBack(found.returned);
       }

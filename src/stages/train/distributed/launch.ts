@@ -1,0 +1,164 @@
+import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { placeIn } from '../../../config/index.js';
+import { MaasError } from '../../../errors.js';
+import { loadModel, loadWeights } from '../../../ir/onnx/load.js';
+import type { Project, TrainOrder, TrainOutcome, TrainProgress } from '../../../plugin/api.js';
+import type { TrainOptions } from '../config.js';
+import { followLines } from '../follow-lines.js';
+import { readTail, runProgram, type Ending } from '../program.js';
+import { sizeOf, type Distributed } from './config.js';
+import type { RankError, RankFiles, RankJob, RankOutcome } from './job.js';
+import { checkMpirun, mpirunLine, quote, reachable } from './mpirun.js';
+
+/** Lines of the ranks' output that an error shows. */
+const shown = 12;
+
+/** Seconds that ranks have to write their checkpoint when they are stopped. */
+const graceSeconds = 10;
+
+/**
+ * Trains on several processes, and starts them again from rank 0's checkpoint when one of them, or a host, is lost: on the
+ * hosts that are left.
+ * @throws MaasError MAAS_ENGINE_MISSING without Open MPI, MAAS_RANKS_FAILED when ranks are lost more often than they may,
+ * MAAS_INTERRUPTED when the signal stops them, and what the engine throws.
+ */
+export async function trainTogether(
+  order: TrainOrder,
+  options: TrainOptions,
+  project: Project,
+): Promise<TrainOutcome> {
+  const distributed = options.distributed!;
+  const version = await checkMpirun(placeIn(project, ['train', 'distributed']));
+  const folder = join(order.work, 'ranks');
+  await mkdir(folder, { recursive: true });
+  const log = join(folder, 'ranks.log');
+  const notes: string[] = [];
+  let { hosts } = distributed;
+  let size = sizeOf(distributed);
+  for (let attempt = 0; ; attempt++) {
+    const files = filesIn(folder);
+    for (const file of Object.values(files) as string[]) await rm(file, { force: true });
+    await writeFile(files.progress, '');
+    const job: RankJob = {
+      project: plain(project),
+      options,
+      work: order.work,
+      size,
+      data: order.dataset.digest,
+      files,
+    };
+    await writeFile(join(folder, 'job.json'), JSON.stringify(job));
+    const { size: before } = await stat(log).catch(() => ({ size: 0 }));
+    const line = mpirunLine(distributed, { hosts, size }, [
+      process.execPath,
+      rankScript(),
+      join(folder, 'job.json'),
+    ]);
+    const ending = await followRanks(quote(line), { order, distributed, project, files, log });
+    if (ending.cause === 'exit' && ending.code === 0) {
+      const outcome = JSON.parse(await readFile(files.outcome, 'utf8')) as RankOutcome;
+      const model = await loadWeights(await loadModel(files.model));
+      return { ...outcome, model, notes: [...notes, ...(outcome.notes ?? [])] };
+    }
+    const error = await readError(files.error);
+    // What a rank says itself would only come again.
+    if (error && error.code !== 'MAAS_RUNTIME') throw restore(error, log);
+    if (ending.cause === 'stopped') {
+      throw new MaasError(
+        'MAAS_INTERRUPTED',
+        'training on several processes was stopped; its checkpoint is kept',
+      );
+    }
+    const what = describe(ending, distributed);
+    if (attempt >= distributed.restarts) {
+      const tail = await readTail(log, before, shown);
+      throw new MaasError(
+        'MAAS_RANKS_FAILED',
+        `${what}${attempt > 0 ? `, after ${attempt} restarts` : ''}. The last lines of the ranks:\n${tail.map((text) => `  ${text}`).join('\n')}`,
+        { hint: `All that they printed is in ${log}; ${version}.`, details: { log } },
+      );
+    }
+    if (hosts) {
+      const left = await reachable(hosts, distributed, { cwd: project.root, signal: order.signal });
+      if (left.length > 0 && left.length < hosts.length) {
+        notes.push(`lost ${hosts.filter((host) => !left.includes(host)).join(', ')}`);
+        size = Math.min(size, sizeOf({ hosts: left }));
+        hosts = left;
+      }
+    }
+    notes.push(`${what}: went on from the checkpoint with ${size} ranks`);
+  }
+}
+
+interface Following {
+  readonly order: TrainOrder;
+  readonly distributed: Distributed;
+  readonly project: Project;
+  readonly files: RankFiles;
+  readonly log: string;
+}
+
+async function followRanks(
+  command: string,
+  { order, distributed, project, files, log }: Following,
+): Promise<Ending> {
+  const lines = followLines(files.progress);
+  const read = async () => {
+    for (const line of await lines()) order.onProgress(JSON.parse(line) as TrainProgress);
+  };
+  const ending = await runProgram({
+    command,
+    cwd: project.root,
+    env: {},
+    log,
+    graceSeconds,
+    silenceSeconds: distributed.silenceSeconds,
+    alive: [files.progress],
+    signal: order.signal,
+    onLook: read,
+  });
+  await read();
+  return ending;
+}
+
+function describe({ cause, code }: Ending, { silenceSeconds }: Distributed): string {
+  if (cause === 'silent') return `the ranks made no progress for ${silenceSeconds} s`;
+  return code > 128 ? `a rank was lost (signal ${code - 128})` : `mpirun ended with exit code ${code}`;
+}
+
+/** What a rank said before it ended, if it could. */
+async function readError(path: string): Promise<RankError | undefined> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8')) as RankError;
+  } catch {
+    return undefined;
+  }
+}
+
+function restore({ code, message, hint }: RankError, log: string): MaasError {
+  if (code !== undefined) return new MaasError(code, message, { ...(hint !== undefined && { hint }) });
+  return new MaasError('MAAS_RANKS_FAILED', `a rank failed: ${message}`, {
+    hint: `All that the ranks printed is in ${log}.`,
+  });
+}
+
+function filesIn(folder: string): RankFiles {
+  return {
+    progress: join(folder, 'progress.jsonl'),
+    model: join(folder, 'model.onnx'),
+    outcome: join(folder, 'outcome.json'),
+    error: join(folder, 'error.json'),
+  };
+}
+
+function plain({ name, seed, root, configFile, config }: Project): RankJob['project'] {
+  return { name, seed, root, configFile, config };
+}
+
+/** Ranks run the built script, also where this module is run from its source. */
+function rankScript(): string {
+  const built = import.meta.url.replace(/\/src\/(.*)\.ts$/, '/dist/$1.js');
+  return fileURLToPath(new URL('./rank.js', built));
+}

@@ -1,0 +1,77 @@
+// One of the processes that train together; mpirun starts it with the path of a RankJob.
+import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { MaasError } from '../../../errors.js';
+import { saveModel } from '../../../ir/onnx/save.js';
+import { createRegistry } from '../../../plugin/registry.js';
+import { joinRanks, type Ranks } from '../../../runtime/mpi.js';
+import { onnxEngine } from '../engines/onnx/index.js';
+import { Training } from '../train.js';
+import type { RankError, RankJob, RankOutcome } from './job.js';
+
+const job = JSON.parse(readFileSync(process.argv[2]!, 'utf8')) as RankJob;
+try {
+  const ranks = await joinRanks();
+  await trainAs(ranks);
+  ranks.close();
+} catch (error) {
+  report(error);
+  console.error(error);
+  // mpirun ends the others when one ends with an error.
+  process.exit(1);
+}
+
+async function trainAs(ranks: Ranks): Promise<void> {
+  if (ranks.size !== job.size) {
+    throw new MaasError('MAAS_RANKS_FAILED', `${job.size} ranks were started, and MPI has ${ranks.size}`, {
+      hint: 'mpirun and libmpi are of different MPIs: leave one of them.',
+    });
+  }
+  const stop = new AbortController();
+  for (const name of ['SIGTERM', 'SIGINT', 'SIGUSR1'] as const) {
+    process.on(name, () => {
+      stop.abort(new MaasError('MAAS_INTERRUPTED', `stopped by ${name}`));
+    });
+  }
+  const training = await Training.open({
+    project: job.project,
+    options: job.options,
+    registry: createRegistry([
+      { plugin: 'maas-cli', registration: { apiVersion: 1, engines: [onnxEngine] } },
+    ]),
+    work: job.work,
+    signal: stop.signal,
+    emit: () => undefined,
+    result: { metrics: {}, measured: {}, notes: [] },
+    ranks,
+  });
+  if (training.dataset.digest !== job.data) {
+    throw new MaasError(
+      'MAAS_RANKS_FAILED',
+      `rank ${ranks.rank} reads other data than the maas that started it`,
+      {
+        hint: 'All hosts need the same data at the same path.',
+      },
+    );
+  }
+  await training.build();
+  const { model, history, notes } = await training.fit((progress) => {
+    appendFileSync(job.files.progress, `${JSON.stringify(progress)}\n`);
+  });
+  if (ranks.rank > 0) return;
+  await saveModel(model, job.files.model);
+  writeFileSync(job.files.outcome, JSON.stringify({ history, notes } satisfies RankOutcome));
+}
+
+/** The first rank that fails says why: what the others then meet follows from it. */
+function report(error: unknown): void {
+  const isOurs = error instanceof MaasError;
+  const said: RankError = {
+    message: error instanceof Error ? error.message : String(error),
+    ...(isOurs && { code: error.code, hint: error.hint }),
+  };
+  try {
+    writeFileSync(job.files.error, JSON.stringify(said), { flag: 'wx' });
+  } catch {
+    // Another rank was first.
+  }
+}

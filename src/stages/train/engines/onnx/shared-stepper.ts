@@ -1,0 +1,142 @@
+import { encodeModel } from '../../../../ir/onnx/save.js';
+import type { NdArray } from '../../../../ir/tensor.js';
+import type { Ranks } from '../../../../runtime/mpi.js';
+import type { SessionThread } from '../../../../runtime/thread/session-thread.js';
+import type { CompiledStep } from './compile-step.js';
+import { splitStep } from './split-step.js';
+import { putState, type State, type Stepper } from './stepper.js';
+
+/** Gradients of fewer elements travel together: the time of a small message is that of its way. */
+const small = 2 ** 16;
+
+export interface SharedStepper extends Stepper {
+  /** Where the time went, of all ranks; every rank must ask at the same time. */
+  describe(): Promise<string>;
+}
+
+/** What a training on several ranks needs beside its step. */
+export interface Company {
+  readonly ranks: Ranks;
+  /** Stops this rank's part; all ranks are told after the same step, by `stop`. */
+  readonly wanted: AbortSignal;
+  readonly stop: () => void;
+}
+
+/**
+ * Opens a compiled step that several ranks take together: each computes the gradients of its own rows, their sum over
+ * all ranks is what moves the weights, and so these are the same everywhere, to the bit. One step a run.
+ */
+export async function openSharedStepper(
+  thread: SessionThread,
+  compiled: CompiledStep,
+  state: State | undefined,
+  threads: number,
+  { ranks, wanted, stop }: Company,
+): Promise<SharedStepper> {
+  const split = splitStep(compiled);
+  const first = await thread.open(encodeModel(split.gradients), { threads, optimization: 'basic' });
+  const second = await thread.open(encodeModel(split.update), { threads, optimization: 'basic' });
+  await putState(thread, compiled, state);
+  const kept = compiled.carried.map(({ input }) => input);
+  const inputs = new Map(
+    [split.gradients, split.update].map(({ graph }, at) => [
+      at,
+      new Set(graph.inputs.map(({ name }) => name)),
+    ]),
+  );
+  const usedBy = (part: number) =>
+    Object.fromEntries(kept.filter((name) => inputs.get(part)!.has(name)).map((name) => [name, name]));
+  const [forGradients, forUpdate] = [usedBy(0), usedBy(1)];
+  const keep = Object.fromEntries(compiled.carried.map(({ input, output }) => [output, input]));
+  /** Milliseconds. */
+  const spent = { compute: 0, wait: 0, communicate: 0, steps: 0 };
+  let bucket = new Float32Array(0);
+
+  /** Sums over the ranks: what is small in one bucket, after the loss and the wish to stop; what is large by itself. */
+  const sumAll = async (loss: number, handed: readonly NdArray[]): Promise<number> => {
+    const arrays = handed.map(({ data }) => data as Float32Array);
+    const little = arrays.filter(({ length }) => length < small);
+    const size = little.reduce((sum, { length }) => sum + length, 2);
+    if (bucket.length !== size) bucket = new Float32Array(size);
+    bucket[0] = loss;
+    bucket[1] = wanted.aborted ? 1 : 0;
+    let at = 2;
+    for (const array of little) {
+      bucket.set(array, at);
+      at += array.length;
+    }
+    const began = performance.now();
+    await ranks.sum(bucket);
+    const met = performance.now();
+    for (const array of arrays) if (array.length >= small) await ranks.sum(array);
+    spent.wait += met - began;
+    spent.communicate += performance.now() - met;
+    at = 2;
+    for (const array of little) {
+      array.set(bucket.subarray(at, at + array.length));
+      at += array.length;
+    }
+    if (bucket[1] > 0) stop();
+    return bucket[0];
+  };
+
+  return {
+    read: (names = kept) => thread.read(names),
+    async run(feeds, { first: step, share }, shareAt) {
+      const began = performance.now();
+      const part: NdArray = { dtype: 'float32', dims: [], data: Float32Array.of(share) };
+      const { arrays, returned } = await first.runLent(
+        { ...feeds, [split.share]: part },
+        { use: forGradients },
+      );
+      const computed = performance.now();
+      const given = [...split.handed].map(([input, output]) => ({ input, array: arrays[output]! }));
+      const loss = await sumAll(
+        (arrays[split.loss]!.data as Float32Array)[0]!,
+        given.map(({ array }) => array),
+      );
+      const summed = performance.now();
+      const now = compiled.scalarsAt(step, shareAt?.(step));
+      const scalars = Object.entries(compiled.scalars)
+        .filter(([, input]) => inputs.get(1)!.has(input))
+        .map(([key, input]) => [input, { dtype: 'float32', dims: [], data: Float32Array.of(now[key]!) }]);
+      const slopes = given.map(({ input, array }) => [input, array]);
+      await second.run(Object.fromEntries([...scalars, ...slopes]) as State, {
+        use: forUpdate,
+        keep,
+        fetches: [],
+        owned: true,
+      });
+      spent.compute += computed - began + performance.now() - summed;
+      spent.steps += 1;
+      const rooms = Object.entries(returned).filter(([name]) => name !== split.share);
+      return { losses: Float32Array.of(loss), returned: Object.fromEntries(rooms) };
+    },
+    async describe() {
+      const perStep = new Float32Array(3 * ranks.size);
+      const { compute, wait, communicate } = spent;
+      perStep.set(
+        [compute, wait, communicate].map((time) => time / Math.max(spent.steps, 1)),
+        3 * ranks.rank,
+      );
+      await ranks.sum(perStep);
+      return describeTimes(perStep, ranks.size);
+    },
+  };
+}
+
+/** @param perStep Milliseconds [ranks, 3]: compute, wait, communicate. */
+function describeTimes(perStep: Float32Array, size: number): string {
+  const ranks = Array.from({ length: size }, (_, rank) => perStep.subarray(3 * rank, 3 * rank + 3));
+  const mean = (at: number) => ranks.reduce((sum, times) => sum + times[at]!, 0) / size;
+  const slowest = ranks.reduce((most, times, rank) => (times[0]! > ranks[most]![0]! ? rank : most), 0);
+  const excess = ranks[slowest]![0]! / Math.max(mean(0), 1e-9) - 1;
+  const times = `compute ${format(mean(0))}, wait ${format(mean(1))}, communicate ${format(mean(2))} ms`;
+  const straggler =
+    excess > 0.1 ? `; rank ${slowest} computes ${Math.round(excess * 100)} % longer than the mean` : '';
+  return `${size} ranks, each step: ${times}${straggler}`;
+}
+
+function format(milliseconds: number): string {
+  return milliseconds.toPrecision(3);
+}
