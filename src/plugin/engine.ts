@@ -1,0 +1,122 @@
+import type { z } from 'zod';
+import type { Json } from '../artifacts/index.js';
+import type { Dataset } from '../data/dataset.js';
+import type { Model } from '../ir/graph.js';
+import type { Ranks } from '../runtime/mpi.js';
+import type { Project } from './api.js';
+
+/** A training of the model that the config describes. */
+export interface TrainJob extends TrainOrder {
+  /** The forward graph with its initial weights; takes raw features, gives the outputs of the signature. */
+  readonly model: Model;
+  /** Initializers that training may change. */
+  readonly trainable: readonly string[];
+  /** The value that the loss looks at: class probabilities or a regression's prediction. */
+  readonly prediction: string;
+}
+
+/** What every engine is told, whoever brings the model. */
+export interface TrainOrder {
+  readonly dataset: Dataset;
+  readonly loss: { readonly name: string; readonly [option: string]: unknown };
+  readonly optimizer: {
+    readonly name: string;
+    readonly learningRate: number;
+    readonly [option: string]: unknown;
+  };
+  /** How the learning rate goes over the training, by the names of the config; without one it stays as it is. */
+  readonly schedule?: { readonly name: string; readonly [option: string]: unknown };
+  /** Greatest length of all gradients of a step together, and greatest magnitude of each of their elements. */
+  readonly clip?: { readonly norm?: number; readonly value?: number };
+  /** When to end before the last epoch, and whether the model gets the weights of its best one. */
+  readonly earlyStopping?: {
+    /** A figure of the history: `loss`, `validationLoss`, `validationF1`, … */
+    readonly monitor: string;
+    /** Whether less or more of it is better; `auto` goes by the figure. */
+    readonly mode: 'auto' | 'min' | 'max';
+    /** Least change that counts as better. */
+    readonly minDelta: number;
+    /** Epochs without a better figure. */
+    readonly patience: number;
+    /** Epochs at the beginning that do not count. */
+    readonly startFromEpoch: number;
+    readonly restoreBestWeights: boolean;
+  };
+  /** Figures beside the loss to measure on the validation split after each epoch, by the names of `scoreValues`. */
+  readonly metrics: readonly string[];
+  readonly epochs: number;
+  readonly batchSize: number;
+  /** Batches that move the weights together, by the mean of their gradients over all rows; 1 by default. */
+  readonly accumulate?: number;
+  /** An average of the weights, average·decay + weights·(1 − decay) after each update, is what counts in the end. */
+  readonly ema?: { readonly decay: number };
+  readonly seed: number;
+  readonly threads: number;
+  /** The processes that train together, for engines that are `distributed`; this one is among them. */
+  readonly ranks?: Ranks;
+  /** Options of the engine itself. */
+  readonly options: Readonly<Record<string, unknown>>;
+  /** Folder for checkpoints; a job started again with the same folder goes on where it stopped. */
+  readonly work: string;
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: TrainProgress) => void;
+}
+
+export interface TrainProgress {
+  /** From 1. */
+  readonly epoch: number;
+  readonly epochs: number;
+  /** Steps of the epoch that are done. */
+  readonly step: number;
+  /** Steps of an epoch. */
+  readonly steps: number;
+  /** Mean training loss of the epoch so far. */
+  readonly loss: number;
+  readonly samplesPerSecond: number;
+  readonly stepsPerSecond?: number;
+  /** Of the last step, where it moves. */
+  readonly learningRate?: number;
+  /** Seconds. */
+  readonly eta: number;
+  /** The loss and the job's metrics on the validation split, at the end of an epoch. */
+  readonly validation?: Readonly<Record<string, number>>;
+}
+
+export interface TrainOutcome {
+  /** The job's model with trained weights. */
+  readonly model: Model;
+  readonly history: readonly {
+    readonly epoch: number;
+    readonly loss: number;
+    readonly [figure: string]: number;
+  }[];
+  /** Lines for the person who trains: where it went on from, what was left aside. */
+  readonly notes?: readonly string[];
+}
+
+interface EngineTraits {
+  readonly name: string;
+  readonly summary: string;
+  /** Schema of the engine's own options in `train.engine: {name: options}`; without one it takes none. */
+  readonly options?: z.ZodType;
+  /** Why the engine cannot run here, or undefined when it can. */
+  unavailable?(): Promise<{ reason: string; hint: string } | undefined>;
+  /** What can change its result beside its options: digests of files, versions of programs. Part of the cache key. */
+  key?(options: TrainOrder['options'], project: Project, signal: AbortSignal): Promise<Record<string, Json>>;
+}
+
+/** Fits the model that `train.model` describes. */
+export interface FittingEngine extends EngineTraits {
+  readonly ownsModel?: false;
+  /** Whether `train.distributed` goes with it: it then runs once in each of several processes, and is given `ranks`. */
+  readonly distributed?: boolean;
+  train(job: TrainJob): Promise<TrainOutcome>;
+}
+
+/** Brings a model of its own: `train.model` is left out. What it gives takes the inputs of the signature, and gives its outputs. */
+export interface OwningEngine extends EngineTraits {
+  readonly ownsModel: true;
+  train(order: TrainOrder, project: Project): Promise<TrainOutcome>;
+}
+
+export type Engine = FittingEngine | OwningEngine;
