@@ -54,6 +54,8 @@ export function useBatchStatistics(
   keep: (node: Node) => boolean = () => false,
 ): { readonly graph: Graph; readonly running: readonly RunningStatistic[] } {
   const g = new GraphBuilder({ ...graph, nodes: [] });
+  // Nodes further down keep their names: what is emitted before them may not take one.
+  for (const { name, outputs } of graph.nodes) for (const taken of [name, ...outputs]) g.unique(taken);
   const running = new Map<string, string>();
   for (const node of graph.nodes) {
     const [x, , , mean, variance] = node.inputs;

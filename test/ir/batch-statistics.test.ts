@@ -105,6 +105,22 @@ describe('useBatchStatistics', () => {
     expect(added.filter((op) => op === 'ReduceSum')).toHaveLength(3);
   });
 
+  it('takes no name that a later node has', async () => {
+    const before = network();
+    const g = new GraphBuilder(before);
+    for (const op of ['Add', 'Mul', 'Sub', 'Div', 'Max']) {
+      for (const name of ['', '_1']) g.op(op, ['y', 'y'], {}, { name: `${op.toLowerCase()}${name}` });
+    }
+    g.op('ReduceSum', ['y', g.int64s([0, 1, 2])]);
+    g.op('Reshape', ['y', g.int64s([-1])]);
+    g.output('add');
+    const { graph } = useBatchStatistics(g.build());
+    const names = graph.nodes.flatMap(({ outputs }) => outputs);
+    expect(new Set(names).size).toBe(names.length);
+    const found = await run(graph, batch);
+    expect(found('add')).toEqual(found('y').map((value) => 2 * value));
+  });
+
   it('names a node whose input has no known rank', () => {
     const graph = network();
     const blind = { ...graph, inputs: [{ name: 'x' }], values: new Map(), outputs: [{ name: 'y' }] };
