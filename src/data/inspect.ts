@@ -13,12 +13,14 @@ const maxLines = 5;
  * the answer away, rows that were trained on under another guise, classes with few rows. Each is a note; none is wrong
  * for sure.
  * @param lines Line of each row in the source.
+ * @param arrays Digests of features that are arrays.
  */
 export function inspectData(
   { features }: Columns,
   target: Target,
   splits: SplitRows,
   lines: readonly number[],
+  arrays: readonly Column[] = [],
 ): string[] {
   const names = (columns: readonly Column[]): string[] => columns.map(({ name }) => name);
   const isLong = lines.length >= leastRows;
@@ -26,7 +28,8 @@ export function inspectData(
     constant: names(features.filter((column) => new Set<number | string>(column.values).size === 1)),
     target: target.name,
     copies: isLong ? names(features.filter((column) => isCopy(column, target))) : [],
-    repeats: findRepeats(features, splits, lines),
+    unseen: findUnseen(features, splits),
+    repeats: findRepeats([...features, ...arrays], splits, lines),
     share: 1,
     classes: target.task === 'classification' ? countClasses(target) : [],
   });
@@ -39,6 +42,8 @@ export interface Findings {
   /** The target's name, and columns that give it away. */
   readonly target: string;
   readonly copies: readonly string[];
+  /** Columns with texts that no training row has. */
+  readonly unseen: readonly { readonly name: string; readonly texts: readonly string[] }[];
   /** Lines of held-out rows with the features of a training row, among one row in `share`. */
   readonly repeats: readonly number[];
   readonly share: number;
@@ -56,9 +61,32 @@ export function noteFindings(found: Findings): string[] {
         `column "${name}" gives the target "${found.target}" away in every row: ` +
         `list it under data.exclude, unless it is known when the model is asked`,
     ),
+    ...found.unseen.flatMap(({ name, texts }) => noteUnseen(name, texts)),
     ...noteRepeats(found.repeats, found.share),
     ...noteRare(found.classes),
   ];
+}
+
+function findUnseen(features: readonly Column[], { train, validation, test }: SplitRows): Findings['unseen'] {
+  return features.flatMap((column) => {
+    if (column.type === 'number') return [];
+    const { name, values, written } = column;
+    const seen = new Set([...written, ...train.map((row) => values[row]!)]);
+    const texts = new Set(
+      [...validation, ...test].map((row) => values[row]!).filter((text) => !seen.has(text)),
+    );
+    return [{ name, texts: [...texts].sort() }];
+  });
+}
+
+function noteUnseen(name: string, texts: readonly string[]): string[] {
+  if (texts.length === 0) return [];
+  const shown = texts
+    .slice(0, maxLines)
+    .map((text) => JSON.stringify(text))
+    .join(', ');
+  const more = texts.length > maxLines ? ', …' : '';
+  return [`column "${name}" has texts in held-out rows that no training row has: ${shown}${more}`];
 }
 
 /** Whether each value of the column stands for one class and the other way round, or is the amount up to scale. */

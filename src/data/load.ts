@@ -92,12 +92,7 @@ export async function loadDataset(config: DataConfig, options: LoadOptions): Pro
   const notes = [
     ...(dropped > 0 ? [`left out ${dropped} rows without a value for ${config.target}`] : []),
     ...noteFilled(columns.features, rows.train),
-    ...inspectData(
-      { ...columns, features: [...columns.features, ...asColumns(arrays, table)] },
-      target,
-      rows,
-      table.lines,
-    ),
+    ...inspectData(columns, target, rows, table.lines, asColumns(arrays, table)),
   ];
   return {
     digest,

@@ -46,6 +46,20 @@ describe('notes on the data', () => {
     expect(notes).toEqual([expect.stringContaining('column "celsius" gives the target "y" away')]);
   });
 
+  it('name texts that come up in held-out rows only', async () => {
+    const { notes, splits } = await load('colour,n,y', 90, (row) => [
+      row % 10 === 0 ? `rare ${row}` : 'red',
+      row / 7,
+      row % 2 ? 'p' : 'q',
+    ]);
+    const texts = (name: 'train' | 'validation' | 'test') => splits[name].inputs['colour']!.data as string[];
+    const seen = new Set(texts('train'));
+    const unseen = [...texts('validation'), ...texts('test')].filter((text) => !seen.has(text)).sort();
+    expect(unseen.length).toBeGreaterThan(0);
+    const shown = unseen.map((text) => JSON.stringify(text)).join(', ');
+    expect(notes).toEqual([`column "colour" has texts in held-out rows that no training row has: ${shown}`]);
+  });
+
   it('give the lines of held-out rows whose features were trained on', async () => {
     const { notes, splits } = await load('a,y', 60, (row) => [
       row % 6,

@@ -142,6 +142,10 @@ function describe(
       constant: features.filter(isConstant).map(({ name }) => name),
       target: goal.name,
       copies: rows < leastRows ? [] : features.filter((_, index) => isCopy(index)).map(({ name }) => name),
+      unseen: features.map((tally, index) => ({
+        name: tally.name,
+        texts: unseenTexts(tally, facts[index]!),
+      })),
       repeats: repeats.lines(),
       share: repeats.share,
       classes: goal.classes,
@@ -165,6 +169,11 @@ function describe(
 
 function factsOf({ name, type, missing, written, rule }: Tally) {
   return { name, type, missing, written: [...written].sort(), rule: rule as FillRule };
+}
+
+/** Texts that no row of the train split has, and that stand for a value. */
+function unseenTexts({ texts, written }: Tally, { counts }: Facts): string[] {
+  return [...texts.keys()].filter((text, index) => counts[index] === 0 && !written.has(text)).sort();
 }
 
 function isConstant({ type, texts, distinct }: Tally): boolean {
