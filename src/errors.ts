@@ -77,6 +77,11 @@ export const catalogue = {
     exit: 'environment',
     hint: 'Choose another train.engine, or install what it needs.',
   },
+  MAAS_DOWNLOAD: {
+    exit: 'environment',
+    hint: 'Check the network, then run the same command again: it goes on where it stopped.',
+  },
+  MAAS_COMPILER: { exit: 'environment', hint: 'Install a C++ compiler, then run the same command again.' },
   MAAS_RUNTIME: { exit: 'environment', hint: 'Reinstall dependencies with `npm ci`.' },
   MAAS_PLUGIN_FAILED: { exit: 'environment', hint: 'Uninstall the plugin, or report this to its author.' },
   MAAS_PLUGIN_CONFLICT: { exit: 'environment', hint: 'Uninstall one of the two plugins.' },

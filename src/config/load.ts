@@ -19,7 +19,7 @@ export async function loadProject({ registry, ...options }: LoadOptions): Promis
 }
 
 /** The second half of loading, for those who read the file earlier to learn its plugins. */
-export function toProject(root: Located, file: string, registry: Registry): Project {
+export function toProject(root: Located, file: string, registry: Registry, cache?: string): Project {
   const config = deepFreeze(validate(root, composeSchema(registry)));
   return Object.freeze({
     name: config['name'] as string,
@@ -27,6 +27,7 @@ export function toProject(root: Located, file: string, registry: Registry): Proj
     root: dirname(file),
     configFile: file,
     config,
+    ...(cache !== undefined && { cache }),
     placeOf: (path: ConfigPath) => placeWithin(root, path),
   });
 }

@@ -32,7 +32,7 @@ export async function openProject({
   }));
   await addProjectPlugins(oclif, dirname(options.file), requests);
   const registry = await loadRegistry(oclif);
-  return { project: toProject(root, options.file, registry), registry };
+  return { project: toProject(root, options.file, registry, oclif.cacheDir), registry };
 }
 
 function readPluginList(root: Located): string[] {

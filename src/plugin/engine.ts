@@ -1,3 +1,4 @@
+import type { ListrTask } from 'listr2';
 import type { z } from 'zod';
 import type { Json } from '../artifacts/index.js';
 import type { Dataset } from '../data/dataset.js';
@@ -56,6 +57,8 @@ export interface TrainOrder {
   readonly ranks?: Ranks;
   /** Options of the engine itself. */
   readonly options: Readonly<Record<string, unknown>>;
+  /** Where the engine finds what it needs. */
+  readonly places?: Places;
   /** Folder for checkpoints; a job started again with the same folder goes on where it stopped. */
   readonly work: string;
   readonly signal: AbortSignal;
@@ -94,13 +97,31 @@ export interface TrainOutcome {
   readonly notes?: readonly string[];
 }
 
+/** Where an engine may find what npm did not bring along with maas. */
+export interface Places {
+  /** The project's folder; its node_modules come first. */
+  readonly root: string;
+  /** maas' own folder of this user. */
+  readonly cache?: string | undefined;
+}
+
+export interface EngineInstall {
+  /** maas' own folder of this user: nothing is installed anywhere else. */
+  readonly cache: string;
+  /** Start from nothing. */
+  readonly force: boolean;
+  readonly signal: AbortSignal;
+}
+
 interface EngineTraits {
   readonly name: string;
   readonly summary: string;
   /** Schema of the engine's own options in `train.engine: {name: options}`; without one it takes none. */
   readonly options?: z.ZodType;
   /** Why the engine cannot run here, or undefined when it can. */
-  unavailable?(): Promise<{ reason: string; hint: string } | undefined>;
+  unavailable?(places: Places): Promise<{ reason: string; hint: string } | undefined>;
+  /** Brings what the engine lacks, for `maas engines install NAME`: steps in order, each safe to repeat after a kill. */
+  install?(options: EngineInstall): ListrTask[];
   /** What can change its result beside its options: digests of files, versions of programs. Part of the cache key. */
   key?(options: TrainOrder['options'], project: Project, signal: AbortSignal): Promise<Record<string, Json>>;
 }

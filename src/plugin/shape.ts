@@ -41,7 +41,13 @@ export const registrationShape = z.strictObject({
   services: z.array(z.looseObject({ ...described, options: method, start: method })).optional(),
   engines: z
     .array(
-      z.looseObject({ ...described, options: schema.optional(), unavailable: optionalMethod, train: method }),
+      z.looseObject({
+        ...described,
+        options: schema.optional(),
+        unavailable: optionalMethod,
+        install: optionalMethod,
+        train: method,
+      }),
     )
     .optional(),
   passes: z.array(z.looseObject({ ...described, options: schema, version: z.int(), run: method })).optional(),

@@ -2,14 +2,14 @@ import type { RegisterHook } from '../plugin/hook.js';
 import { compressStage, foldPass, quantizePass } from './compress/index.js';
 import { deployStage, localTarget, ociTarget } from './deploy/index.js';
 import { openInferenceProtocol, predictProtocol, serveService, tfServingProtocol } from './serve/index.js';
-import { commandEngine, onnxEngine, trainStage } from './train/index.js';
+import { commandEngine, onnxEngine, tfjsNodeEngine, trainStage } from './train/index.js';
 
 /** What maas itself brings, through the same door as any plugin. */
 const register: RegisterHook = () =>
   Promise.resolve({
     apiVersion: 1,
     stages: [trainStage, compressStage, deployStage],
-    engines: [onnxEngine, commandEngine],
+    engines: [onnxEngine, tfjsNodeEngine, commandEngine],
     passes: [quantizePass, foldPass],
     targets: [localTarget, ociTarget],
     protocols: [predictProtocol, openInferenceProtocol, tfServingProtocol],

@@ -71,3 +71,22 @@ function formatAge(time: string, now: Date): string {
   if (seconds < 86_400) return `${formatDuration(seconds)} ago`;
   return time.slice(0, 10);
 }
+
+export interface FindingRow {
+  readonly name: string;
+  readonly state: 'ok' | 'absent' | 'missing';
+  readonly detail: string;
+  readonly hint?: string;
+}
+
+/** What a machine has, with what to do about the rest. */
+export function findingsTable(findings: readonly FindingRow[], { color }: TableStyle): string {
+  const style = createStyle(color);
+  const paint = { ok: style.green, absent: style.dim, missing: style.red };
+  const rows = findings.map(({ name, state, detail, hint }) => [
+    name,
+    paint[state](state),
+    hint === undefined ? detail : `${detail}. ${hint}`,
+  ]);
+  return formatTable(rows, { header: ['PART', 'STATE', ''], color });
+}

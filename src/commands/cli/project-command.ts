@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { Flags, type Command } from '@oclif/core';
 import { openStore } from '../../artifacts/index.js';
@@ -9,6 +10,8 @@ import {
   type RunnerContext,
   type Selection,
 } from '../../pipeline.js';
+import type { Project, Registry } from '../../plugin/api.js';
+import { loadRegistry } from '../../plugin/load-registry.js';
 import { runTasks } from '../../ui/run-tasks.js';
 import { BaseCommand } from './base-command.js';
 
@@ -55,6 +58,14 @@ export abstract class ProjectCommand<T extends typeof Command> extends BaseComma
       signal: this.stopping.signal,
       emit: this.reporter.emit,
     };
+  }
+
+  /** For commands that are of use outside of a project, too: what there is besides maas' own. */
+  protected async openIfThere(): Promise<{ readonly registry: Registry; readonly project?: Project }> {
+    const { config: file } = this.flags as unknown as { config: string };
+    if (this.defaulted.has('config') && !existsSync(file))
+      return { registry: await loadRegistry(this.config) };
+    return this.open();
   }
 
   /** Runs the selected stages with their progress on stderr. */

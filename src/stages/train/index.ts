@@ -6,6 +6,7 @@ import { trainTasks } from './tasks.js';
 export { type TrainOptions } from './config.js';
 export { commandEngine } from './engines/command/index.js';
 export { onnxEngine } from './engines/onnx/index.js';
+export { tfjsNodeEngine } from './engines/tfjs-node/index.js';
 
 /** Fits a model to the data, from raw features to labels in one graph. */
 export const trainStage = defineStage<TrainOptions>({

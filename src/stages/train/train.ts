@@ -6,7 +6,15 @@ import { loadDataset, type DataConfig, type Dataset } from '../../data/index.js'
 import { asDiskError, MaasError } from '../../errors.js';
 import { confusionOf, predict, score } from '../../evaluate/index.js';
 import { saveModel } from '../../ir/onnx/save.js';
-import type { FittingEngine, StageRun, TrainOrder, TrainOutcome, TrainProgress } from '../../plugin/api.js';
+import type {
+  FittingEngine,
+  Places,
+  Project,
+  StageRun,
+  TrainOrder,
+  TrainOutcome,
+  TrainProgress,
+} from '../../plugin/api.js';
 import { buildModel, type Draft } from './build-model.js';
 import type { TrainOptions } from './config.js';
 import { adoptModel } from './fine-tune/adopt-model.js';
@@ -43,7 +51,7 @@ export class Training {
   static async open(run: TrainingRun): Promise<Training> {
     const { project, options, registry, signal, result } = run;
     // First, because everything else would be for nothing.
-    const missing = await registry.engines.get(options.engine.name)!.unavailable?.();
+    const missing = await registry.engines.get(options.engine.name)!.unavailable?.(placesOf(project));
     if (missing) {
       throw new MaasError(
         'MAAS_ENGINE_MISSING',
@@ -95,6 +103,7 @@ export class Training {
       threads: options.threads,
       options: options.engine.options as TrainOrder['options'],
       work,
+      places: placesOf(project),
       signal,
       ...(ranks && { ranks }),
       onProgress: (progress) => {
@@ -161,4 +170,8 @@ export class Training {
       throw asDiskError(error, `cannot write ${name}`);
     }
   }
+}
+
+function placesOf({ root, cache }: Project): Places {
+  return { root, cache };
 }

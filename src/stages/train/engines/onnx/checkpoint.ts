@@ -41,9 +41,9 @@ export interface Checkpoints {
  * Checkpoints of a job in its work folder. They hold for exactly this graph, data, seed and runtime: under any other
  * the rest of the training would not end in the weights of an unbroken one.
  */
-export function openCheckpoints(job: TrainJob, compiled: CompiledStep): Checkpoints {
+export function openCheckpoints(job: TrainJob, compiled: CompiledStep, backend?: string): Checkpoints {
   const path = join(job.work, 'checkpoint.safetensors');
-  const identity = identify(job, compiled);
+  const identity = identify(job, compiled, backend);
   return {
     async read() {
       const { ranks } = job;
@@ -108,7 +108,11 @@ function takeApart(tensors: State): { readonly state: State; readonly best?: Sta
   return best.length === 0 ? { state } : { state, best: Object.fromEntries(best) };
 }
 
-function identify(job: TrainJob, { model, preparation, carried, masks }: CompiledStep): string {
+function identify(
+  job: TrainJob,
+  { model, preparation, carried, masks }: CompiledStep,
+  backend: string | undefined,
+): string {
   const {
     seed,
     epochs,
@@ -136,6 +140,7 @@ function identify(job: TrainJob, { model, preparation, carried, masks }: Compile
       data: dataset.digest,
     },
     runtime: [runtimeVersion(), process.platform, process.arch],
+    ...(backend !== undefined && { backend }),
   });
 }
 

@@ -37,8 +37,8 @@ export interface CompiledStep {
   readonly inputs: readonly string[];
   readonly target: string;
   readonly loss: string;
-  /** Gradients of the parameters that have one, before anything is done with them. */
-  readonly slopes: readonly string[];
+  /** The loss's slope along each weight, before clipping, by weight. */
+  readonly slopes: ReadonlyMap<string, string>;
   /** What ends up in the model: weights, and running statistics of batch normalization. */
   readonly parameters: readonly string[];
   /** Where the weights are that count: the parameter itself, or what is carried as the average of it. */
@@ -129,7 +129,7 @@ export function compileStep(job: TrainJob): CompiledStep {
     inputs: rest.inputs.map(({ name }) => name).filter((name) => !noise.includes(name)),
     target,
     loss,
-    slopes: [...slopes.values()],
+    slopes,
     parameters,
     counted: Object.fromEntries(parameters.map((name) => [name, averageOf(carried, name) ?? name])),
     carried,

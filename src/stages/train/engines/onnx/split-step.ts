@@ -26,7 +26,7 @@ export function splitStep({ model, carried, scalars, loss, slopes }: CompiledSte
   const { graph } = model;
   const kept = new Set([...carried.map(({ input }) => input), ...Object.values(scalars)]);
   const rows = new Set(graph.inputs.map(({ name }) => name).filter((name) => !kept.has(name)));
-  const cut = new Set(slopes);
+  const cut = new Set(slopes.values());
   const fromRows = downstreamOf(graph.nodes, rows, cut);
   const statistics = carried.map(({ output }) => output).filter((output) => fromRows.has(output));
   const borders = [...cut, ...statistics];

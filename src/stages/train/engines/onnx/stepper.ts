@@ -16,6 +16,8 @@ export interface Stepper {
    * @param shareAt The share of the learning rate that a step is taken with; all of it by default.
    */
   run(feeds: State, steps: Steps, shareAt?: (step: number) => number): Promise<Made>;
+  /** Lets the thread have the weights as they are now, where they are kept elsewhere. */
+  share?(): Promise<void>;
 }
 
 export interface Steps {

@@ -30,7 +30,20 @@ import { adaptStride } from './stride.js';
  * @throws MaasError MAAS_TRAIN_DIVERGED when the loss or a weight is no number, MAAS_INTERRUPTED when the signal stops
  * it, MAAS_MODEL_UNSUPPORTED and MAAS_MODEL_SHAPE when the model cannot be trained, MAAS_RUNTIME when its thread dies.
  */
-export async function train(given: TrainJob): Promise<TrainOutcome> {
+export function train(job: TrainJob): Promise<TrainOutcome> {
+  return trainWith(job, openStepper);
+}
+
+/**
+ * The same with another hand at the steps. Features are prepared, and weights checked, by onnxruntime all the same: that
+ * is what serves the model later.
+ * @param backend Its name and version, when it is another than onnxruntime: checkpoints hold for one only.
+ */
+export async function trainWith(
+  given: TrainJob,
+  open: typeof openStepper,
+  backend?: string,
+): Promise<TrainOutcome> {
   const { checkpointSeconds, stepsPerRun } = engineOptions.parse(given.options);
   const company = given.ranks && keepCompany(given.ranks, given.signal);
   const job = {
@@ -42,13 +55,13 @@ export async function train(given: TrainJob): Promise<TrainOutcome> {
     }),
   };
   const compiled = compileStep(job);
-  const checkpoints = openCheckpoints(job, compiled);
+  const checkpoints = openCheckpoints(job, compiled, backend);
   const { checkpoint, note } = await checkpoints.read();
   const place = { thread: new SessionThread(), rooms: openRooms() };
   try {
     const shared =
       company && (await openSharedStepper(place.thread, compiled, checkpoint?.state, job.threads, company));
-    const stepper = shared ?? (await openStepper(place.thread, compiled, checkpoint?.state, job.threads));
+    const stepper = shared ?? (await open(place.thread, compiled, checkpoint?.state, job.threads));
     const keeper = keepBest(job, checkpoint?.best);
     const history = await run(
       {
@@ -173,6 +186,7 @@ async function run(
       meter.report({ epoch: epoch + 1, step: batch, loss: lossSum / done });
     }
     const loss = lossSum / total;
+    await stepper.share?.();
     const broken = await guard();
     if (broken) throw diverged(`weights of ${broken} are no longer numbers`, epoch, steps - 1);
     const validation = await check();

@@ -1,0 +1,12 @@
+import { elementwise } from './elementwise.js';
+import { layout } from './layout.js';
+import { linear } from './linear.js';
+import { normalize } from './normalize.js';
+import type { Ops } from './op.js';
+import { reduce } from './reduce.js';
+import { window } from './window.js';
+
+export { unsupported, type Op } from './op.js';
+
+/** Operators that TensorFlow.js trains, by name; those outside of ai.onnx as domain:name. */
+export const ops: Ops = { ...elementwise, ...layout, ...linear, ...normalize, ...reduce, ...window };
