@@ -172,8 +172,10 @@ def train():
             loss.backward()
             optimizer.step()
             total += loss.detach() * len(chosen)
+        model.eval()
         with torch.inference_mode():
             measure(model(x[:batch]).flatten(0, -2), y[:batch].flatten()).item()
+        model.train()
     return {
         "seconds": time.perf_counter() - start,
         "cpuSeconds": time.process_time() - cpu,
