@@ -1,6 +1,6 @@
 import { MaasError } from '../errors.js';
 import { kindOf, whyMissing, whyNoNumber } from './cells.js';
-import type { ColumnType, DataConfig } from './config.js';
+import { cellType, type CellType, type DataConfig } from './config.js';
 import { fillRuleOf, missingTest, type FillRule } from './missing.js';
 import type { RawTable } from './readers/index.js';
 import { didYouMean } from '../suggest.js';
@@ -61,7 +61,7 @@ export async function selectColumns(
     const column = await readColumn(table, name, config);
     if (column.type === 'category') {
       const distinct = new Set(column.values).size;
-      await checkCategories(table, column, distinct, config.types?.[name] !== undefined);
+      await checkCategories(table, column, distinct, cellType(config, name) !== undefined);
     }
     features.push(column);
   }
@@ -93,6 +93,7 @@ async function checkNames(table: Located, config: DataConfig): Promise<void> {
     { key: 'target', names: [config.target] },
     { key: 'features', names: config.features ?? [] },
     { key: 'exclude', names: config.exclude ?? [] },
+    { key: 'transforms.columns', names: Object.keys(config.transforms.columns ?? {}) },
     { key: 'types', names: Object.keys(config.types ?? {}) },
     { key: 'split.group', names: config.split.group === undefined ? [] : [config.split.group] },
     { key: 'split.time', names: config.split.time === undefined ? [] : [config.split.time] },
@@ -118,7 +119,7 @@ async function readColumn(table: RawTable, name: string, config: DataConfig): Pr
   const cells = table.columns[index]!;
   const guessed = guessType(cells);
   if (guessed === undefined) throw await noValues(table, name, config);
-  const type = config.types?.[name] ?? guessed;
+  const type = cellType(config, name) ?? guessed;
   const rule = name === config.target ? 'error' : fillRuleOf(name, type, config, table.path);
   const isMissing = missingTest(type, config);
   const problemOf = (cell: string): string | undefined => {
@@ -173,7 +174,7 @@ export async function misfits(
   });
 }
 
-export function guessType(cells: readonly string[]): ColumnType | undefined {
+export function guessType(cells: readonly string[]): CellType | undefined {
   let [numbers, texts] = [0, 0];
   for (const cell of cells) {
     const kind = kindOf(cell);
@@ -184,12 +185,12 @@ export function guessType(cells: readonly string[]): ColumnType | undefined {
 }
 
 /** A column with more numbers than words holds numbers, and its words are mistakes to report. */
-export function typeFrom(numbers: number, texts: number): ColumnType | undefined {
+export function typeFrom(numbers: number, texts: number): CellType | undefined {
   if (numbers === 0 && texts === 0) return undefined;
   return numbers > texts ? 'number' : 'category';
 }
 
-function hintFor(name: string, type: ColumnType, cell: string, config: DataConfig): string {
+function hintFor(name: string, type: CellType, cell: string, config: DataConfig): string {
   if (type === 'number' && kindOf(cell) === 'text') {
     return `Correct the value or drop the row; if the column is not meant as numbers, set data.types: {${name}: category}.`;
   }
@@ -215,7 +216,7 @@ export async function checkCategories(
     `column "${column.name}" has ${distinct} different texts in ${rows} rows, as names and identifiers do`,
     {
       place,
-      hint: `List it under data.exclude, or set data.types: {${column.name}: category} to use it all the same.`,
+      hint: `List it under data.exclude, or set data.types: {${column.name}: category} to use it all the same, or {${column.name}: text} to use its words.`,
     },
   );
 }

@@ -1,6 +1,8 @@
 import { basename, extname } from 'node:path';
 import { z } from 'zod';
+import { named, type Named } from '../config/named.js';
 import { extensions, formatOf } from './readers/formats.js';
+import { transforms, transformsFor, type TransformName } from './transforms/index.js';
 
 const share = z
   .number()
@@ -95,6 +97,24 @@ const missing = z
   })
   .prefault({});
 
+const transformChoices = z
+  .strictObject({
+    numbers: named(transformsFor('number'), 'transform')
+      .optional()
+      .describe('Of columns of numbers. Default: normalization.'),
+    categories: named(transformsFor('category'), 'transform')
+      .optional()
+      .describe('Of columns of categories. Default: oneHot.'),
+    texts: named(transformsFor('text'), 'transform')
+      .optional()
+      .describe('Of columns of text. Default: textVectorization.'),
+    columns: z
+      .record(z.string(), named(transforms, 'transform'))
+      .optional()
+      .describe('Of single columns, by name.'),
+  })
+  .prefault({});
+
 /** The config's `data` section. */
 export const dataSchema = z
   .strictObject({
@@ -119,9 +139,11 @@ export const dataSchema = z
       .optional()
       .meta({ description: 'Columns to leave out, such as identifiers and copies of the target.' }),
     types: z
-      .record(z.string(), z.enum(['number', 'category']))
+      .record(z.string(), z.enum(['number', 'category', 'text']))
       .optional()
-      .meta({ description: 'Types of columns, where the guess from the values is wrong.' }),
+      .meta({
+        description: 'Types of columns, where the guess from the values is wrong; text is never guessed.',
+      }),
     task: z.enum(['classification', 'regression']).optional().meta({
       description:
         'Default: classification when the target is text or has at most ten different whole numbers, else regression.',
@@ -132,6 +154,10 @@ export const dataSchema = z
     missing: missing.meta({
       description:
         'How missing values are filled, when training and when served. Default: median, own category.',
+    }),
+    transforms: transformChoices.meta({
+      description:
+        'What becomes of the columns inside of the model, fitted to the train split; requests hold raw values.',
     }),
     delimiter: z
       .string()
@@ -149,7 +175,15 @@ export const dataSchema = z
     }),
   })
   .check((context) => {
-    const { source, target, delimiter, features = [], exclude = [] } = context.value;
+    const {
+      source,
+      target,
+      delimiter,
+      features = [],
+      exclude = [],
+      types = {},
+      transforms: given,
+    } = context.value;
     const conflict = (path: (string | number)[], message: string): void => {
       context.issues.push({ code: 'custom', input: context.value, path, message });
     };
@@ -160,6 +194,15 @@ export const dataSchema = z
         conflict(['features', index], `"${name}" is the target, it cannot be a feature too`);
       if (exclude.includes(name)) conflict(['features', index], `"${name}" is under data.exclude too`);
     });
+    for (const [name, choice] of Object.entries(given.columns ?? {})) {
+      const path = ['transforms', 'columns', name];
+      const { takes } = transforms[choice.name as TransformName];
+      const type = types[name];
+      if (name === target) conflict(path, `"${name}" is the target, it is not transformed`);
+      else if (type !== undefined && type !== takes)
+        conflict(path, `${choice.name} is for columns of type ${takes}, and data.types says ${type}`);
+    }
+    if (types[target] === 'text') conflict(['types', target], 'the target is a number or a category');
     exclude.forEach((name, index) => {
       if (name === target) conflict(['exclude', index], `"${name}" is the target, it cannot be excluded`);
     });
@@ -167,4 +210,18 @@ export const dataSchema = z
 
 export type DataConfig = z.output<typeof dataSchema>;
 export type Split = DataConfig['split'];
-export type ColumnType = 'number' | 'category';
+export type ColumnType = 'number' | 'category' | 'text';
+
+export type CellType = Exclude<ColumnType, 'text'>;
+
+/** What the config says that a column holds, by its type or by its transform. */
+export function declaredType({ types, transforms: given }: DataConfig, name: string): ColumnType | undefined {
+  const choice: Named | undefined = given.columns?.[name];
+  return types?.[name] ?? (choice && transforms[choice.name as TransformName].takes);
+}
+
+/** How a column's cells are read: texts are strings as categories are. */
+export function cellType(config: DataConfig, name: string): CellType | undefined {
+  const type = declaredType(config, name);
+  return type === 'text' ? 'category' : type;
+}

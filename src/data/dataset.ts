@@ -1,6 +1,7 @@
 import type { DataSchema } from './describe-schema.js';
 import type { FileRange, NdArray, NumericDType } from '../ir/tensor.js';
 import type { Signature } from './signature.js';
+import type { AppliedTransform } from './transforms/index.js';
 
 export type SplitName = 'train' | 'validation' | 'test';
 
@@ -50,6 +51,8 @@ export interface Dataset {
   readonly digest: string;
   readonly signature: Signature;
   readonly statistics: Readonly<Record<string, Statistics>>;
+  /** What is done with features, by name, where it is not the default of their type. */
+  readonly transforms?: Readonly<Record<string, AppliedTransform>>;
   /** What the source holds, by column. */
   readonly schema?: DataSchema;
   /** What the person who trains should know about the data, a line each. */

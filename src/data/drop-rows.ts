@@ -1,5 +1,5 @@
 import { MaasError } from '../errors.js';
-import type { DataConfig } from './config.js';
+import { cellType, type DataConfig } from './config.js';
 import { missingTest } from './missing.js';
 import type { RawTable } from './readers/index.js';
 
@@ -7,7 +7,7 @@ import type { RawTable } from './readers/index.js';
 export function dropUnlabelled(table: RawTable, config: DataConfig): { table: RawTable; dropped: number } {
   const cells = table.columns[table.header.indexOf(config.target)];
   if (config.missing.target !== 'drop' || cells === undefined) return { table, dropped: 0 };
-  const isMissing = missingTest(config.types?.[config.target] ?? 'category', config);
+  const isMissing = missingTest(cellType(config, config.target) ?? 'category', config);
   const kept = [...cells.keys()].filter((row) => !isMissing(cells[row]!));
   if (kept.length === 0) throw noTargets(config.target, table.path);
   return {

@@ -75,7 +75,8 @@ function put(input: NdArray, row: number, feature: Feature, value: unknown): str
     return undefined;
   }
   if (feature.type === 'array') return putArray(input.data as TypedArray, at, feature.shape ?? [], value);
-  if (feature.type === 'category') {
+  if (feature.type === 'text' && typeof value !== 'string') return `must be text, found ${describe(value)}`;
+  if (feature.type !== 'number') {
     const text = categoryOf(feature, value);
     if (text === undefined) return `must be text, found ${describe(value)}`;
     (input.data as string[])[at] = text;

@@ -5,9 +5,9 @@ import { asDiskError } from '../errors.js';
 import { sizeOf, type NdArray } from '../ir/tensor.js';
 import { digestArrays, readArrays, type ArrayColumn, type ArraySource } from './arrays/read-arrays.js';
 import { selectColumns, type CategoryColumn, type NumberColumn } from './columns.js';
-import type { DataConfig } from './config.js';
+import { declaredType, type DataConfig } from './config.js';
 import type { Dataset, Statistics, Table } from './dataset.js';
-import { describeSchema } from './describe-schema.js';
+import { describeSchema, type ColumnSchema } from './describe-schema.js';
 import { inspectData } from './inspect.js';
 import { dropUnlabelled } from './drop-rows.js';
 import { fillOf, noteFilled } from './missing.js';
@@ -24,10 +24,12 @@ import {
 import { loadStream } from './stream/load-stream.js';
 import { Shelf } from './stream/shelf.js';
 import { describeSignature, numbersInput } from './describe-signature.js';
+import type { Feature } from './signature.js';
 import { splitRows } from './split.js';
 import { gatherColumn } from './rows.js';
 import { measureArray, measureColumns } from './statistics.js';
 import { encodeTarget, readTarget } from './target.js';
+import { fitTransforms } from './transforms/fit.js';
 
 export interface LoadOptions {
   /** Folder that `source` is relative to. */
@@ -49,7 +51,32 @@ const loaderVersion = 2;
  */
 export async function loadDataset(config: DataConfig, options: LoadOptions): Promise<Dataset> {
   const path = resolve(options.root, config.source);
-  if (await isLarge(path, config)) return loadLarge(path, config, options);
+  const large = await isLarge(path, config);
+  const loaded = markTexts(await (large ? loadLarge : loadSmall)(path, config, options), config);
+  const transforms = fitTransforms(config, loaded.signature, loaded.splits.train, path);
+  return { ...loaded, transforms };
+}
+
+/** Columns of text are read as categories are; here they become what they are. */
+function markTexts(dataset: Dataset, config: DataConfig): Dataset {
+  const isText = ({ name }: { name: string }) => declaredType(config, name) === 'text';
+  const { signature, schema } = dataset;
+  if (!signature.features.some(isText)) return dataset;
+  const features = signature.features.map((feature): Feature => {
+    return isText(feature) ? { ...feature, type: 'text', categories: undefined } : feature;
+  });
+  const columns = schema?.columns.map((column): ColumnSchema => {
+    if (!isText(column) || column.role !== 'feature') return column;
+    return { ...column, type: 'text', categories: undefined };
+  });
+  return {
+    ...dataset,
+    signature: { ...signature, features },
+    ...(schema && columns && { schema: { ...schema, columns } }),
+  };
+}
+
+async function loadSmall(path: string, config: DataConfig, options: LoadOptions): Promise<Dataset> {
   const { table: source, arrays } = await read(path, config, options);
   const { table, dropped } =
     arrays.length > 0 ? { table: source, dropped: 0 } : dropUnlabelled(source, config);
@@ -160,7 +187,11 @@ export async function digestDataset(
 
 /** Where the source lies does not matter, what is in it does. Large data is shuffled block by block. */
 function digestParts(sha256: string, config: DataConfig, seed: number, large = false): string {
-  const { target, features, exclude, types, task, split, missing, delimiter, sql } = config;
+  const { target, features, exclude, types, task, split, missing, delimiter, sql, transforms } = config;
+  // What a transform does to a value is no matter of the rows.
+  const implied = Object.fromEntries(
+    Object.keys(transforms.columns ?? {}).map((name) => [name, declaredType(config, name)]),
+  );
   const byName = <Value>(record: Readonly<Record<string, Value>> = {}): [string, Value][] =>
     Object.entries(record).sort(([a], [b]) => (a < b ? -1 : 1));
   const parts = [
@@ -170,7 +201,7 @@ function digestParts(sha256: string, config: DataConfig, seed: number, large = f
     target,
     features?.toSorted() ?? null,
     exclude?.toSorted() ?? null,
-    byName(types),
+    byName({ ...types, ...implied }),
     task ?? null,
     [split.train, split.validation, split.test, split.by ?? 'class', split.group ?? null, split.time ?? null],
     [missing.numbers, missing.categories, missing.target, missing.markers ?? null, byName(missing.columns)],

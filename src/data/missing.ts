@@ -1,18 +1,18 @@
 import { MaasError } from '../errors.js';
 import { isMissingText, kindOf } from './cells.js';
 import type { Column } from './columns.js';
-import type { ColumnType, DataConfig } from './config.js';
+import type { CellType, DataConfig } from './config.js';
 
 /** How the missing values of a column are filled: a rule by name, or a number that stands for them. */
 export type FillRule = 'median' | 'mean' | 'own' | 'mostFrequent' | 'error' | number;
 
-const rules: Readonly<Record<ColumnType, readonly string[]>> = {
+const rules: Readonly<Record<CellType, readonly string[]>> = {
   number: ['median', 'mean', 'error'],
   category: ['own', 'mostFrequent', 'error'],
 };
 
 /** Tells missing cells from others: as the usual marks say, and those that the config adds. */
-export function missingTest(type: ColumnType, config: DataConfig): (cell: string) => boolean {
+export function missingTest(type: CellType, config: DataConfig): (cell: string) => boolean {
   const markers = new Set(config.missing.markers?.map(String));
   return type === 'number'
     ? (cell) => kindOf(cell) === 'missing' || markers.has(cell)
@@ -23,7 +23,7 @@ export function missingTest(type: ColumnType, config: DataConfig): (cell: string
  * What the config says to do about the missing values of a feature.
  * @throws MaasError MAAS_DATA_COLUMN when the rule is for columns of the other type.
  */
-export function fillRuleOf(name: string, type: ColumnType, config: DataConfig, path: string): FillRule {
+export function fillRuleOf(name: string, type: CellType, config: DataConfig, path: string): FillRule {
   const { numbers, categories, columns } = config.missing;
   const rule = columns?.[name] ?? (type === 'number' ? numbers : categories);
   const fits = typeof rule === 'number' ? type === 'number' : rules[type].includes(rule);

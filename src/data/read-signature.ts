@@ -6,7 +6,7 @@ import type { Signature } from './signature.js';
 
 const featureSchema = z.strictObject({
   name: z.string(),
-  type: z.enum(['number', 'category', 'array']),
+  type: z.enum(['number', 'category', 'text', 'array']),
   input: z.string(),
   column: z.int().nonnegative(),
   shape: z.array(z.int().positive()).optional(),

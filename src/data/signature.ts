@@ -3,8 +3,8 @@ import type { DType } from '../ir/tensor.js';
 /** One raw feature of a row, as a caller of `/predict` writes it, and its place in the model's inputs. */
 export interface Feature {
   readonly name: string;
-  /** An array is nested lists of numbers of one `shape`. */
-  readonly type: 'number' | 'category' | 'array';
+  /** A category is one of few texts, a text is looked into; an array is nested lists of numbers of one `shape`. */
+  readonly type: 'number' | 'category' | 'text' | 'array';
   /** Model input that it goes into. */
   readonly input: string;
   /** Column within that input. */

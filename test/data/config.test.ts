@@ -9,6 +9,7 @@ describe('the data section', () => {
     expect(dataSchema.parse(minimal)).toEqual({
       ...minimal,
       memory: 256,
+      transforms: {},
       split: { train: 0.7, validation: 0.15, test: 0.15 },
       missing: { numbers: 'median', categories: 'own', target: 'error' },
     });

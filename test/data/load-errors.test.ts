@@ -138,7 +138,7 @@ const cases: [
     'a name for each row',
     `name,kind\n${rows(30, (index) => `person ${index},${index % 2 ? 'a' : 'b'}`)}`,
     {},
-    'MAAS_DATA_COLUMN column "name" has 30 different texts in 30 rows, as names and identifiers do\ndata.csv:1:1\n  |\n1 | name,kind\n  | ^^^^\nList it under data.exclude, or set data.types: {name: category} to use it all the same.',
+    'MAAS_DATA_COLUMN column "name" has 30 different texts in 30 rows, as names and identifiers do\ndata.csv:1:1\n  |\n1 | name,kind\n  | ^^^^\nList it under data.exclude, or set data.types: {name: category} to use it all the same, or {name: text} to use its words.',
   ],
   [
     'text column with a name of the graph',

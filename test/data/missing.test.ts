@@ -22,10 +22,11 @@ async function load(content: string, config: Record<string, unknown> = {}): Prom
 }
 
 /** What the layers behind the features see of some rows. */
-async function encode({ signature, statistics }: Dataset, rows: readonly unknown[]): Promise<number[][]> {
+async function encode(dataset: Dataset, rows: readonly unknown[]): Promise<number[][]> {
   const g = new GraphBuilder();
+  const { signature } = dataset;
   for (const { name, dtype, shape } of signature.inputs) g.input(name, dtype, shape);
-  g.output(emitFeatures(g, signature, statistics), 'matrix');
+  g.output(emitFeatures(g, dataset), 'matrix');
   const path = join(root, 'features.onnx');
   const opsets = { '': 21, 'ai.onnx.ml': 4 };
   await saveModel({ irVersion: 10, opsets, producer: 'maas', graph: g.build(), metadata: {} }, path);

@@ -1,7 +1,7 @@
 import type { Hash } from 'node:crypto';
 import { isMissingText, kindOf } from '../cells.js';
 import { guessType } from '../columns.js';
-import type { ColumnType, DataConfig } from '../config.js';
+import type { CellType, DataConfig } from '../config.js';
 import { noRows, type Fields, type Reader } from '../readers/index.js';
 import { incompleteUnit, momentOf, noDate } from '../split-units.js';
 import { Buckets } from './buckets.js';
@@ -19,7 +19,7 @@ const mostNumbers = 2 ** 20;
 export interface Head {
   readonly header: readonly string[];
   /** What the first rows say of each column. */
-  readonly types: readonly (ColumnType | undefined)[];
+  readonly types: readonly (CellType | undefined)[];
   /** Whether the column to split by in time holds numbers. */
   readonly numericTime: boolean;
 }
@@ -47,7 +47,7 @@ export interface IngestPlan {
   readonly seed: number;
   readonly header: readonly string[];
   /** The target, then the features, with the types that they are taken for. */
-  readonly columns: readonly { readonly name: string; readonly type: ColumnType }[];
+  readonly columns: readonly { readonly name: string; readonly type: CellType }[];
   readonly numericTime: boolean;
   /** Empty; for what is written on the way. */
   readonly folder: string;

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { chooseFeatures, type Located } from '../columns.js';
-import type { ColumnType, DataConfig } from '../config.js';
+import { cellType, type CellType, type DataConfig } from '../config.js';
 import type { Statistics } from '../dataset.js';
 import { describeTexts, type ColumnSchema, type DataSchema } from '../describe-schema.js';
 import { assembleSignature, numbersInput, type Observed } from '../describe-signature.js';
@@ -83,7 +83,7 @@ async function ingestAll(
   const table: Located = { path, header, locate: (row, column) => reader.locate(row, column) };
   const names = [config.target, ...(await chooseFeatures(table, config))];
   let types = names.map(
-    (name): ColumnType => config.types?.[name] ?? head.types[header.indexOf(name)] ?? 'number',
+    (name): CellType => cellType(config, name) ?? head.types[header.indexOf(name)] ?? 'number',
   );
   let { numericTime } = head;
   for (;;) {

@@ -1,6 +1,6 @@
 import { MaasError } from '../../errors.js';
 import { checkCategories, misfits, noValues, typeFrom, type Located } from '../columns.js';
-import type { ColumnType, DataConfig } from '../config.js';
+import { cellType, type CellType, type DataConfig } from '../config.js';
 import { maxNumericClasses, oneClass, sortLabels, textAmount } from '../target.js';
 import type { Ingested } from './ingest.js';
 import type { Tally } from './tally.js';
@@ -19,9 +19,9 @@ export interface Goal {
 export function correctTypes(
   { tallies }: Pick<Ingested, 'tallies'>,
   config: DataConfig,
-): ColumnType[] | undefined {
+): CellType[] | undefined {
   const types = tallies.map(
-    ({ name, type, numbers, words }) => config.types?.[name] ?? typeFrom(numbers, words) ?? type,
+    ({ name, type, numbers, words }) => cellType(config, name) ?? typeFrom(numbers, words) ?? type,
   );
   return types.every((type, index) => type === tallies[index]!.type) ? undefined : types;
 }
@@ -38,7 +38,7 @@ export async function checkTallies(
     await checkCells(table, tally, first, config);
     if (tally.type === 'number') continue;
     const column = { name: tally.name, values: { length: rows } };
-    await checkCategories(table, column, tally.texts.size, config.types?.[tally.name] !== undefined);
+    await checkCategories(table, column, tally.texts.size, cellType(config, tally.name) !== undefined);
   }
 }
 

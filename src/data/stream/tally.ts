@@ -1,6 +1,6 @@
 import { kindOf, whyMissing, whyNoNumber } from '../cells.js';
 import type { Misfit } from '../columns.js';
-import type { ColumnType, DataConfig } from '../config.js';
+import { cellType, type CellType, type DataConfig } from '../config.js';
 import type { FillRule } from '../missing.js';
 import { fillRuleOf, missingTest } from '../missing.js';
 import { MaasError } from '../../errors.js';
@@ -48,7 +48,7 @@ export class Tally {
 
   constructor(
     readonly name: string,
-    readonly type: ColumnType,
+    readonly type: CellType,
     private readonly options: TallyOptions,
   ) {
     const { config, path } = options;
@@ -147,7 +147,7 @@ export class Tally {
 }
 
 /** The rule may be for another type because the type is not known for sure yet. */
-function ruleOrError(name: string, type: ColumnType, config: DataConfig, path: string): FillRule | MaasError {
+function ruleOrError(name: string, type: CellType, config: DataConfig, path: string): FillRule | MaasError {
   try {
     return fillRuleOf(name, type, config, path);
   } catch (error) {
@@ -158,5 +158,5 @@ function ruleOrError(name: string, type: ColumnType, config: DataConfig, path: s
 /** Whether a row has no target and the config says to leave such rows out. */
 export function dropTest(config: DataConfig): ((cell: string) => boolean) | undefined {
   if (config.missing.target !== 'drop') return undefined;
-  return missingTest(config.types?.[config.target] ?? 'category', config);
+  return missingTest(cellType(config, config.target) ?? 'category', config);
 }

@@ -1,4 +1,4 @@
-import { numbersAttribute, stringAttribute } from '../graph.js';
+import { numberAttribute, numbersAttribute } from '../graph.js';
 import { dtypeAttribute } from './elementwise.js';
 import { typed, type ShapeRule, type ShapeRules } from './rule.js';
 
@@ -40,6 +40,19 @@ export const classic: ShapeRules = {
   'ai.onnx.ml:Normalizer': (site) => typed('float32', site.shape(0)),
   'ai.onnx.ml:Imputer': (site) => typed(site.dtype(0), site.shape(0)),
   'ai.onnx.ml:Binarizer': (site) => typed(site.dtype(0), site.shape(0)),
+  /** Without stop words nothing is left out. */
   StringNormalizer: (site) =>
-    typed('string', stringAttribute(site.node, 'locale', '') ? undefined : site.shape(0)),
+    typed('string', 'stopwords' in site.node.attributes ? undefined : site.shape(0)),
+  /** As many tokens as the longest text has. */
+  'com.microsoft:Tokenizer': (site) => {
+    const shape = site.shape(0);
+    return typed('string', shape && [...shape, site.fresh(shape.length)]);
+  },
+  'com.microsoft:MurmurHash3': (site) =>
+    typed(numberAttribute(site.node, 'positive', 1) === 1 ? 'uint32' : 'int32', site.shape(0)),
+  TfIdfVectorizer: (site) => {
+    const indices = numbersAttribute(site.node, 'ngram_indexes') ?? [];
+    const width = indices.reduce((most, index) => Math.max(most, index), -1) + 1;
+    return typed('float32', site.shape(0)?.slice(0, -1).concat(width));
+  },
 };

@@ -54,7 +54,7 @@ function schemaOf({ type, min, max, categories, shape = [] }: Feature): Schema {
       { type: 'number' },
     );
   }
-  if (type === 'category') return { type: 'string', ...(categories && { examples: categories }) };
+  if (type !== 'number') return { type: 'string', ...(categories && { examples: categories }) };
   const seen =
     min === undefined || max === undefined ? {} : { description: `From ${min} to ${max} in training.` };
   return { type: 'number', ...seen };

@@ -40,8 +40,8 @@ h1 { font-size: 1.4rem; margin: 0; overflow-wrap: anywhere; }
 p, small { color: #777; margin: 0; overflow-wrap: anywhere; }
 main { display: grid; gap: 1.5rem; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); margin-top: 1.5rem; }
 label { display: block; margin-bottom: .75rem; }
-input, select, button { box-sizing: border-box; font: inherit; padding: .5rem; border: 1px solid var(--line); border-radius: .4rem; }
-input, select { display: block; width: 100%; }
+input, select, textarea, button { box-sizing: border-box; font: inherit; padding: .5rem; border: 1px solid var(--line); border-radius: .4rem; }
+input, select, textarea { display: block; width: 100%; }
 button { cursor: pointer; min-height: 2.75rem; padding-inline: 1rem; }
 button.main { background: var(--bar); border-color: var(--bar); color: #fff; }
 .result { font-size: 1.6rem; font-weight: 600; overflow-wrap: anywhere; }
@@ -80,7 +80,8 @@ const fields = (model ? model.features : []).map((feature) => {
   if (type === 'category' && categories && categories.length <= 200) {
     input = make('select', {}, ...categories.map((value) => make('option', { value, textContent: value })));
     if (missing) input.prepend(make('option', { value: '', textContent: 'not known' }));
-  } else if (type === 'category') input = make('input');
+  } else if (type === 'text') input = make('textarea', { rows: 3 });
+  else if (type === 'category') input = make('input');
   else if (type === 'array') input = make('textarea', { value: JSON.stringify(zeros(feature.shape)) });
   else {
     const middle = min === undefined || max === undefined ? 0 : Number(((min + max) / 2).toPrecision(2));
@@ -93,7 +94,7 @@ const fields = (model ? model.features : []).map((feature) => {
 const read = () => Object.fromEntries(
   fields
     .filter(({ input, missing }) => !missing || input.value !== '')
-    .map(({ name, type, input }) => [name, type === 'category' ? input.value : type === 'array' ? JSON.parse(input.value) : Number(input.value)]),
+    .map(({ name, type, input }) => [name, type === 'number' ? Number(input.value) : type === 'array' ? JSON.parse(input.value) : input.value]),
 );
 const showCurl = () => {
   const body = JSON.stringify(read()).replaceAll("'", "'\\''");

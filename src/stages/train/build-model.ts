@@ -4,15 +4,18 @@ import { MaasError, type Place } from '../../errors.js';
 import { GraphBuilder } from '../../ir/builder.js';
 import type { Dim, Model } from '../../ir/graph.js';
 import { removeDead } from '../../ir/rewrite.js';
-import { emitFeatures } from './emit-features.js';
+import { sizeOf, tensor } from '../../ir/tensor.js';
+import { emitFeatures, featureOpsets } from './emit-features.js';
 import { emitOutputs } from './emit-outputs.js';
 import type { ActivationName } from './layers/activations.js';
 import type { DenseOptions } from './layers/dense.js';
 import { openLayers } from './layers/emit-layers.js';
+import { drawWeights } from './layers/initializers.js';
 import type { LayerChoice } from './layers/layer.js';
 import { sizesOf } from './layers/shapes.js';
 import { findHead } from './model-config.js';
 import { layersOf, pathOf, type PresetChoice } from './presets/index.js';
+import { randomStream } from './random.js';
 
 /** A model with its first weights, ready for an engine. */
 export interface Draft {
@@ -40,13 +43,22 @@ export function buildModel(
   dataset: Dataset,
   { seed, place }: DraftOptions,
 ): Draft {
-  const { signature, statistics } = dataset;
+  const { signature } = dataset;
   const g = new GraphBuilder(signature.name);
   // The outputs' names are kept free for the outputs.
   for (const { name } of signature.outputs) g.unique(name);
   for (const { name, dtype, shape } of signature.inputs) g.input(name, dtype, shape);
 
-  const encoded = emitFeatures(g, signature, statistics);
+  const embeddings: string[] = [];
+  const encoded = emitFeatures(g, dataset, (stem, dims) => {
+    const random = randomStream(seed, `initial/${stem}`, 0);
+    const name = g.unique(stem);
+    embeddings.push(name);
+    return g.initializer(
+      name,
+      tensor('float32', dims, drawWeights('randomUniform', sizeOf(dims), noFans, random)),
+    );
+  });
   const preset = 'name' in source ? source : undefined;
   const choices = 'name' in source ? layersOf(source, sizesOf({ g }, encoded), place) : source;
   const path = preset ? pathOf(preset) : ['train', 'model', 'layers'];
@@ -56,13 +68,16 @@ export function buildModel(
   const prediction = emitOutputs(g, x, signature);
   const model: Model = {
     irVersion: 10,
-    opsets: { '': 21, 'ai.onnx.ml': 4 },
+    opsets: featureOpsets,
     producer: 'maas',
     graph: removeDead(g.build()),
     metadata: {},
   };
-  return { model, trainable: layers.trainable, prediction };
+  return { model, trainable: [...embeddings, ...layers.trainable], prediction };
 }
+
+/** The first weights of embeddings do not depend on them. */
+const noFans = { in: 1, out: 1 };
 
 function notFlat(shape: readonly Dim[], place: Place): MaasError {
   const message = `the last layer gives [${shape.join(', ')}]: a row must come to one list of outputs`;

@@ -1,31 +1,80 @@
-import type { Dataset, Feature, Signature } from '../../data/index.js';
+import { transformOf, type Dataset, type Feature } from '../../data/index.js';
+import type { Fitted, Site } from '../../data/transforms/transform.js';
+import { MaasError } from '../../errors.js';
 import type { GraphBuilder } from '../../ir/builder.js';
 import { attr } from '../../ir/graph.js';
 import { tensor } from '../../ir/tensor.js';
 
-/** A column that varies less than float32 can tell, as a share of its mean, is constant. */
-const leastVariation = 1e-6;
+/** What the nodes that are emitted here belong to. */
+export const featureOpsets = { '': 21, 'ai.onnx.ml': 4, 'com.microsoft': 1 };
 
 /**
- * Emits what turns the raw inputs into one float32 matrix [N, features]: numbers have mean 0 and deviation 1 over the
- * train split, as do the elements of an array; each category has a column that is 1 where it stands. A category that training has not seen is 0 in all.
+ * Emits what turns the raw inputs into one float32 matrix [N, features]. Unless the dataset has another transform for a
+ * feature, numbers and the elements of an array have mean 0 and deviation 1 over the train split, and each category has a column
+ * that is 1 where it stands. An array by itself keeps its shape.
+ * @param weight For transforms that are learned; without it they are refused.
+ * @throws MaasError MAAS_MODEL_SHAPE
  */
 export function emitFeatures(
   g: GraphBuilder,
-  { inputs, features }: Signature,
-  statistics: Dataset['statistics'],
+  {
+    signature: { inputs, features },
+    statistics,
+    transforms = {},
+  }: Pick<Dataset, 'signature' | 'statistics' | 'transforms'>,
+  weight: Site['weight'] = refuseWeight,
 ): string {
-  const parts = inputs.map(({ name, dtype }) => {
+  const site: Site = { g, weight };
+  const parts = inputs.flatMap(({ name, dtype }): string[] => {
     const own = features.filter((feature) => feature.input === name);
-    if (dtype === 'string') return emitOneHot(g, own[0]!);
     if (own[0]?.type === 'array') {
-      const scaled = emitScaling(g, name, name, statistics[name]!);
+      const scaled = emitArrayScaling(g, name, statistics[name]!);
       // By itself it keeps its shape.
-      return inputs.length === 1 ? scaled : g.op('Flatten', [scaled]);
+      return [inputs.length === 1 ? scaled : g.op('Flatten', [scaled])];
     }
-    return emitScaling(g, emitFilling(g, name, own), name, statistics[name]!);
+    const filled = dtype === 'string' ? name : emitFilling(g, name, own);
+    const columns = own.map((feature): Fitted & { emit: Emit } => {
+      const { name: chosen, facts } = transforms[feature.name] ?? defaultFor(feature, statistics);
+      return { feature, facts, emit: transformOf(chosen).emit };
+    });
+    const groups = new Map<Emit, Fitted[]>();
+    for (const { emit, ...column } of columns) groups.set(emit, [...(groups.get(emit) ?? []), column]);
+    return [...groups].map(([emit, group]) => emit(site, pick(g, filled, group, columns.length), group));
   });
   return parts.length === 1 ? parts[0]! : g.op('Concat', parts, { axis: attr.int(1) }, { name: 'inputs' });
+}
+
+type Emit = ReturnType<typeof transformOf>['emit'];
+
+/** The columns of a group, all of them in most cases. */
+function pick(g: GraphBuilder, x: string, group: readonly Fitted[], width: number): string {
+  if (group.length === width) return x;
+  const columns = group.map(({ feature }) => feature.column);
+  return g.op('Gather', [x, g.int64s(columns)], { axis: attr.int(1) });
+}
+
+/** A column that varies less than float32 can tell, as a share of its mean, is constant. */
+const leastVariation = 1e-6;
+
+function defaultFor({ type, input, column }: Feature, statistics: Dataset['statistics']) {
+  if (type !== 'number') return { name: 'oneHot' as const, facts: null };
+  const { mean, deviation } = statistics[input]!;
+  const facts = { offset: mean[column]!, scale: scaleOf(mean[column]!, deviation[column]!) };
+  return { name: 'normalization' as const, facts };
+}
+
+const scaleOf = (mean: number, deviation: number): number =>
+  deviation > Math.abs(mean) * leastVariation ? deviation : 1;
+
+function emitArrayScaling(
+  g: GraphBuilder,
+  input: string,
+  { mean, deviation }: Dataset['statistics'][string],
+): string {
+  const scale = deviation.map((spread, at) => scaleOf(mean[at]!, spread));
+  const row = (values: Float32Array, part: string) =>
+    g.constant(tensor('float32', [values.length], values), `${input}.${part}`);
+  return g.op('Div', [g.op('Sub', [input, row(mean, 'mean')]), row(scale, 'deviation')]);
 }
 
 /** Puts what stands for a missing number where there is NaN; where nothing does, NaN stays and shows in the answer. */
@@ -37,36 +86,12 @@ function emitFilling(g: GraphBuilder, input: string, features: readonly Feature[
   return g.op('Where', [g.op('IsNaN', [input]), fill, input]);
 }
 
-function emitScaling(
-  g: GraphBuilder,
-  x: string,
-  input: string,
-  { mean, deviation }: Dataset['statistics'][string],
-): string {
-  const scale = deviation.map((value, column) =>
-    value > Math.abs(mean[column]!) * leastVariation ? value : 1,
-  );
-  const dims = [mean.length];
-  const centred = g.op('Sub', [x, g.constant(tensor('float32', dims, mean), `${input}.mean`)]);
-  return g.op('Div', [centred, g.constant(tensor('float32', dims, scale), `${input}.deviation`)]);
-}
-
-/** String [N, 1] → float32 [N, categories]. */
-function emitOneHot(g: GraphBuilder, { input, categories = [], missing }: Feature): string {
-  const indices = categories.map((_, index) => index);
-  const filled = missing ? categories.indexOf(String(missing.fill)) : -1;
-  const known = new Map(categories.map((category, index) => [category, index]));
-  if (filled !== -1) for (const text of ['', ...missing!.written]) known.set(text, filled);
-  const code = g.op(
-    'LabelEncoder',
-    [input],
+function refuseWeight(name: string): never {
+  throw new MaasError(
+    'MAAS_MODEL_SHAPE',
+    `${name} is learned, and nothing learns in front of a model from elsewhere`,
     {
-      keys_strings: attr.strings([...known.keys()]),
-      values_int64s: attr.ints([...known.values()]),
-      default_int64: attr.int(-1),
+      hint: 'Choose oneHot or hashing in data.transforms.',
     },
-    { domain: 'ai.onnx.ml', name: `${input}.code` },
   );
-  const columns = g.constant(tensor('int64', [1, indices.length], indices.map(BigInt)), `${input}.columns`);
-  return g.op('Cast', [g.op('Equal', [code, columns])], { to: attr.int(1) });
 }

@@ -1,3 +1,4 @@
+import type { Json } from '../../artifacts/index.js';
 import { digestDataset, type DataConfig } from '../../data/index.js';
 import { defineStage, type TrainOrder } from '../../plugin/api.js';
 import { trainOptions, type TrainOptions } from './config.js';
@@ -19,6 +20,7 @@ export const trainStage = defineStage<TrainOptions>({
   artifactOptions: ({ logSteps: _, ...options }) => options,
   async key({ project, options, registry, signal }) {
     const { root, seed, config } = project;
+    const data = config['data'] as DataConfig;
     const onnx = options.model?.onnx;
     const engine = registry.engines.get(options.engine.name)!;
     // Loaded on demand: it brings protobuf along, which no other command should pay for.
@@ -29,7 +31,9 @@ export const trainStage = defineStage<TrainOptions>({
         engine: await engine.key(options.engine.options as TrainOrder['options'], project, signal),
       }),
       ...(digestModel && { model: await digestModel(project, onnx!, signal) }),
-      data: await digestDataset(config['data'] as DataConfig, { root, seed, signal }),
+      data: await digestDataset(data, { root, seed, signal }),
+      // They change the model, and not the rows.
+      ...(Object.keys(data.transforms).length > 0 && { transforms: data.transforms as unknown as Json }),
     };
   },
   tasks: trainTasks,

@@ -17,7 +17,7 @@ export interface BindOptions {
  * @throws MaasError MAAS_MODEL_SHAPE when the two do not fit.
  */
 export function bindInputs(body: Graph, dataset: Dataset, { preprocess, place }: BindOptions): Graph {
-  const { signature, statistics } = dataset;
+  const { signature } = dataset;
   const g = new GraphBuilder(signature.name);
   for (const { name } of signature.outputs) g.unique(name);
   for (const { name, dtype, shape } of signature.inputs) g.input(name, dtype, shape);
@@ -40,7 +40,7 @@ export function bindInputs(body: Graph, dataset: Dataset, { preprocess, place }:
       'Write preprocess: true, which gives each category a column, or leave them out with data.exclude.',
     );
   }
-  const rows = preprocess ? emitFeatures(g, signature, statistics) : signature.inputs[0]!.name;
+  const rows = preprocess ? emitFeatures(g, dataset) : signature.inputs[0]!.name;
   const bound = fitInput(g, rows, input, misfit);
 
   const fresh = freshNames(body);

@@ -10,7 +10,7 @@ import { encodeModel } from '../../../../ir/onnx/save.js';
 import type { NdArray } from '../../../../ir/tensor.js';
 import type { TrainOrder } from '../../../../plugin/api.js';
 import { openSession, type Session } from '../../../../runtime/session.js';
-import { emitFeatures } from '../../emit-features.js';
+import { emitFeatures, featureOpsets } from '../../emit-features.js';
 import { writeNpy } from './npy.js';
 import type { CommandOptions } from './options.js';
 
@@ -149,13 +149,14 @@ async function encodedArrays(session: Session, table: Table): Promise<Named[]> {
 }
 
 /** What `preprocess` puts before a model. */
-function encodingOf({ signature, statistics }: Dataset): Model {
+function encodingOf(dataset: Dataset): Model {
+  const { signature } = dataset;
   const g = new GraphBuilder(signature.name);
   for (const { name, dtype, shape } of signature.inputs) g.input(name, dtype, shape);
-  g.output(emitFeatures(g, signature, statistics));
+  g.output(emitFeatures(g, dataset));
   return {
     irVersion: 10,
-    opsets: { '': 21, 'ai.onnx.ml': 4 },
+    opsets: featureOpsets,
     producer: 'maas',
     graph: g.build(),
     metadata: {},

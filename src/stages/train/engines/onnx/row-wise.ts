@@ -114,7 +114,7 @@ const elementwiseOps = [
     'Where',
     'Xor',
   ],
-  ...['ai.onnx.ml:LabelEncoder', 'ai.onnx.ml:Scaler'],
+  ...['ai.onnx.ml:LabelEncoder', 'ai.onnx.ml:Scaler', 'com.microsoft:MurmurHash3'],
 ];
 
 const rules: Readonly<Record<string, RowRule>> = {
@@ -144,10 +144,16 @@ const rules: Readonly<Record<string, RowRule>> = {
   GlobalMaxPool: firstOnly,
   LayerNormalization: along(-1),
   LogSoftmax: along(-1),
+  LpNormalization: along(-1),
   MatMul: (node, facts) =>
     firstOnly(node, facts) && rankOf(facts, node.inputs[0]!)! >= 2 && rankOf(facts, node.inputs[1]!) === 2,
   MaxPool: firstOnly,
   OneHot: along(-1),
+  Pad(node, facts) {
+    const pads = facts.numbersOf(node.inputs[1]!);
+    const rank = rankOf(facts, node.inputs[0]!) ?? 0;
+    return firstOnly(node, facts) && node.inputs.length < 4 && pads?.[0] === 0 && pads[rank] === 0;
+  },
   Reshape: reshaped,
   Slice(node, facts) {
     const axes = facts.numbersOf(node.inputs[3] ?? '');
@@ -155,6 +161,9 @@ const rules: Readonly<Record<string, RowRule>> = {
   },
   Softmax: along(-1),
   Squeeze: reshaped,
+  StringNormalizer: (node, facts) => firstOnly(node, facts) && !('stopwords' in node.attributes),
+  TfIdfVectorizer: (node, facts) => firstOnly(node, facts) && rankOf(facts, node.inputs[0]!) === 2,
+  'com.microsoft:Tokenizer': firstOnly,
   Transpose: (node, facts) => firstOnly(node, facts) && numbersAttribute(node, 'perm')?.[0] === 0,
   Unsqueeze: reshaped,
 };
