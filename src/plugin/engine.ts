@@ -47,6 +47,8 @@ export interface TrainOrder {
   readonly metrics: readonly string[];
   readonly epochs: number;
   readonly batchSize: number;
+  /** Which rows an epoch has: each once, or as many of each class; `shuffle` by default. */
+  readonly sampling?: 'shuffle' | 'balanced';
   /** Batches that move the weights together, by the mean of their gradients over all rows; 1 by default. */
   readonly accumulate?: number;
   /** An average of the weights, average·decay + weights·(1 − decay) after each update, is what counts in the end. */

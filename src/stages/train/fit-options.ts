@@ -65,6 +65,7 @@ export interface FitOptions {
   readonly clipValue?: number;
   readonly earlyStopping?: EarlyStopping;
   readonly metrics?: readonly string[];
+  readonly sampling?: 'shuffle' | 'balanced';
 }
 
 export const fitOptions = {
@@ -93,6 +94,12 @@ export const fitOptions = {
   earlyStopping: earlyStoppingSchema
     .optional()
     .describe('Ends the training when it gets no better. Write {} for the defaults.'),
+  sampling: z
+    .enum(['shuffle', 'balanced'])
+    .optional()
+    .describe(
+      'Rows of an epoch: shuffle (the default) takes each once, balanced as many of each class, rare ones often.',
+    ),
   metrics: z
     .array(figureName)
     .optional()

@@ -1,5 +1,6 @@
 import { placeIn } from '../../config/index.js';
 import type { Dataset } from '../../data/index.js';
+import { isStored } from '../../data/rows.js';
 import { MaasError } from '../../errors.js';
 import type { Project, TrainJob } from '../../plugin/api.js';
 import { explainMisfit } from './figure-names.js';
@@ -12,10 +13,10 @@ import { watchedFigure } from './watch.js';
  * @throws MaasError MAAS_CONFIG_INVALID when the loss, or a figure that is watched, does not go with the target.
  */
 export function resolveFit(
-  { optimizer, loss, schedule, clipNorm, clipValue, earlyStopping, metrics = [] }: FitOptions,
+  { optimizer, loss, schedule, clipNorm, clipValue, earlyStopping, metrics = [], sampling }: FitOptions,
   dataset: Dataset,
   project: Project,
-): Pick<TrainJob, 'optimizer' | 'loss' | 'schedule' | 'clip' | 'earlyStopping' | 'metrics'> {
+): Pick<TrainJob, 'optimizer' | 'loss' | 'schedule' | 'clip' | 'earlyStopping' | 'metrics' | 'sampling'> {
   const scheduled = schedule?.options as { readonly monitor?: string } | undefined;
   const wanted = [
     ...metrics.map((figure, at) => ({ figure, path: ['metrics', at] })),
@@ -31,6 +32,7 @@ export function resolveFit(
       hint: misfit.hint,
     });
   }
+  if (sampling === 'balanced') checkBalance(dataset, project);
   const usual = signature.task === 'classification' ? ['accuracy'] : [];
   const figures = wanted.map(({ figure }) => figure).filter((figure) => figure !== undefined);
   return {
@@ -48,7 +50,25 @@ export function resolveFit(
       },
     }),
     ...(earlyStopping && { earlyStopping }),
+    ...(sampling && { sampling }),
   };
+}
+
+/** @throws MaasError MAAS_CONFIG_INVALID when there are no classes, or rows that cannot be taken in any order. */
+function checkBalance({ signature, splits: { train } }: Dataset, project: Project): void {
+  const refuse = (message: string, hint: string): MaasError =>
+    new MaasError('MAAS_CONFIG_INVALID', `train.sampling: ${message}`, {
+      place: placeIn(project, ['train', 'sampling']),
+      hint,
+    });
+  if (signature.task === 'regression')
+    throw refuse('amounts have no classes to balance', 'Leave train.sampling out.');
+  if (Object.values(train.inputs).some(isStored)) {
+    throw refuse(
+      'rows that are larger than memory cannot be taken class by class',
+      'Give the loss weights instead: classWeights: balanced.',
+    );
+  }
 }
 
 function watchedBy(watcher: { readonly monitor?: string } | undefined): string | undefined {

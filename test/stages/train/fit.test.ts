@@ -109,6 +109,12 @@ describe('how weights are fitted', () => {
       'regression',
       'The figures are: mse, rmse,',
     ],
+    [
+      'balance where there are no classes',
+      { sampling: 'balanced' },
+      'regression',
+      'Leave train.sampling out.',
+    ],
     ['a label that is not there', { metrics: ['recall.offten'] }, 'classification', 'Did you mean "often"?'],
   ])('refuses %s', (_, section, task, hint) => {
     expect(() => resolve(section, task)).toThrow(

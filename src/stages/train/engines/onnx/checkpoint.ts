@@ -113,19 +113,8 @@ function identify(
   { model, preparation, carried, masks }: CompiledStep,
   backend: string | undefined,
 ): string {
-  const {
-    seed,
-    epochs,
-    batchSize,
-    threads,
-    optimizer,
-    schedule,
-    earlyStopping,
-    metrics,
-    accumulate,
-    ema,
-    dataset,
-  } = job;
+  const { seed, epochs, batchSize, threads, optimizer, schedule, earlyStopping, metrics, dataset } = job;
+  const { accumulate, ema, sampling } = job;
   return digestOf({
     graph: digestOf(encodeModel(model)),
     ...(preparation && { preparation: digestOf(encodeModel(preparation)) }),
@@ -136,7 +125,8 @@ function identify(
     }),
     masks: masks.map(({ name, rate }) => [name, rate]),
     job: {
-      ...{ seed, epochs, batchSize, threads, optimizer, schedule, earlyStopping, metrics, accumulate, ema },
+      ...{ seed, epochs, batchSize, threads, optimizer, schedule, earlyStopping, metrics },
+      ...{ accumulate, ema, sampling },
       data: dataset.digest,
     },
     runtime: [runtimeVersion(), process.platform, process.arch],

@@ -36,15 +36,16 @@ export interface Feeder {
 
 /** @param columns Arrays of the training rows, [rows, …], by the input that they feed. */
 export function openFeeder(
-  { batchSize, seed, ranks }: Pick<TrainJob, 'batchSize' | 'seed' | 'ranks'>,
+  job: Pick<TrainJob, 'batchSize' | 'seed' | 'sampling' | 'dataset' | 'ranks'>,
   { masks }: Pick<CompiledStep, 'masks'>,
   columns: Readonly<Record<string, Column>>,
   rooms: Rooms,
 ): Feeder {
+  const { batchSize, seed, ranks } = job;
   const total = Object.values(columns)[0]!.dims[0]!;
   const perEpoch = Math.ceil(total / batchSize);
   const take = prepareBatches(columns, rooms);
-  const order = openOrder(Object.values(columns), total, seed);
+  const order = openOrder(Object.values(columns), total, job);
   return {
     steps: perEpoch,
     gather({ epoch, batch }, most) {

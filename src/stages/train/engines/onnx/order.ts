@@ -1,7 +1,9 @@
 import type { RandomGenerator } from 'pure-rand/types/RandomGenerator';
 import type { Column } from '../../../../data/dataset.js';
-import { blocksKept, isStored } from '../../../../data/rows.js';
+import { blocksKept, isStored, numbersOf } from '../../../../data/rows.js';
+import type { TrainJob } from '../../../../plugin/api.js';
 import { randomStream } from '../../random.js';
+import { balancedRows, listMembers } from './balanced-rows.js';
 import { shuffle, shuffledRows } from './random.js';
 
 /** Rows of an epoch in random order: `count` of them, from the position `start` on. */
@@ -12,15 +14,19 @@ export type TakeOrder = (epoch: number, start: number, count: number) => Uint32A
  * of the table are shuffled, and then the rows of as many blocks as are kept in memory at a time: what lies on disk is in
  * the order of hashes, and so mixed already. A table of no more blocks than that is shuffled as in memory.
  */
-export function openOrder(columns: readonly Column[], rows: number, seed: number): TakeOrder {
+export function openOrder(
+  columns: readonly Column[],
+  rows: number,
+  { seed, sampling, dataset }: Pick<TrainJob, 'seed' | 'dataset' | 'sampling'>,
+): TakeOrder {
+  if (sampling === 'balanced') {
+    const members = listMembers(numbersOf(dataset.splits.train.target));
+    return keepEpoch((epoch) => balancedRows(members, rows, seed, epoch));
+  }
   const blocks = columns.filter(isStored).map(({ data }) => data.block);
   const block = Math.min(...blocks);
   if (rows <= block * blocksKept || blocks.length === 0) {
-    let whole: { readonly epoch: number; readonly order: Uint32Array } | undefined;
-    return (epoch, start, count) => {
-      if (whole?.epoch !== epoch) whole = { epoch, order: shuffledRows(rows, seed, epoch) };
-      return whole.order.subarray(start, start + count);
-    };
+    return keepEpoch((epoch) => shuffledRows(rows, seed, epoch));
   }
   let windows: { readonly epoch: number; readonly parts: readonly Part[] } | undefined;
   let current: { readonly part: Part; readonly order: Uint32Array } | undefined;
@@ -35,6 +41,15 @@ export function openOrder(columns: readonly Column[], rows: number, seed: number
       at += more.length;
     }
     return taken;
+  };
+}
+
+/** Takes from the order of a whole epoch, which is made when the first of it is asked for. */
+function keepEpoch(orderOf: (epoch: number) => Uint32Array): TakeOrder {
+  let whole: { readonly epoch: number; readonly order: Uint32Array } | undefined;
+  return (epoch, start, count) => {
+    if (whole?.epoch !== epoch) whole = { epoch, order: orderOf(epoch) };
+    return whole.order.subarray(start, start + count);
   };
 }
 

@@ -37,7 +37,7 @@ describe('steps in one run', () => {
     const columns = columnsOf(compiled, { inputs, target: table.target });
     const take = prepareBatches(columns, place.rooms);
     // One epoch, in the order of the feeder.
-    const feeder = openFeeder({ batchSize: rows, seed: made.seed }, compiled, columns, place.rooms);
+    const feeder = openFeeder({ ...made, batchSize: rows }, compiled, columns, place.rooms);
     const order = shuffledRows(table.rows, made.seed, 0);
     const initial = Object.fromEntries(compiled.carried.map(({ input, initial }) => [input, initial()]));
 
