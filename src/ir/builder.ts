@@ -150,6 +150,15 @@ export class GraphBuilder {
     return name;
   }
 
+  /** Puts what `emit` adds in the place of a node. It must write those outputs of the node that are read. */
+  replace(node: Node, emit: () => void): void {
+    const at = this.#nodes.findIndex((other) => other.outputs[0] === node.outputs[0]);
+    this.#nodes.splice(at, 1);
+    const end = this.#nodes.length;
+    emit();
+    this.#nodes.splice(at, 0, ...this.#nodes.splice(end));
+  }
+
   /** Declares `name` as a graph output, under `as` if given (through an Identity node). */
   output(name: string, as?: string): void {
     if (as !== undefined && as !== name) {

@@ -9,6 +9,7 @@ import { linearGradients } from './gradient/linear.js';
 import { normalizationGradients } from './gradient/normalize.js';
 import { poolGradients } from './gradient/pool.js';
 import { rearrangementGradients } from './gradient/rearrange.js';
+import { recurrentGradients } from './gradient/recurrent.js';
 import { reduceGradients } from './gradient/reduce.js';
 import { describe, GradientSite, sum, type GradientRule, type GradientRules } from './gradient/rule.js';
 import { attr, readsOf, type Dim, type Node } from './graph.js';
@@ -29,10 +30,11 @@ export const gradientRules: GradientRules = {
   ...activationGradients,
   ...rearrangementGradients,
   ...einsumGradients,
+  ...recurrentGradients,
 };
 
 /** Rules that look at the gradients of all outputs; the others know only the first. */
-const ofAllOutputs = new Set(['Split']);
+const ofAllOutputs = new Set(['Split', 'LSTM', 'GRU', 'RNN']);
 
 /**
  * Emits the backward pass of what `g` holds so far: the gradients of the scalar `loss` with respect to `wanted`.

@@ -4,6 +4,7 @@ import { elementwise } from './shapes/elementwise.js';
 import { layout } from './shapes/layout.js';
 import { linear } from './shapes/linear.js';
 import { classic, quantization } from './shapes/quantize.js';
+import { recurrence } from './shapes/recurrent.js';
 import { reductions } from './shapes/reduce.js';
 import { Site, type ConstantLookup, type ShapeRules, type TypeLookup } from './shapes/rule.js';
 
@@ -16,6 +17,7 @@ export const shapeRules: ShapeRules = {
   ...layout,
   ...einsum,
   ...reductions,
+  ...recurrence,
   ...quantization,
   ...classic,
 };

@@ -4,6 +4,7 @@ import { dtypes, tensor } from '../../src/ir/tensor.js';
 import { activationCases } from './gradient-cases/activations.js';
 import { normalizationCases } from './gradient-cases/normalize.js';
 import { rearrangementCases } from './gradient-cases/rearrange.js';
+import { recurrentCases } from './gradient-cases/recurrent.js';
 import { windowCases } from './gradient-cases/windows.js';
 
 /** One use of an operator, small enough for finite differences in every element of every input. */
@@ -402,4 +403,5 @@ export const gradientCases: Readonly<Record<string, readonly GradientCase[]>> = 
   ...normalizationCases,
   ...activationCases,
   ...rearrangementCases,
+  ...recurrentCases,
 };
