@@ -1,0 +1,38 @@
+/** What `npm run bench:accuracy` trains. `hidden` are the outputs of the hidden layers, `filters` those of 3 × 3 convolutions. */
+const common = { hidden: [64, 64], epochs: 60, batchSize: 32, learningRate: 0.003, metric: 'accuracy' };
+
+export const subjects = {
+  digits: { ...common, source: 'digits.csv', target: 'digit' },
+  'digits-cnn': {
+    ...common,
+    ...{ source: 'digits.csv', target: 'digit' },
+    ...{ shape: [1, 8, 8], filters: [16, 32], hidden: [64], epochs: 30 },
+  },
+  iris: { ...common, source: 'iris.csv', target: 'species' },
+  wine: { ...common, source: 'wine.csv', target: 'cultivar' },
+  'breast-cancer': { ...common, source: 'breast-cancer.csv', target: 'diagnosis', epochs: 30 },
+  diabetes: {
+    ...common,
+    ...{ source: 'diabetes.csv', target: 'progression', metric: 'r2', hidden: [16] },
+    ...{ epochs: 150, learningRate: 0.01 },
+  },
+  penguins: { ...common, source: 'penguins.csv', target: 'species', given: true, epochs: 30 },
+  titanic: {
+    ...common,
+    ...{ source: 'titanic.csv', target: 'survived', given: true, hidden: [16], epochs: 30 },
+    exclude: ['alive', 'class', 'embark_town', 'who', 'adult_male', 'alone', 'deck'],
+  },
+};
+
+/** Data of the config. */
+export const dataOf = ({ source, target, exclude, metric }) => ({
+  source,
+  target,
+  ...(exclude && { exclude }),
+  ...(metric === 'accuracy' && { types: { [target]: 'category' } }),
+  split: { train: 0.7, validation: 0.1, test: 0.2 },
+});
+
+/** The model of the config: a preset. */
+export const presetOf = ({ hidden: units, filters, shape }) =>
+  filters ? { cnn: { shape, filters, units } } : { mlp: { units } };
