@@ -2,6 +2,7 @@ import type { GraphBuilder } from '../../src/ir/builder.js';
 import { attr, type Attributes } from '../../src/ir/graph.js';
 import { dtypes, tensor } from '../../src/ir/tensor.js';
 import { activationCases } from './gradient-cases/activations.js';
+import { linearCases } from './gradient-cases/linear.js';
 import { normalizationCases } from './gradient-cases/normalize.js';
 import { rearrangementCases } from './gradient-cases/rearrange.js';
 import { recurrentCases } from './gradient-cases/recurrent.js';
@@ -105,13 +106,6 @@ const truth = (g: GraphBuilder, values: number[], dims: number[]) => g.constant(
 /** A constant of the inputs' element type. */
 const bound = (g: GraphBuilder, like: string, value: number) => g.scalar(value, g.dtypeOf(like) as 'float32');
 
-const gemm = (what: string, shapes: number[][], attributes: Attributes = {}): GradientCase => ({
-  what,
-  shapes,
-  build: of('Gemm', attributes),
-});
-const matMul = (what: string, ...shapes: number[][]): GradientCase => ({ what, shapes, build: of('MatMul') });
-
 /** Checks by operator. A rule without a check fails the test. */
 export const gradientCases: Readonly<Record<string, readonly GradientCase[]>> = {
   Add: [...broadcasts('Add'), ...oneOf('Add')],
@@ -212,66 +206,6 @@ export const gradientCases: Readonly<Record<string, readonly GradientCase[]>> = 
     },
   ],
   Dropout: [{ what: 'inference', shapes: [[2, 3]], build: of('Dropout') }],
-
-  Gemm: [
-    gemm('plain', [[2, 3], [3, 2], [2]]),
-    gemm('no bias', [
-      [2, 3],
-      [3, 2],
-    ]),
-    gemm(
-      'transA',
-      [
-        [3, 2],
-        [3, 2],
-        [2, 1],
-      ],
-      { transA: int(1) },
-    ),
-    gemm('transB', [[2, 3], [2, 3], []], { transB: int(1) }),
-    gemm(
-      'transA and transB',
-      [
-        [3, 2],
-        [4, 3],
-        [2, 4],
-      ],
-      { transA: int(1), transB: int(1) },
-    ),
-    gemm(
-      'alpha and beta',
-      [
-        [2, 3],
-        [3, 2],
-        [1, 2],
-      ],
-      { alpha: attr.float(0.5), beta: attr.float(2) },
-    ),
-    {
-      what: 'a square of its input',
-      shapes: [[3, 3]],
-      build: (g, [x]) => g.ops('Gemm', [x!, x!], { transB: int(1) }),
-    },
-  ],
-  MatMul: [
-    matMul('matrices', [2, 3], [3, 4]),
-    matMul('batches', [2, 2, 3], [2, 3, 2]),
-    matMul('one matrix for all batches', [2, 2, 3], [3, 2]),
-    matMul('one matrix on the left', [2, 3], [2, 3, 2]),
-    matMul('broadcast batches', [2, 1, 2, 3], [3, 3, 2]),
-    matMul('row vector', [3], [3, 2]),
-    matMul('column vector', [2, 3], [3]),
-    matMul('two vectors', [3], [3]),
-    matMul('row vector and batches', [3], [2, 3, 2]),
-    matMul('batches and column vector', [2, 2, 3], [3]),
-    // Products without transposed copies are for single precision alone.
-    ...[
-      matMul('single batches', [2, 2, 3], [2, 3, 2]),
-      matMul('single matrix for all batches', [2, 2, 3], [3, 2]),
-      matMul('single matrix on the left', [2, 3], [2, 3, 2]),
-      matMul('single broadcast batches', [2, 1, 2, 3], [3, 3, 2]),
-    ].map((single) => ({ ...single, single: true })),
-  ],
 
   ReduceSum: reductions('ReduceSum'),
   ReduceMean: reductions('ReduceMean'),
@@ -399,6 +333,7 @@ export const gradientCases: Readonly<Record<string, readonly GradientCase[]>> = 
         g.ops('GatherElements', [x!, ones(g, [0, 0, 0, 1, 1, -1], [2, 3])], { axis: int(0) }),
     },
   ],
+  ...linearCases,
   ...windowCases,
   ...normalizationCases,
   ...activationCases,

