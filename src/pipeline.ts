@@ -1,8 +1,14 @@
 import { MaasError } from './errors.js';
 import { findStage } from './stages/inputs.js';
-import { createRunner, enabledStages, type Runner, type RunnerContext } from './stages/runner.js';
+import {
+  createRunner,
+  enabledStages,
+  type Runner,
+  type RunnerContext,
+  type TaskOptions,
+} from './stages/runner.js';
 
-export type { Outcome, Plan, RunnerContext } from './stages/runner.js';
+export type { Outcome, Plan, RunnerContext, TaskOptions } from './stages/runner.js';
 export { readStatus, type StageStatus } from './stages/status.js';
 
 /**
@@ -37,7 +43,7 @@ export interface Pipeline {
   /** What would run, and why; changes nothing. */
   plan(): ReturnType<Runner['plan']>;
   /** The work as listr2 tasks, to be run one after another. */
-  tasks(options: { force: boolean }): ReturnType<Runner['tasks']>;
+  tasks(options: TaskOptions): ReturnType<Runner['tasks']>;
   /** What became of the stages that have ended, the failed one included. */
   readonly outcomes: Runner['outcomes'];
 }

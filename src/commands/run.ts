@@ -39,7 +39,7 @@ export default class Run extends ProjectCommand<typeof Run> {
       const plans = await openPipeline(context, selection).plan();
       return { json: { status: 'planned', stages: byStage(plans) }, text: planTable(plans, this.reporter) };
     }
-    const outcomes = await this.runStages(context, selection, force);
+    const outcomes = await this.runStages(context, selection, { force });
     const result = this.summarize(outcomes, why);
     if (!serve) return result;
     this.reporter.result(result.json, result.text);

@@ -193,7 +193,11 @@ export interface Target<Options = unknown> {
   link?(context: TargetContext<Options>): string;
   /** Steps in order; each is safe to repeat after a kill. */
   steps(context: TargetContext<Options>, release: Release): readonly TargetStep[];
+  /** What bringing `release` there would change beyond its files, a line each; changes nothing. */
+  plan?(context: TargetContext<Options>, release: Release): Promise<readonly string[]>;
   list(context: TargetContext<Options>): Promise<readonly ReleaseRecord[]>;
+  /** Removes all but the newest `context.keep` releases, the current one and the one before it; returns how many. */
+  prune(context: TargetContext<Options>): Promise<number>;
   /** Goes back `count` releases; returns the digest that is current then. */
   rollback(context: TargetContext<Options>, count: number): Promise<string>;
 }

@@ -14,6 +14,7 @@ const keptRuns = 5;
 
 export interface StageOrders {
   readonly force: boolean;
+  readonly effects: boolean;
   /** All stages of this run. */
   readonly chosen: readonly string[];
   /** Artifacts that this run has made or checked, by stage; the task adds its own. */
@@ -93,7 +94,7 @@ class StageLife {
       await this.lock();
       await context.store.record(hit.record);
     }
-    if (found.inPlace === true) {
+    if (found.inPlace === true || !orders.effects) {
       await this.release();
       this.finish('cached');
       return undefined;
@@ -152,7 +153,7 @@ class StageLife {
 
   private effect(found: Assessment): ListrTask[] {
     const { effect } = this.stage;
-    if (effect === undefined) return [];
+    if (effect === undefined || !this.orders.effects) return [];
     return [
       {
         // Without a title its subtasks stand beside those of the stage.

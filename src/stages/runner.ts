@@ -31,11 +31,18 @@ export interface Plan {
   readonly digest?: string;
 }
 
+export interface TaskOptions {
+  /** Run what is cached, too. */
+  readonly force: boolean;
+  /** False stops each stage at its artifact: what it does to the world outside is left. Default: true. */
+  readonly effects?: boolean;
+}
+
 export interface Runner {
   /** Tells what would run and why, and changes nothing. Throws what the stages' inputs would throw. */
   plan(stages: readonly string[]): Promise<Plan[]>;
   /** One task per stage, for a listr2 list that runs them one after another and stops at the first that fails. */
-  tasks(stages: readonly string[], options: { force: boolean }): ListrTask[];
+  tasks(stages: readonly string[], options: TaskOptions): ListrTask[];
   /** Grows as the tasks end, in their order. */
   readonly outcomes: readonly Outcome[];
 }
@@ -74,10 +81,12 @@ export function createRunner(context: RunnerContext): Runner {
       }
       return plans;
     },
-    tasks(names, { force }) {
+    tasks(names, { force, effects = true }) {
       return names
         .map((name) => findStage(project, registry, name))
-        .map((stage) => createStageTask(context, stage, { force, chosen: names, settled, outcomes }));
+        .map((stage) =>
+          createStageTask(context, stage, { force, effects, chosen: names, settled, outcomes }),
+        );
     },
   };
 }

@@ -158,6 +158,13 @@ export function describeTarget(target: Target, options: () => unknown): void {
       expect(await target.rollback(context, 1)).toBe(releases[2]!.digest);
     });
 
+    it('removes old releases when it is asked to, and tells how many', async () => {
+      await deployAll(4);
+      expect(await target.prune(context)).toBe(0);
+      expect(await target.prune(makeContext(root, parsed, 2))).toBe(2);
+      expect(await listed()).toEqual([releases[3]!.digest, releases[2]!.digest]);
+    });
+
     it('never removes the current release or the one to go back to', async () => {
       await deployAll(4);
       await target.rollback(context, 2);

@@ -9,6 +9,7 @@ import {
   type Pipeline,
   type RunnerContext,
   type Selection,
+  type TaskOptions,
 } from '../../pipeline.js';
 import type { Project, Registry } from '../../plugin/api.js';
 import { loadRegistry } from '../../plugin/load-registry.js';
@@ -72,12 +73,12 @@ export abstract class ProjectCommand<T extends typeof Command> extends BaseComma
   protected async runStages(
     context: RunnerContext,
     selection: Selection,
-    force: boolean,
+    options: TaskOptions,
   ): Promise<readonly Outcome[]> {
     const pipeline = openPipeline(context, selection);
     this.pipeline = pipeline;
     try {
-      await runTasks(pipeline.tasks({ force }), this.reporter.progress);
+      await runTasks(pipeline.tasks(options), this.reporter.progress);
     } finally {
       // Sets what follows, result or error, apart from the progress.
       this.reporter.say('');

@@ -16,7 +16,7 @@ export abstract class StageCommand<T extends typeof Command> extends ProjectComm
   protected override async execute(): Promise<CommandResult> {
     const { force } = this.flags as unknown as { force: boolean };
     const context = await this.open();
-    const [outcome] = await this.runStages(context, { only: this.stage }, force);
+    const [outcome] = await this.runStages(context, { only: this.stage }, { force });
     return { json: outcome!, text: this.reporter.quiet ? '' : summarize([outcome!], this.reporter) };
   }
 }

@@ -6,11 +6,13 @@ import { openTarget } from './target-context.js';
 import { buildTasks, targetTasks } from './tasks.js';
 
 export { type DeployOptions } from './config.js';
+export { type DeployPlan, planDeploy } from './plan.js';
 export {
   currentReleaseLink,
   listReleases,
   type OpenTarget,
   openTarget,
+  pruneReleases,
   rollbackRelease,
   type TargetSource,
 } from './target-context.js';

@@ -49,6 +49,11 @@ export function listReleases({ target, context }: OpenTarget): Promise<readonly 
   return target.list(context);
 }
 
+/** Removes what the config's `keep` does not keep; returns how many releases are gone. */
+export function pruneReleases({ target, context }: OpenTarget): Promise<number> {
+  return target.prune(context);
+}
+
 /**
  * Goes back `count` releases.
  * @returns the digest that is current now.

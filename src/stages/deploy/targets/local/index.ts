@@ -48,6 +48,7 @@ export const localTarget = defineTarget<LocalOptions>({
     onDisk('cannot read the deploy folder', async () => (await readCurrent(layOut(context)))?.digest),
   steps: planSteps,
   list: (context) => onDisk('cannot list the releases', () => listReleases(layOut(context))),
+  prune: pruneReleases,
   rollback: rollBack,
 });
 
@@ -81,11 +82,10 @@ function planSteps(context: Context, release: Release): TargetStep[] {
     },
     {
       title: 'remove old releases',
-      run: (note) =>
-        whileLocked(layout, context.signal, async () => {
-          const removed = await prune(layout, context.keep);
-          if (removed > 0) note(`${removed} removed, the newest ${context.keep} kept`);
-        }),
+      run: async (note) => {
+        const removed = await pruneReleases(context);
+        if (removed > 0) note(`${removed} removed, the newest ${context.keep} kept`);
+      },
     },
   ];
 }
@@ -123,6 +123,11 @@ async function switchTo(layout: Layout, action: 'deploy' | 'rollback', digest: s
     to: digest,
   });
   await pointCurrent(layout, digest);
+}
+
+function pruneReleases(context: Context): Promise<number> {
+  const layout = layOut(context);
+  return whileLocked(layout, context.signal, () => prune(layout, context.keep));
 }
 
 /**

@@ -91,6 +91,7 @@ export function makeOciTarget(collect: CollectParts): Target {
     current: (context) => releaseOf(openPlaces(context).place, context.options.tag),
     steps: (context, release) => planSteps(context, release, collect),
     list: listReleases,
+    prune,
     rollback: rollBack,
   });
 }
@@ -149,11 +150,10 @@ function planSteps(context: Context, release: Release, collect: CollectParts): T
     },
     {
       title: 'remove old images',
-      run: (note) =>
-        locked(async () => {
-          const removed = await prune(context, places);
-          if (removed > 0) note(`${removed} removed, the newest ${context.keep} kept`);
-        }),
+      run: async (note) => {
+        const removed = await prune(context);
+        if (removed > 0) note(`${removed} removed, the newest ${context.keep} kept`);
+      },
     },
   ];
 }
@@ -199,7 +199,12 @@ async function rollBack(context: Context, count: number): Promise<string> {
 }
 
 /** Keeps the newest images, and always the current one and the one that a rollback goes to. */
-async function prune(context: Context, { layout, registry, place }: Places): Promise<number> {
+function prune(context: Context): Promise<number> {
+  const places = openPlaces(context);
+  return whileLocked(places.layout, context.signal, () => removeOld(context, places));
+}
+
+async function removeOld(context: Context, { layout, registry, place }: Places): Promise<number> {
   const past = await readHistory(place, await releaseOf(place, context.options.tag));
   const safe = new Set([past.stack.at(-1), earlierReleases(past)[0]]);
   const old = orderReleases(await releaseTags(place), past)
