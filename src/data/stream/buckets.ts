@@ -98,40 +98,57 @@ export class Buckets {
       if (size === 0) continue;
       if (size > largest) throw tooManyAlike();
       const bytes = readFileSync(file.path);
-      const sorted = this.#sorted ? bytes : this.#sort(bytes);
-      if (!this.#sorted) writeFileSync(file.path, sorted);
-      yield this.#part(sorted);
+      yield this.#part(bytes, this.#orderOf(file, bytes));
     }
     this.#sorted = true;
   }
 
-  #sort(bytes: Buffer): Buffer {
+  /** Is kept beside the records, which are much larger. */
+  #orderOf({ path }: Bucket, bytes: Buffer): Uint32Array {
+    if (this.#sorted) {
+      const stored = readFileSync(`${path}-order`);
+      return new Uint32Array(stored.buffer, stored.byteOffset, stored.length / 4);
+    }
+    const order = this.#sort(bytes);
+    writeFileSync(`${path}-order`, order);
+    return order;
+  }
+
+  /** Places of the records in the order of their keys; of the same keys, as they came. */
+  #sort(bytes: Buffer): Uint32Array {
     const step = this.#record / 4;
     const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
-    const order = Uint32Array.from({ length: bytes.length / this.#record }, (_, row) => row);
-    // Rows come in their order, and sorting is stable.
-    order.sort((a, b) => {
+    const rows = bytes.length / this.#record;
+    // Numbers are sorted much faster than by a function: as many bits of the key as go before those of the place.
+    const places = 2 ** Math.ceil(Math.log2(rows + 1));
+    const dropped = Math.max(1, places / 2 ** 21);
+    const tagged = Float64Array.from(
+      { length: rows },
+      (_, row) => Math.floor(words[row * step]! / dropped) * places + row,
+    ).sort();
+    const order = Uint32Array.from(tagged, (tag) => tag % places);
+    const compare = (a: number, b: number): number => {
       const [p, q] = [a * step, b * step];
       return (
         words[p]! - words[q]! ||
         words[p + 1]! - words[q + 1]! ||
         words[p + 2]! - words[q + 2]! ||
-        words[p + 3]! - words[q + 3]!
+        words[p + 3]! - words[q + 3]! ||
+        a - b
       );
-    });
-    const sorted = Buffer.allocUnsafeSlow(bytes.length);
-    const slots = this.#record / 8;
-    const from = new Float64Array(bytes.buffer, bytes.byteOffset, bytes.length / 8);
-    const to = new Float64Array(sorted.buffer, 0, bytes.length / 8);
-    for (let row = 0; row < order.length; row++) {
-      const at = order[row]! * slots;
-      to.set(from.subarray(at, at + slots), row * slots);
+    };
+    // What those bits leave open.
+    const tagOf = (at: number): number => Math.floor(tagged[at]! / places);
+    for (let from = 0, to = 1; to <= rows; to++) {
+      if (to < rows && tagOf(to) === tagOf(from)) continue;
+      if (to - from > 1) order.subarray(from, to).sort(compare);
+      from = to;
     }
-    return sorted;
+    return order;
   }
 
-  #part(bytes: Buffer): Sorted {
-    const rows = bytes.length / this.#record;
+  #part(bytes: Buffer, order: Uint32Array): Sorted {
+    const rows = order.length;
     const { width } = this;
     const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
     const numbers = new Float64Array(bytes.buffer, bytes.byteOffset, bytes.length / 8);
@@ -140,9 +157,10 @@ export class Buckets {
     const lines = new Uint32Array(rows);
     const values = new Float64Array(rows * width);
     for (let row = 0; row < rows; row++) {
-      for (let i = 0; i < 4; i++) keys[row * 4 + i] = words[row * step + i]!;
-      lines[row] = words[row * step + 5]!;
-      for (let i = 0; i < width; i++) values[row * width + i] = numbers[row * slots + head / 8 + i]!;
+      const [from, first] = [order[row]! * step, order[row]! * slots + head / 8];
+      for (let i = 0; i < 4; i++) keys[row * 4 + i] = words[from + i]!;
+      lines[row] = words[from + 5]!;
+      for (let i = 0; i < width; i++) values[row * width + i] = numbers[first + i]!;
     }
     return { rows, keys, lines, values };
   }

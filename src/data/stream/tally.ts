@@ -5,6 +5,7 @@ import type { FillRule } from '../missing.js';
 import { fillRuleOf, missingTest } from '../missing.js';
 import { MaasError } from '../../errors.js';
 import type { Fields } from '../readers/index.js';
+import { NumberSet } from './number-set.js';
 import { readNumber } from './read-number.js';
 
 /** Different texts of a column that are kept in memory, at most. */
@@ -37,13 +38,14 @@ export class Tally {
   /** Texts by their index in what is stored, and rows with each. */
   readonly texts = new Map<string, Entry>();
   /** Different numbers, and NaN if a value is missing; undefined when there are too many. */
-  distinct: Set<number> | undefined = new Set();
+  distinct: NumberSet | undefined = new NumberSet();
   min = Infinity;
   max = -Infinity;
   sum = 0;
   readonly rule: FillRule | MaasError;
   readonly #markers: ReadonlySet<string>;
   readonly #markedNumbers: ReadonlySet<number>;
+  readonly #hasMarkers: boolean;
   readonly #isMissing: (cell: string) => boolean;
 
   constructor(
@@ -55,6 +57,7 @@ export class Tally {
     this.rule = name === config.target ? 'error' : ruleOrError(name, type, config, path);
     this.#markers = new Set(config.missing.markers?.map(String));
     this.#markedNumbers = new Set([...this.#markers].map(Number));
+    this.#hasMarkers = this.#markers.size > 0;
     this.#isMissing = missingTest(type, config);
   }
 
@@ -66,9 +69,9 @@ export class Tally {
   /** Takes a cell; returns what is stored of it: its number (NaN if there is none), or the index of its text. */
   take(fields: Fields, index: number, row: number): number {
     if (this.type === 'category') return this.#takeText(fields.text(index), row);
-    if (!fields.escaped.has(index)) {
+    if (fields.escaped.size === 0 || !fields.escaped.has(index)) {
       const value = readNumber(fields.bytes, fields.starts[index]!, fields.ends[index]!);
-      if (value === value && !this.#markedNumbers.has(value) && value < 1e30 && value > -1e30) {
+      if (value < 1e30 && value > -1e30 && !(this.#hasMarkers && this.#markedNumbers.has(value))) {
         this.numbers += 1;
         return this.#count(value);
       }
@@ -96,13 +99,10 @@ export class Tally {
 
   #count(value: number): number {
     const { distinct } = this;
-    if (distinct && !distinct.has(value)) {
-      distinct.add(value);
-      if (distinct.size > this.options.mostNumbers) this.distinct = undefined;
-    }
+    if (distinct?.add(value) && distinct.size > this.options.mostNumbers) this.distinct = undefined;
     if (value === value) {
-      this.min = Math.min(this.min, value);
-      this.max = Math.max(this.max, value);
+      if (value < this.min) this.min = value;
+      if (value > this.max) this.max = value;
       this.sum += value;
     }
     return value;
