@@ -6,7 +6,7 @@ import { exitCodes } from '../errors.js';
 export default class Doctor extends ProjectCommand<typeof Doctor> {
   static override summary = 'Tell what this machine has, and what is missing.';
   static override description =
-    'Looks at Node.js, onnxruntime, the CPU, room on the disk, and each engine. Ends with 4 when something is missing that maas, or the project here, needs.';
+    'Looks at Node.js, onnxruntime, the CPU, room on the disk, each engine, and MPI with the hosts of train.distributed. Ends with 4 when something is missing that maas, or the project here, needs.';
   static override examples = [
     { description: 'Look', command: '<%= config.bin %> doctor' },
     {

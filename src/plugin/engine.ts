@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import type { Json } from '../artifacts/index.js';
 import type { Dataset } from '../data/dataset.js';
 import type { Model } from '../ir/graph.js';
-import type { Ranks } from '../runtime/mpi.js';
+import type { Ranks } from '../runtime/mpi/join-ranks.js';
 import type { Project } from './api.js';
 
 /** A training of the model that the config describes. */

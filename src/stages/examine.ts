@@ -5,6 +5,7 @@ import { dirname } from 'node:path';
 import type { Engine, Places, Project, Registry } from '../plugin/api.js';
 import { loadRuntime } from '../runtime/load.js';
 import { runtimeVersion } from '../runtime/version.js';
+import { examineRanks } from './train/distributed/examine.js';
 
 /** What was found of one thing that maas can use. */
 export interface Finding {
@@ -37,6 +38,7 @@ export async function examine({ registry, project, root, cache }: Patient): Prom
     ...(await Promise.all(
       [...registry.engines.values()].map((engine) => examineEngine(engine, places, engine.name === chosen)),
     )),
+    ...(await examineRanks(project)),
   ];
 }
 

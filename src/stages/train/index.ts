@@ -2,6 +2,7 @@ import type { Json } from '../../artifacts/index.js';
 import { digestDataset, type DataConfig } from '../../data/index.js';
 import { defineStage, type TrainOrder } from '../../plugin/api.js';
 import { trainOptions, type TrainOptions } from './config.js';
+import { sizeOf } from './distributed/config.js';
 import { trainTasks } from './tasks.js';
 
 export { type TrainOptions } from './config.js';
@@ -17,7 +18,13 @@ export const trainStage = defineStage<TrainOptions>({
   reads: [],
   writes: 'model',
   version: 3,
-  artifactOptions: ({ logSteps: _, ...options }) => options,
+  // Where its ranks run and how often they may be lost makes it no other model; how many there are does.
+  artifactOptions: ({ logSteps: _, distributed, ...options }) => ({
+    ...options,
+    ...(distributed && {
+      distributed: { launcher: distributed.launcher, processes: sizeOf(distributed) },
+    }),
+  }),
   async key({ project, options, registry, signal }) {
     const { root, seed, config } = project;
     const data = config['data'] as DataConfig;

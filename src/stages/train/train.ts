@@ -18,7 +18,7 @@ import type {
 import { buildModel, type Draft } from './build-model.js';
 import type { TrainOptions } from './config.js';
 import { adoptModel } from './fine-tune/adopt-model.js';
-import type { Ranks } from '../../runtime/mpi.js';
+import type { Ranks } from '../../runtime/mpi/join-ranks.js';
 import { trainTogether } from './distributed/launch.js';
 import { explainFreeze } from './fine-tune/explain-freeze.js';
 import { openFile } from './fine-tune/open-file.js';

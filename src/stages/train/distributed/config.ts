@@ -3,7 +3,10 @@ import { z } from 'zod';
 /** `train.distributed`: several processes, on one host or more, train one model together. */
 export const distributedSchema = z
   .strictObject({
-    launcher: z.enum(['mpi']).default('mpi').describe('What starts the processes: Open MPI’s mpirun.'),
+    launcher: z
+      .enum(['mpi', 'mpich'])
+      .default('mpi')
+      .describe('What starts the processes: mpi is Open MPI’s mpirun, mpich is MPICH’s mpiexec.hydra.'),
     processes: z
       .int()
       .min(1)
@@ -19,7 +22,9 @@ export const distributedSchema = z
       .string()
       .min(1)
       .optional()
-      .describe('File in the manner of Open MPI: a line `NAME slots=4` for each host.'),
+      .describe(
+        'File with a line for each host, in the manner of the launcher: `NAME slots=4`, or `NAME:4` for MPICH.',
+      ),
     restarts: z
       .int()
       .min(0)
@@ -33,7 +38,7 @@ export const distributedSchema = z
     args: z
       .array(z.string())
       .default([])
-      .describe('Further arguments for mpirun, such as [--mca, btl_tcp_if_include, 10.0.0.0/24].'),
+      .describe('Further arguments for the launcher, such as [--mca, btl_tcp_if_include, 10.0.0.0/24].'),
   })
   .check((context) => {
     const { processes, hosts, hostfile } = context.value;

@@ -1,6 +1,5 @@
 import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { placeIn } from '../../../config/index.js';
 import { MaasError } from '../../../errors.js';
 import { loadModel, loadWeights } from '../../../ir/onnx/load.js';
@@ -10,7 +9,8 @@ import { followLines } from '../follow-lines.js';
 import { readTail, runProgram, type Ending } from '../program.js';
 import { sizeOf, type Distributed } from './config.js';
 import type { RankError, RankFiles, RankJob, RankOutcome } from './job.js';
-import { checkMpirun, mpirunLine, quote, reachable } from './mpirun.js';
+import { reachable, scriptOf } from './hosts.js';
+import { checkLauncher, launchLine, quote } from './launchers.js';
 
 /** Lines of the ranks' output that an error shows. */
 const shown = 12;
@@ -30,7 +30,7 @@ export async function trainTogether(
   project: Project,
 ): Promise<TrainOutcome> {
   const distributed = options.distributed!;
-  const version = await checkMpirun(placeIn(project, ['train', 'distributed']));
+  const version = await checkLauncher(distributed, placeIn(project, ['train', 'distributed']));
   const folder = join(order.work, 'ranks');
   await mkdir(folder, { recursive: true });
   const log = join(folder, 'ranks.log');
@@ -51,9 +51,9 @@ export async function trainTogether(
     };
     await writeFile(join(folder, 'job.json'), JSON.stringify(job));
     const { size: before } = await stat(log).catch(() => ({ size: 0 }));
-    const line = mpirunLine(distributed, { hosts, size }, [
+    const line = launchLine(distributed, { hosts, size }, [
       process.execPath,
-      rankScript(),
+      scriptOf('rank'),
       join(folder, 'job.json'),
     ]);
     const ending = await followRanks(quote(line), { order, distributed, project, files, log });
@@ -81,7 +81,7 @@ export async function trainTogether(
       );
     }
     if (hosts) {
-      const left = await reachable(hosts, distributed, { cwd: project.root, signal: order.signal });
+      const left = await reachable(hosts, distributed, { root: project.root, signal: order.signal });
       if (left.length > 0 && left.length < hosts.length) {
         notes.push(`lost ${hosts.filter((host) => !left.includes(host)).join(', ')}`);
         size = Math.min(size, sizeOf({ hosts: left }));
@@ -125,7 +125,7 @@ async function followRanks(
 
 function describe({ cause, code }: Ending, { silenceSeconds }: Distributed): string {
   if (cause === 'silent') return `the ranks made no progress for ${silenceSeconds} s`;
-  return code > 128 ? `a rank was lost (signal ${code - 128})` : `mpirun ended with exit code ${code}`;
+  return code > 128 ? `a rank was lost (signal ${code - 128})` : `the launcher ended with exit code ${code}`;
 }
 
 /** What a rank said before it ended, if it could. */
@@ -155,10 +155,4 @@ function filesIn(folder: string): RankFiles {
 
 function plain({ name, seed, root, configFile, config }: Project): RankJob['project'] {
   return { name, seed, root, configFile, config };
-}
-
-/** Ranks run the built script, also where this module is run from its source. */
-function rankScript(): string {
-  const built = import.meta.url.replace(/\/src\/(.*)\.ts$/, '/dist/$1.js');
-  return fileURLToPath(new URL('./rank.js', built));
 }

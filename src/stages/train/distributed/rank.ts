@@ -3,14 +3,16 @@ import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { MaasError } from '../../../errors.js';
 import { saveModel } from '../../../ir/onnx/save.js';
 import { createRegistry } from '../../../plugin/registry.js';
-import { joinRanks, type Ranks } from '../../../runtime/mpi.js';
+import { joinRanks, type Ranks } from '../../../runtime/mpi/join-ranks.js';
+import { loadMpi } from '../../../runtime/mpi/library.js';
 import { onnxEngine } from '../engines/onnx/index.js';
 import { Training } from '../train.js';
+import { mpiOf } from './launchers.js';
 import type { RankError, RankJob, RankOutcome } from './job.js';
 
 const job = JSON.parse(readFileSync(process.argv[2]!, 'utf8')) as RankJob;
 try {
-  const ranks = await joinRanks();
+  const ranks = joinRanks(await loadMpi(mpiOf(job.options.distributed!)));
   await trainAs(ranks);
   ranks.close();
 } catch (error) {

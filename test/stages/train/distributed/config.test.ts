@@ -1,6 +1,11 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { distributedSchema, sizeOf } from '../../../../src/stages/train/distributed/config.js';
-import { mpirunLine, quote } from '../../../../src/stages/train/distributed/mpirun.js';
+import { examineHost } from '../../../../src/stages/train/distributed/examine.js';
+import { hostsOf } from '../../../../src/stages/train/distributed/hosts.js';
+import { launchLine, quote } from '../../../../src/stages/train/distributed/launchers.js';
 
 const messages = (section: unknown) =>
   distributedSchema.safeParse(section).error?.issues.map(({ message }) => message);
@@ -25,7 +30,7 @@ describe('train.distributed', () => {
   });
 
   it('writes a line that the shell reads as it is meant', () => {
-    const line = mpirunLine(
+    const line = launchLine(
       distributedSchema.parse({ hosts: ['a', 'b:2'], args: ['--mca', 'plm_rsh_agent', "it's here"] }),
       { hosts: ['a'], size: 1 },
       ['node', 'rank.js'],
@@ -34,5 +39,40 @@ describe('train.distributed', () => {
     expect(line.join(' ')).toContain('--host a --mca plm_rsh_agent');
     expect(quote(line)).toMatch(/'it'\\''s here' node rank\.js$/);
     expect(line.join(' ')).toContain('oob_tcp_keepalive_time 5');
+  });
+
+  it('writes MPICH’s line in its own words', () => {
+    const distributed = distributedSchema.parse({ launcher: 'mpich', processes: 3, hostfile: 'machines' });
+    const line = launchLine(distributed, { hosts: undefined, size: 3 }, ['node']).join(' ');
+    expect(line).toMatch(/^mpiexec\.hydra -n 3 /);
+    expect(line).toMatch(/ -f machines node$/);
+    expect(line).not.toContain('--mca');
+  });
+
+  it('reads the names in a hostfile of either manner', async () => {
+    const root = await mkdtemp(join(tmpdir(), 'maas-hosts-'));
+    await writeFile(join(root, 'machines'), '# rack 1\nnode1 slots=4\nnode2:2 # spare\n\n  node3\n');
+    const distributed = distributedSchema.parse({ processes: 3, hostfile: 'machines' });
+    expect(await hostsOf(distributed, root)).toEqual(['node1', 'node2', 'node3']);
+    await rm(root, { recursive: true });
+  });
+
+  it('compares what a host has with what is here', () => {
+    const here = {
+      node: '22.1.0',
+      arch: 'x64',
+      maas: '1.0.0',
+      onnxruntime: '1.30.0',
+      mpi: 'Open MPI v4.1.4',
+    };
+    expect(examineHost('a', here, here).state).toBe('ok');
+    const old = examineHost('b', { ...here, node: '20.19.0', mpi: 'Open MPI v5' }, here);
+    expect(old).toMatchObject({
+      name: 'host b',
+      state: 'missing',
+      detail: 'node 20.19.0, and 22.1.0 here; mpi Open MPI v5, and Open MPI v4.1.4 here',
+    });
+    expect(examineHost('c', 'ssh: connect to host c: refused', here).hint).toContain('ssh c');
+    expect(examineHost('d', { ...here, error: 'koffi is not installed' }, here).state).toBe('missing');
   });
 });

@@ -8,6 +8,9 @@ import { maas, maasJson, startMaas, template, type StageJson } from '../../../e2
 const hasMpi = /open ?mpi/i.test(String(spawnSync('mpirun', ['--version']).stdout));
 if (!hasMpi) console.warn('skipped: there is no Open MPI here; apt-get install openmpi-bin');
 
+const hasMpich = /hydra/i.test(String(spawnSync('mpiexec.hydra', ['--version']).stdout));
+if (!hasMpich) console.warn('skipped: there is no MPICH here; apt-get install mpich');
+
 const on = (processes: number, seed: number) => [
   'train',
   ...['--set', `train.distributed.processes=${processes}`, '--set', `seed=${seed}`],
@@ -60,6 +63,17 @@ describe.skipIf(!hasMpi)('training over MPI', () => {
     const whole = await maasJson<StageJson>(project, [...on(2, 2), '--force']);
     expect(broken).toBe(whole.digest);
   }, 300_000);
+
+  it.skipIf(!hasMpich)(
+    'gives the same bytes from run to run with MPICH',
+    async () => {
+      const mpich = [...on(2, 1), '--set', 'train.distributed.launcher=mpich', '--set', 'train.epochs=20'];
+      const first = await maasJson<StageJson>(project, mpich);
+      const second = await maasJson<StageJson>(project, [...mpich, '--force']);
+      expect(second.digest).toBe(first.digest);
+    },
+    300_000,
+  );
 
   it('says which package is missing', async () => {
     const { code, stderr } = await maas(project, on(2, 3), {

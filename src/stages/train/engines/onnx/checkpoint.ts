@@ -5,7 +5,7 @@ import { asDiskError, MaasError } from '../../../../errors.js';
 import { encodeModel } from '../../../../ir/onnx/save.js';
 import type { NdArray } from '../../../../ir/tensor.js';
 import type { TrainJob, TrainOutcome } from '../../../../plugin/api.js';
-import type { Ranks } from '../../../../runtime/mpi.js';
+import type { Ranks } from '../../../../runtime/mpi/join-ranks.js';
 import { runtimeVersion } from '../../../../runtime/version.js';
 import type { CompiledStep } from './compile-step.js';
 import { decodeTensors, encodeTensors } from './safetensors.js';

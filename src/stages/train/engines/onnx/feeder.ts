@@ -1,7 +1,7 @@
 import type { Column } from '../../../../data/dataset.js';
 import { sizeOf } from '../../../../ir/tensor.js';
 import type { TrainJob } from '../../../../plugin/api.js';
-import type { Ranks } from '../../../../runtime/mpi.js';
+import type { Ranks } from '../../../../runtime/mpi/join-ranks.js';
 import { prepareBatches } from './batches.js';
 import type { CompiledStep } from './compile-step.js';
 import { fillMask } from './dropout.js';

@@ -1,6 +1,6 @@
 import { encodeModel } from '../../../../ir/onnx/save.js';
 import type { NdArray } from '../../../../ir/tensor.js';
-import type { Ranks } from '../../../../runtime/mpi.js';
+import type { Ranks } from '../../../../runtime/mpi/join-ranks.js';
 import type { SessionThread } from '../../../../runtime/thread/session-thread.js';
 import type { CompiledStep } from './compile-step.js';
 import { splitStep } from './split-step.js';

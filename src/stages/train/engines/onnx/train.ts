@@ -5,7 +5,7 @@ import { loadWeights } from '../../../../ir/onnx/load.js';
 import { stripDropout } from '../../../../ir/rewrite.js';
 import { fromNdArray, sizeOf } from '../../../../ir/tensor.js';
 import type { TrainJob, TrainOutcome } from '../../../../plugin/api.js';
-import type { Ranks } from '../../../../runtime/mpi.js';
+import type { Ranks } from '../../../../runtime/mpi/join-ranks.js';
 import { SessionThread, ThreadLost } from '../../../../runtime/thread/session-thread.js';
 import { shareOf } from '../../schedules/index.js';
 import { columnsOf, rowBytes } from './batches.js';

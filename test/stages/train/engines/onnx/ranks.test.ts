@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { numbersOf } from '../../../../../src/ir/tensor.js';
 import type { TrainJob, TrainOutcome } from '../../../../../src/plugin/api.js';
-import type { Ranks } from '../../../../../src/runtime/mpi.js';
+import type { Ranks } from '../../../../../src/runtime/mpi/join-ranks.js';
 import { onnxEngine } from '../../../../../src/stages/train/engines/onnx/index.js';
 import { classes, classifier, fingerprint, job } from './jobs.js';
 
