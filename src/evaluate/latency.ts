@@ -4,8 +4,6 @@ import { gatherRows } from '../data/rows.js';
 import { openSession, type Feeds, type Session } from '../runtime/session.js';
 
 export interface LatencyOptions {
-  /** Rows per request. Default 1 and 64. */
-  readonly batches?: readonly number[];
   /** Pairs of measurements per batch size, at most: a slow model gets as many as fit in two seconds. Default 240. */
   readonly rounds?: number;
   readonly signal?: AbortSignal;
@@ -19,6 +17,23 @@ export interface Latency {
   readonly after: number;
   /** Median over the pairs of after / before: each pair sees the same load on the machine. */
   readonly ratio: number;
+  /** Where that median lies with 99 % confidence. */
+  readonly low: number;
+  readonly high: number;
+}
+
+/** What a model is asked, and how many rows that is. */
+export interface Request {
+  readonly batch: number;
+  readonly feeds: Feeds;
+}
+
+/** Requests of 1 row and of 64, from the table's first row on, round and round. */
+export function requestsOf(table: Table, batches: readonly number[] = [1, 64]): Request[] {
+  return batches.map((batch) => {
+    const rows = Array.from({ length: batch }, (_, row) => row % table.rows);
+    return { batch, feeds: gatherRows(table.inputs, rows) };
+  });
 }
 
 /**
@@ -35,15 +50,14 @@ const warmUps = { runs: 30, budget: 300 };
 /**
  * Times two models against each other in this process, one thread each: first one, then the other, then the other way
  * round, so that what else the machine does hits both alike.
- * @param table Rows to run on; repeated when a batch needs more.
  */
 export async function compareLatency(
   before: Uint8Array | string,
   after: Uint8Array | string,
-  table: Table,
+  requests: readonly Request[],
   options: LatencyOptions = {},
 ): Promise<Latency[]> {
-  const { batches = [1, 64], rounds = 240, signal } = options;
+  const { rounds = 240, signal } = options;
   const sessions: Session[] = [];
   try {
     const first = await openSession(before);
@@ -51,8 +65,8 @@ export async function compareLatency(
     const second = await openSession(after);
     sessions.push(second);
     const results: Latency[] = [];
-    for (const batch of batches) {
-      results.push({ batch, ...(await comparePair(first, second, takeRows(table, batch), rounds, signal)) });
+    for (const { batch, feeds } of requests) {
+      results.push({ batch, ...(await comparePair(first, second, feeds, rounds, signal)) });
     }
     return results;
   } finally {
@@ -85,10 +99,12 @@ async function comparePair(
       times.push({ before: await time(first, feeds, runs), after: two });
     }
   }
+  const ratios = times.map((pair) => pair.after / pair.before);
   return {
     before: median(times.map((pair) => pair.before)) * 1000,
     after: median(times.map((pair) => pair.after)) * 1000,
-    ratio: median(times.map((pair) => pair.after / pair.before)),
+    ratio: median(ratios),
+    ...medianInterval(ratios),
   };
 }
 
@@ -115,10 +131,11 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
-/** `count` rows of every input, from the table's first on, round and round. */
-function takeRows(table: Table, count: number): Feeds {
-  return gatherRows(
-    table.inputs,
-    Array.from({ length: count }, (_, row) => row % table.rows),
-  );
+/** Where the median of what the values are drawn from lies with 99 % confidence, by their ranks. */
+export function medianInterval(values: readonly number[]): { low: number; high: number } {
+  const sorted = [...values].sort((a, b) => a - b);
+  const reach = (2.576 * Math.sqrt(sorted.length)) / 2;
+  const middle = (sorted.length - 1) / 2;
+  const low = sorted[Math.max(0, Math.floor(middle - reach))]!;
+  return { low, high: sorted[Math.min(sorted.length - 1, Math.ceil(middle + reach))]! };
 }

@@ -1,11 +1,11 @@
 import type { ListrTask } from 'listr2';
 import type { z } from 'zod';
 import type { Artifact, ArtifactStore, Json } from '../artifacts/index.js';
-import type { Dataset } from '../data/dataset.js';
 import type { Signature } from '../data/signature.js';
 import type { Place } from '../errors.js';
 import type { Model } from '../ir/graph.js';
 import type { NdArray } from '../ir/tensor.js';
+import type { Feeds } from '../runtime/session.js';
 import type { Engine } from './engine.js';
 import type { ProgressEvent } from './events.js';
 
@@ -131,9 +131,11 @@ export * from './engine.js';
 // ————— passes —————
 
 export interface PassContext {
-  readonly signature: Signature;
-  /** Held-back rows that a pass may look at (the validation split); loaded on demand. */
-  calibration(): Promise<Dataset>;
+  /**
+   * Up to so many rows that a pass may look at, in batches of at most 32: never those that gates judge by. None where
+   * a model is compressed without data.
+   */
+  calibration(samples: number): Promise<readonly Feeds[]>;
   readonly seed: number;
 }
 

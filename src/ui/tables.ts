@@ -90,3 +90,20 @@ export function findingsTable(findings: readonly FindingRow[], { color }: TableS
   ]);
   return formatTable(rows, { header: ['PART', 'STATE', ''], color });
 }
+
+export interface PassRow {
+  readonly name: string;
+  readonly applied?: readonly { readonly node: string; readonly note: string }[];
+  readonly skipped: readonly { readonly node: string; readonly reason: string }[];
+}
+
+/** What passes did to a model's parts, and what they left alone. */
+export function passTable(passes: readonly PassRow[], { color }: TableStyle): string {
+  const rows = passes.flatMap(({ name, applied = [], skipped }) => [
+    ...applied.map(({ node, note }) => [name, node, note]),
+    ...skipped.map(({ node, reason }) => [name, node, `left alone: ${reason}`]),
+  ]);
+  return rows.length === 0
+    ? 'No pass found anything to do.'
+    : formatTable(rows, { header: ['PASS', 'NODE', 'WHAT'], color });
+}

@@ -51,9 +51,10 @@ export function needsExternal(model: Model): boolean {
 /**
  * Writes a model file, and its external data if it has any, whole or not at all. Weights go to the disk from where
  * they are: they are not copied in memory, and external data of the loaded model is read piece by piece.
+ * @returns the bytes of its files.
  * @throws MaasError MAAS_DISK when the folder cannot be written.
  */
-export async function saveModel(model: Model, path: string, options: SaveOptions = {}): Promise<void> {
+export async function saveModel(model: Model, path: string, options: SaveOptions = {}): Promise<number> {
   const dataPath = `${path}.data`;
   const external = options.external ?? needsExternal(model);
   const { placing, parts } = external
@@ -61,9 +62,11 @@ export async function saveModel(model: Model, path: string, options: SaveOptions
     : { placing: new Map<string, ExternalEntry>(), parts: [] };
   try {
     if (parts.length > 0) await writeParts(`${dataPath}.tmp`, parts);
-    await writeParts(`${path}.tmp`, encodeParts(model, placing));
+    const encoded = encodeParts(model, placing);
+    await writeParts(`${path}.tmp`, encoded);
     if (parts.length > 0) await rename(`${dataPath}.tmp`, dataPath);
     await rename(`${path}.tmp`, path);
+    return lengthOf(parts) + lengthOf(encoded);
   } catch (error) {
     await Promise.all([`${path}.tmp`, `${dataPath}.tmp`].map((file) => rm(file, { force: true }))).catch(
       () => undefined,

@@ -70,8 +70,10 @@ const gates = z
           .number()
           .gt(0)
           .max(100)
-          .default(1.2)
-          .describe('Largest time of a run, as a share of the time before; for 1 row and for 64.'),
+          .default(1)
+          .describe(
+            'Largest time of a run, as a share of the time before; for 1 row and for 64. Fails when the time is larger with 99 % confidence.',
+          ),
       })
       .prefault({})
       .describe('Time of a run, measured side by side with the model before.'),
@@ -90,12 +92,32 @@ export interface CompressOptions {
 }
 
 export function compressOptions(registry: Pick<Registry, 'passes'>): z.ZodType<CompressOptions> {
+  return z.strictObject({ passes: passesOf(registry).prefault(['fold', 'quantize']), gates });
+}
+
+/** What the section holds for a model that belongs to no project. */
+export interface FileOptions {
+  /** Undefined: what is known to pay for this kind of model. */
+  readonly passes?: readonly Named[] | undefined;
+  readonly gates: Gates;
+  readonly seed: number;
+}
+
+/** There are no labels to count mistakes with, so the outputs are held to what they were. */
+export function fileOptions(registry: Pick<Registry, 'passes'>): z.ZodType<FileOptions> {
   return z.strictObject({
-    passes: z
-      .array(named(Object.fromEntries(registry.passes), 'pass'))
-      .min(1)
-      .prefault(['fold', 'quantize'])
-      .describe('Rewrites of the model, in order.'),
-    gates,
+    passes: passesOf(registry).optional(),
+    gates: z.preprocess(
+      (value) => ({ agreement: { min: 0.98 }, signalToNoise: { min: 20 }, ...(value as object) }),
+      gates,
+    ),
+    seed: z.int().min(0).default(0),
   });
+}
+
+function passesOf(registry: Pick<Registry, 'passes'>) {
+  return z
+    .array(named(Object.fromEntries(registry.passes), 'pass'))
+    .min(1)
+    .describe('Rewrites of the model, in order.');
 }

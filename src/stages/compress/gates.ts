@@ -1,16 +1,10 @@
-import type { Signature } from '../../data/signature.js';
 import { MaasError, type Place } from '../../errors.js';
 import type { Latency } from '../../evaluate/index.js';
 import type { Gates } from './config.js';
+import type { Judgement } from './subject.js';
 
 /** What is known of the model before and after compression. */
-export interface Measurement {
-  readonly task: Signature['task'];
-  /** Figures of `evaluate` on the test split. */
-  readonly before: Readonly<Record<string, number>>;
-  readonly after: Readonly<Record<string, number>>;
-  /** Figures of `compare`. */
-  readonly difference: Readonly<Record<string, number>>;
+export interface Measurement extends Omit<Judgement, 'rows'> {
   /** Of all its files, in bytes. */
   readonly bytesBefore: number;
   readonly bytesAfter: number;
@@ -32,10 +26,11 @@ export interface Verdict {
 /** The gates that the same model passes or fails every time: quality and size. */
 export function checkQuality(gates: Gates, measurement: Measurement): Verdict[] {
   const { task, before, after, difference, bytesBefore, bytesAfter } = measurement;
-  const quality = task === 'classification' ? labelGates : errorGates;
   const ratio = bytesAfter / bytesBefore;
   return [
-    ...quality(gates, before, after, difference),
+    ...(task === 'classification' ? labelGates(gates, before, after) : []),
+    ...(task === 'regression' ? errorGates(gates, before, after) : []),
+    ...agreementGate(gates, difference),
     ...signalGate(gates, difference),
     verdict(
       'size',
@@ -47,18 +42,20 @@ export function checkQuality(gates: Gates, measurement: Measurement): Verdict[] 
   ];
 }
 
-/** The latency gate, for each batch size. */
+/** The latency gate, for each batch size. It fails when the ratio is above its limit with 99 % confidence. */
 export function checkLatency(gates: Gates, latencies: readonly Latency[]): Verdict[] {
-  return latencies.map(({ batch, before, after, ratio }) => {
+  return latencies.map(({ batch, before, after, ratio, low, high }) => {
     const rows = batch === 1 ? '1 row' : `${batch} rows`;
-    const text = `${show(ratio)} × the time for ${rows} (${show(before)} → ${show(after)} µs)`;
-    return verdict('latency', 'maxRatio', gates.latency.maxRatio, ratio, text);
+    const between = `${show(low)} to ${show(high)}`;
+    const text = `${show(ratio)} × the time for ${rows} (${between} × with 99 % confidence; ${show(before)} → ${show(after)} µs)`;
+    const limit = gates.latency.maxRatio;
+    return { gate: 'latency', option: 'maxRatio', limit, figure: ratio, passed: low <= limit, text };
   });
 }
 
 type Figures = Readonly<Record<string, number>>;
 
-function labelGates(gates: Gates, before: Figures, after: Figures, difference: Figures): Verdict[] {
+function labelGates(gates: Gates, before: Figures, after: Figures): Verdict[] {
   const drop = before['accuracy']! - after['accuracy']!;
   // A model that gives NaN for probabilities may still name a class.
   const figure = Number.isFinite(after['logLoss']) ? drop : NaN;
@@ -67,11 +64,6 @@ function labelGates(gates: Gates, before: Figures, after: Figures, difference: F
     : `accuracy dropped by ${show(drop)} (${show(before['accuracy']!)} → ${show(after['accuracy']!)})`;
   const verdicts = [verdict('accuracy', 'maxDrop', gates.accuracy.maxDrop, figure, text)];
   if (gates.recall) verdicts.push(recallGate(gates.recall.maxDrop, before, after));
-  if (gates.agreement) {
-    const agreement = difference['agreement']!;
-    const share = `${show(agreement)} of the rows get the label that they got before`;
-    verdicts.push(atLeast('agreement', gates.agreement.min, agreement, share));
-  }
   return verdicts;
 }
 
@@ -94,6 +86,14 @@ function errorGates(gates: Gates, before: Figures, after: Figures): Verdict[] {
   const increase = old === now ? 0 : now / old - 1;
   const text = `the mean squared error grew by ${show(increase)} of itself (${show(old)} → ${show(now)})`;
   return [verdict('error', 'maxIncrease', gates.error.maxIncrease, increase, text)];
+}
+
+function agreementGate({ agreement: gate }: Gates, difference: Figures): Verdict[] {
+  const share = difference['agreement'];
+  if (!gate || share === undefined) return [];
+  return [
+    atLeast('agreement', gate.min, share, `${show(share)} of the rows get the label that they got before`),
+  ];
 }
 
 function signalGate({ signalToNoise: gate }: Gates, difference: Figures): Verdict[] {
@@ -131,7 +131,7 @@ const maxNamed = 8;
  * @param layers What the passes changed, worst first where the noise is known.
  * @throws MaasError MAAS_GATE_FAILED for the first gate that failed, with the others in it.
  */
-export function enforce(verdicts: readonly Verdict[], layers: readonly ChangedLayer[], place: Place): void {
+export function enforce(verdicts: readonly Verdict[], layers: readonly ChangedLayer[], place?: Place): void {
   const changed = describeLayers(layers);
   const errors = verdicts
     .filter((result) => !result.passed)

@@ -4,7 +4,7 @@ import { compressOptions, type CompressOptions } from './config.js';
 import { describeCpu } from './cpu.js';
 import { compressTasks } from './tasks.js';
 
-export type { CompressOptions } from './config.js';
+export { fileOptions, type CompressOptions, type FileOptions } from './config.js';
 export { foldPass } from './passes/fold.js';
 export { quantizePass } from './passes/quantize.js';
 

@@ -1,12 +1,10 @@
-import type { Table } from '../../data/index.js';
-import { sliceRows } from '../../data/rows.js';
 import { MaasError } from '../../errors.js';
 import { signalToNoise } from '../../evaluate/metrics.js';
 import { consumersOf, type Model } from '../../ir/graph.js';
 import { loadWeights } from '../../ir/onnx/external.js';
 import { encodeModel } from '../../ir/onnx/save.js';
 import { inferTypes } from '../../ir/shapes.js';
-import { openSession } from '../../runtime/session.js';
+import { openSession, type Feeds } from '../../runtime/session.js';
 import { labelOf } from './passes/dense-layer.js';
 import { tap } from './tap.js';
 
@@ -15,9 +13,6 @@ export interface LayerNoise {
   /** Of the layer's output before and after, in dB; NaN when it is no number any more. */
   readonly signalToNoise: number;
 }
-
-/** Enough to tell layers apart, and bounded where activations are large. */
-const maxRows = 128;
 
 /**
  * How far the outputs of layers are from what they were, worst first. What an earlier layer does wrong shows in the
@@ -28,7 +23,7 @@ export async function measureLayerNoise(
   before: Model,
   after: Model,
   layers: readonly string[],
-  table: Table,
+  feeds: Feeds,
 ): Promise<LayerNoise[]> {
   const [typesBefore, typesAfter] = [inferTypes(before), inferTypes(after)];
   const written = new Set(after.graph.nodes.flatMap((node) => node.outputs));
@@ -46,7 +41,6 @@ export async function measureLayerNoise(
   }
   const names = [...outputs.values()];
   if (names.length === 0) return [];
-  const feeds = sliceRows(table.inputs, 0, Math.min(table.rows, maxRows));
   const run = async (model: Model) => {
     const session = await openSession(encodeModel(await loadWeights(tap(model, names))));
     try {

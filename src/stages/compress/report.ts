@@ -27,7 +27,12 @@ export function roundFigures<Figures extends Readonly<Record<string, number>>>(f
 }
 
 /** `report.json`, the same bytes for the same compression, and the figures that go in the manifest. */
-export function writeReport(report: Report): { text: string; metrics: Record<string, Json> } {
+export interface WrittenReport {
+  readonly text: string;
+  readonly metrics: Record<string, Json>;
+}
+
+export function writeReport(report: Report): WrittenReport {
   const { rows, passes, measurement, verdicts } = report;
   const { before, after, difference, bytesBefore, bytesAfter } = measurement;
   const size = {

@@ -1,36 +1,82 @@
+import { copyFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { ListrTask } from 'listr2';
+import { asDiskError } from '../../errors.js';
 import type { StageRun } from '../../plugin/api.js';
 import type { Compression } from './compress.js';
 import type { CompressOptions } from './config.js';
+import { roundFigures, type WrittenReport } from './report.js';
 
 export function compressTasks(run: StageRun<CompressOptions>): ListrTask[] {
+  const { out, inputs, options, project, registry, signal, result } = run;
+  const steps = {
+    // Loaded on demand: it brings protobuf along, which no other command should pay for.
+    open: async () => {
+      const [work, { openProjectSubject }] = await Promise.all([
+        import('./compress.js'),
+        import('./project-subject.js'),
+      ]);
+      const subject = await openProjectSubject(run);
+      const place = { file: project.configFile };
+      const job = { subject, options, passes: registry.passes, out: join(out, 'model.onnx'), signal, place };
+      return new work.Compression(job);
+    },
+    keep: async ({ text, metrics }: WrittenReport) => {
+      Object.assign(result.metrics, metrics);
+      await writeFile(join(out, 'report.json'), text);
+      try {
+        await copyFile(join(inputs.model!.path, 'signature.json'), join(out, 'signature.json'));
+      } catch (error) {
+        throw asDiskError(error, 'cannot write the model');
+      }
+    },
+    result,
+  };
+  return compressionTasks(options, steps);
+}
+
+export interface CompressionSteps {
+  readonly open: () => Promise<Compression>;
+  /** What becomes of the report. */
+  readonly keep: (report: WrittenReport) => Promise<void>;
+  readonly result: Pick<StageRun['result'], 'measured' | 'notes'>;
+}
+
+/** Load, one pass after another, measure, check. */
+export function compressionTasks(
+  options: CompressOptions,
+  { open, keep, result }: CompressionSteps,
+): ListrTask[] {
   let compression: Compression;
   return [
     {
       title: 'load the model and its held-out rows',
       task: async () => {
-        // Loaded on demand: it brings protobuf along, which no other command should pay for.
-        const work = await import('./compress.js');
-        compression = await work.Compression.open(run);
+        compression = await open();
       },
     },
-    ...run.options.passes.map((choice): ListrTask => ({
+    ...options.passes.map((choice): ListrTask => ({
       title: choice.name,
       task: async (_context, task) => {
-        const { applied = [], skipped } = await compression.apply(choice);
+        const { changed, applied = [], skipped } = await compression.apply(choice);
+        if (!changed) result.notes.push(`${choice.name} changed nothing`);
         task.title = `${choice.name}: ${applied.length} changed, ${skipped.length} left alone`;
       },
     })),
     {
       title: 'measure size and quality',
       task: async () => {
-        await compression.measure();
+        await keep(await compression.measure());
       },
     },
     {
       title: 'measure latency',
       task: async (_context, task) => {
         const latencies = await compression.time();
+        result.measured['latency'] = latencies.map(({ batch, ...times }) => ({
+          batch,
+          ...roundFigures(times),
+        }));
         const ratios = latencies.map(({ batch, ratio }) => `${ratio.toFixed(2)} × for ${batch}`);
         task.title = `measure latency: ${ratios.join(', ')}`;
       },

@@ -38,10 +38,12 @@ describe('a limit', () => {
     const regression = { task: 'regression', before: { mse: 2 } } as const;
     expect(passed({ ...regression, after: { mse: 2.1 } })).toEqual({ error: true, size: true });
     expect(passed({ ...regression, after: { mse: 2.11 } })).toEqual({ error: false, size: true });
-    const latency = { batch: 1, before: 10, after: 12, ratio: 1.2 };
+    const latency = { batch: 1, before: 10, after: 12, ratio: 1.2, low: 1.2, high: 1.2 };
     expect(
-      checkLatency(gates, [latency, { ...latency, ratio: 1.21 }]).map((verdict) => verdict.passed),
-    ).toEqual([true, false]);
+      checkLatency(gates, [latency, { ...latency, ratio: 1.3 }, { ...latency, low: 1.21 }]).map(
+        (verdict) => verdict.passed,
+      ),
+    ).toEqual([true, true, false]);
   });
 
   it('is never kept by what is no number', () => {

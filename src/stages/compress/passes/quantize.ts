@@ -125,7 +125,9 @@ async function quantizeStatic(
   const convolutions = await findConvolutions(folded, { perChannel, largest, refuse });
   const { chosen, values } = convolutions;
   const spread =
-    chosen.size > 0 ? await calibrate(folded, values, await context.calibration(), calibration) : undefined;
+    chosen.size > 0
+      ? await calibrate(folded, values, await context.calibration(calibration.samples), calibration)
+      : undefined;
   const misfit = values
     .map((name) => describeMisfit(spread?.get(name)))
     .find((reason) => reason !== undefined);
@@ -238,7 +240,7 @@ async function findRanges(
 ): Promise<Map<string, Range>> {
   const inputs = new Set([...chosen.values()].map(({ layer }) => layer.input));
   return inputs.size > 0
-    ? calibrate(model, [...inputs], await context.calibration(), calibration)
+    ? calibrate(model, [...inputs], await context.calibration(calibration.samples), calibration)
     : new Map<string, Range>();
 }
 

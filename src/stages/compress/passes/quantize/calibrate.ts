@@ -1,5 +1,3 @@
-import type { Dataset, Table } from '../../../../data/dataset.js';
-import { gatherRows } from '../../../../data/rows.js';
 import type { Model } from '../../../../ir/graph.js';
 import { loadWeights } from '../../../../ir/onnx/external.js';
 import { encodeModel } from '../../../../ir/onnx/save.js';
@@ -9,27 +7,22 @@ import { Histogram, leastErrorRange, percentileRange, type Range } from './range
 
 export interface CalibrationOptions {
   readonly method: 'minmax' | 'mse' | 'percentile';
-  /** Rows to run, at most. */
-  readonly samples: number;
   /** For `percentile`: share of the values that the range covers. */
   readonly coverage: number;
 }
 
-/** Keeps the activations of wide convolutions within some hundred MB. */
-const batchSize = 32;
-
 /**
  * Runs rows through the model and sees which numbers its activations take.
  * @param names Values of the graph to look at: float32 inputs or what nodes write.
- * @returns the range of each; one that holds NaN or infinities has a range that is not finite.
+ * @returns the range of each, of none where there are no rows; one that holds NaN or infinities has a range that is not finite.
  */
 export async function calibrate(
   model: Model,
   names: readonly string[],
-  dataset: Dataset,
-  { method, samples, coverage }: CalibrationOptions,
+  batches: readonly Feeds[],
+  { method, coverage }: CalibrationOptions,
 ): Promise<Map<string, Range>> {
-  const batches = [...pickBatches(dataset, samples)];
+  if (batches.length === 0) return new Map();
   const inputs = new Set(model.graph.inputs.map(({ name }) => name));
   const session = await openSession(encodeModel(await loadWeights(tap(model, names))));
   const inner = names.filter((name) => !inputs.has(name));
@@ -65,21 +58,4 @@ function widen(range: Range | undefined, values: Float32Array): Range {
     if (Number.isNaN(value)) return { low: NaN, high: NaN };
   }
   return { low, high };
-}
-
-/**
- * Rows to calibrate on: of the validation split, then of the train split while there are not enough, spread evenly over
- * each, because a source may be sorted.
- */
-function* pickBatches({ splits }: Dataset, samples: number): Generator<Feeds> {
-  const fromValidation = Math.min(samples, splits.validation.rows);
-  yield* spread(splits.validation, fromValidation);
-  yield* spread(splits.train, Math.min(samples - fromValidation, splits.train.rows));
-}
-
-function* spread(table: Table, count: number): Generator<Feeds> {
-  const rows = Array.from({ length: count }, (_, index) => Math.floor((index * table.rows) / count));
-  for (let start = 0; start < count; start += batchSize) {
-    yield gatherRows(table.inputs, rows.slice(start, start + batchSize));
-  }
 }

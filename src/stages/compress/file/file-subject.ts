@@ -1,0 +1,136 @@
+import { readSamples } from '../../../data/samples.js';
+import { agreement, signalToNoise } from '../../../evaluate/metrics.js';
+import type { Model } from '../../../ir/graph.js';
+import { loadModel, sizeOnDisk } from '../../../ir/onnx/load.js';
+import type { NdArray } from '../../../ir/tensor.js';
+import { openSession, type Feeds } from '../../../runtime/session.js';
+import { roundFigures } from '../report.js';
+import type { Subject } from '../subject.js';
+import { fitSamples } from './fit-samples.js';
+import { makeUpSamples } from './make-up.js';
+
+export interface FileSubject extends Subject {
+  /** What the person should know of the data. */
+  readonly notes: readonly string[];
+}
+
+/** More runs than this tell nothing new. */
+const mostJudged = 256;
+
+/**
+ * A model from a file, judged by what it gave before: every second sample for passes to look at, the others for the
+ * gates. Without data it is judged on made-up inputs, and passes have none.
+ * @throws MaasError MAAS_MODEL_INVALID, MAAS_DATA_*.
+ */
+export async function openFileSubject(
+  path: string,
+  data: string | undefined,
+  seed: number,
+): Promise<FileSubject> {
+  const model = await loadModel(path);
+  const { calibration, judged, notes } = await deal(model, path, data, seed);
+  let reference: Outputs[] | undefined;
+  return {
+    path,
+    model,
+    bytes: await sizeOnDisk(path, model),
+    notes,
+    context: { seed, calibration: (samples) => Promise.resolve(calibration.slice(0, samples)) },
+    async judge(other) {
+      reference ??= await runAll(path, judged);
+      const difference = compareOutputs(reference, await runAll(other, judged), data !== undefined);
+      return {
+        rows: judged.length,
+        task: undefined,
+        before: {},
+        after: {},
+        difference: roundFigures(difference),
+      };
+    },
+    probe: () => judged[0]!,
+    requests: () => [{ batch: judged[0] ? rowsOf(judged[0]) : 1, feeds: judged[0]! }],
+  };
+}
+
+async function deal(
+  model: Model,
+  path: string,
+  data: string | undefined,
+  seed: number,
+): Promise<{ calibration: Feeds[]; judged: Feeds[]; notes: string[] }> {
+  if (data === undefined) {
+    const judged = await makeUpSamples(model, path, seed);
+    const note = 'no --calibration data: judged on made-up inputs, and passes that need rows were left out';
+    return { calibration: [], judged, notes: [note] };
+  }
+  const samples = (await readSamples(data)).flatMap((set) => fitSamples(set, model.graph, data));
+  if (samples.length === 1) {
+    return {
+      calibration: samples,
+      judged: samples,
+      notes: ['one sample: calibrated and judged on the same'],
+    };
+  }
+  const judged = samples.filter((_, at) => at % 2 === 1).slice(0, mostJudged);
+  return { calibration: samples.filter((_, at) => at % 2 === 0), judged, notes: [] };
+}
+
+function rowsOf(feeds: Feeds): number {
+  return Object.values(feeds)[0]?.dims[0] ?? 1;
+}
+
+type Outputs = Readonly<Record<string, NdArray>>;
+
+async function runAll(path: string, samples: readonly Feeds[]): Promise<Outputs[]> {
+  const session = await openSession(path);
+  try {
+    const outputs: Outputs[] = [];
+    for (const feeds of samples) outputs.push(await session.run(feeds));
+    return outputs;
+  } finally {
+    await session.close();
+  }
+}
+
+/** Outputs that look like scores of classes have so many columns at least. */
+const leastClasses = 2;
+
+/**
+ * The least signal to noise of the outputs, and how often the largest score of a row is where it was. On made-up inputs
+ * the latter means nothing.
+ */
+function compareOutputs(
+  one: readonly Outputs[],
+  two: readonly Outputs[],
+  isReal: boolean,
+): Record<string, number> {
+  const ratios: number[] = [];
+  const picks: [string[], string[]] = [[], []];
+  for (const name of Object.keys(one[0] ?? {})) {
+    const values = [one, two].map((all) => all.flatMap((outputs) => outputs[name] ?? []));
+    const [before, after] = values.map((arrays) =>
+      arrays.flatMap(({ data }) => Array.from(data as ArrayLike<unknown>, Number)),
+    );
+    const isFloat = values[0]![0]!.dtype === 'float32' || values[0]![0]!.dtype === 'float64';
+    if (isFloat) ratios.push(signalToNoise(before!, after!));
+    const columns = values[0]![0]!.dims.at(-1) ?? 0;
+    if (!isFloat || columns < leastClasses) continue;
+    picks[0].push(...picksOf(before!, columns));
+    picks[1].push(...picksOf(after!, columns));
+  }
+  return {
+    ...(isReal && picks[0].length > 0 && { agreement: agreement(...picks) }),
+    signalToNoise: ratios.length > 0 ? Math.min(...ratios) : Infinity,
+  };
+}
+
+/** The column of the largest value in each row. */
+function picksOf(values: readonly number[], columns: number): string[] {
+  return Array.from({ length: values.length / columns }, (_, row) => {
+    let best = 0;
+    for (let at = 1; at < columns; at++) {
+      if (values[row * columns + at]! > values[row * columns + best]!) best = at;
+    }
+    return String(best);
+  });
+}

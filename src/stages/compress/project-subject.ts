@@ -1,0 +1,81 @@
+import { join } from 'node:path';
+import {
+  loadDataset,
+  readSignature,
+  type DataConfig,
+  type Dataset,
+  type Signature,
+  type Table,
+} from '../../data/index.js';
+import { gatherRows, sliceRows } from '../../data/rows.js';
+import { MaasError } from '../../errors.js';
+import { compare, predict, requestsOf, score, type Predictions } from '../../evaluate/index.js';
+import { loadModel, sizeOnDisk } from '../../ir/onnx/load.js';
+import type { StageContext } from '../../plugin/api.js';
+import type { Feeds } from '../../runtime/session.js';
+import { roundFigures } from './report.js';
+import type { Judgement, Subject } from './subject.js';
+
+/** Keeps the activations of wide convolutions within some hundred MB. */
+const batchSize = 32;
+/** Enough to tell layers apart, and bounded where activations are large. */
+const probed = 128;
+
+/**
+ * The model that was trained, judged by the rows of the test split: they stay out of a pass's reach.
+ * @throws MaasError MAAS_DATA_CHANGED when the data is not what the model was trained on.
+ */
+export async function openProjectSubject({ project, inputs, signal }: StageContext): Promise<Subject> {
+  const { root, seed, name, config } = project;
+  const folder = inputs.model!.path;
+  const path = join(folder, 'model.onnx');
+  const signature = await readSignature(join(folder, 'signature.json'));
+  const dataset = await loadDataset(config['data'] as DataConfig, { root, seed, name, signal });
+  if (dataset.digest !== signature.data.digest) {
+    const model = inputs.model!.digest.slice(0, 12);
+    throw new MaasError('MAAS_DATA_CHANGED', `the data has changed since model ${model} was trained`);
+  }
+  const { test } = dataset.splits;
+  const model = await loadModel(path);
+  let reference: Predictions | undefined;
+  return {
+    path,
+    model,
+    bytes: await sizeOnDisk(path, model),
+    context: { seed, calibration: (samples) => Promise.resolve([...pickBatches(dataset, samples)]) },
+    async judge(other) {
+      reference ??= await predict(path, test, signature);
+      signal.throwIfAborted();
+      return judge(reference, await predict(other, test, signature), test, signature);
+    },
+    probe: () => sliceRows(test.inputs, 0, Math.min(test.rows, probed)),
+    requests: () => requestsOf(test),
+  };
+}
+
+function judge(reference: Predictions, other: Predictions, test: Table, signature: Signature): Judgement {
+  return {
+    rows: test.rows,
+    task: signature.task,
+    before: roundFigures(score(reference, test, signature)),
+    after: roundFigures(score(other, test, signature)),
+    difference: roundFigures(compare(reference, other)),
+  };
+}
+
+/**
+ * Rows to calibrate on: of the validation split, then of the train split while there are not enough, spread evenly over
+ * each, because a source may be sorted.
+ */
+function* pickBatches({ splits }: Dataset, samples: number): Generator<Feeds> {
+  const fromValidation = Math.min(samples, splits.validation.rows);
+  yield* spread(splits.validation, fromValidation);
+  yield* spread(splits.train, Math.min(samples - fromValidation, splits.train.rows));
+}
+
+function* spread(table: Table, count: number): Generator<Feeds> {
+  const rows = Array.from({ length: count }, (_, index) => Math.floor((index * table.rows) / count));
+  for (let start = 0; start < count; start += batchSize) {
+    yield gatherRows(table.inputs, rows.slice(start, start + batchSize));
+  }
+}
