@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { listTree } from '../../../../artifacts/durable.js';
 import type { Release } from '../../../../plugin/api.js';
+import { architectures } from './base-image.js';
 import { user } from './base-layer.js';
 import { type Descriptor, type ImageManifest, type Layer, mediaTypes, releaseAnnotation } from './blob.js';
 import type { Layout } from './layout.js';
@@ -21,19 +22,17 @@ export interface ImageBuild {
 
 /** Nothing in an image tells when it was made. */
 const created = '1970-01-01T00:00:00Z';
-const architectures: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64' };
 
 /** Writes the image of a release into the layout, and returns its manifest. Layers that are there are taken as they are. */
 export async function buildImage({ layout, release, name, parts, signal }: ImageBuild): Promise<Descriptor> {
   const known = await knownLayers(layout);
-  const contents: [string, readonly LayerFile[]][] = [
-    ['base', parts.base],
-    ['dependencies', parts.dependencies],
-    ['model', await releaseFiles(release)],
-    ['app', parts.app],
-  ];
-  const layers: Layer[] = [];
-  for (const [, files] of contents) layers.push(await writeLayer(layout, files, known, signal));
+  const write = (files: readonly LayerFile[]): Promise<Layer> => writeLayer(layout, files, known, signal);
+  const below = await layBase(parts.base, write);
+  const layers: Layer[] = [...below.layers];
+  for (const files of [parts.dependencies, await releaseFiles(release), parts.app]) {
+    layers.push(await write(files));
+  }
+  const contents = [...below.layers.map(() => 'base'), 'dependencies', 'model', 'app'];
 
   const architecture = architectures[process.arch] ?? process.arch;
   const annotations = {
@@ -48,15 +47,15 @@ export async function buildImage({ layout, release, name, parts, signal }: Image
     config: {
       User: `${user}:${user}`,
       ExposedPorts: { [`${parts.port}/tcp`]: {} },
-      Env: ['PATH=/usr/local/bin', 'HOME=/tmp', 'NODE_ENV=production', 'ORT_DISABLE_TELEMETRY=1'],
-      Entrypoint: ['/usr/local/bin/node', parts.entry],
+      Env: [...below.env, 'HOME=/tmp', 'NODE_ENV=production', 'ORT_DISABLE_TELEMETRY=1'],
+      Entrypoint: [below.node, parts.entry],
       Cmd: [`/${folderOf(release)}`],
       WorkingDir: '/app',
       StopSignal: 'SIGTERM',
       Labels: annotations,
     },
     rootfs: { type: 'layers', diff_ids: layers.map(({ diffId }) => diffId) },
-    history: contents.map(([comment]) => ({ created, created_by: 'maas deploy', comment })),
+    history: contents.map((comment) => ({ created, created_by: 'maas deploy', comment })),
   });
   const manifest: ImageManifest = {
     schemaVersion: 2,
@@ -67,6 +66,25 @@ export async function buildImage({ layout, release, name, parts, signal }: Image
   };
   const descriptor = await layout.writeJson(mediaTypes.manifest, manifest);
   return { ...descriptor, platform: { os: 'linux', architecture } };
+}
+
+interface Below {
+  readonly layers: readonly Layer[];
+  readonly env: readonly string[];
+  /** Path of Node, or its name where the base's own PATH leads to it. */
+  readonly node: string;
+}
+
+async function layBase(
+  base: ImageParts['base'],
+  write: (files: readonly LayerFile[]) => Promise<Layer>,
+): Promise<Below> {
+  if ('reference' in base) {
+    const ours = new Set(['HOME', 'NODE_ENV', 'ORT_DISABLE_TELEMETRY']);
+    const env = base.env.filter((entry) => !ours.has(entry.split('=')[0]!));
+    return { layers: base.layers, env, node: 'node' };
+  }
+  return { layers: [await write(base)], env: ['PATH=/usr/local/bin'], node: '/usr/local/bin/node' };
 }
 
 /** A release is known by the name of its folder. */

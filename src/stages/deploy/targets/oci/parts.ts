@@ -1,13 +1,15 @@
 import { canonicalJson } from '../../../../artifacts/index.js';
 import type { Project } from '../../../../plugin/api.js';
+import type { BaseImage } from './base-image.js';
 import { collectBase } from './base-layer.js';
-import { collectServer } from './bundle.js';
-import { describeSoftware } from './sbom.js';
+import { collectServer, type ServerBundle } from './bundle.js';
+import { describeBase, describeSoftware } from './sbom.js';
 import type { LayerFile } from './tar-layer.js';
 
 /** Everything of an image but its model, by layer: what changes seldom is apart from what changes often. */
 export interface ImageParts {
-  readonly base: readonly LayerFile[];
+  /** Files for an image that is built on nothing, or the image that it is built on. */
+  readonly base: readonly LayerFile[] | BaseImage;
   readonly dependencies: readonly LayerFile[];
   readonly app: readonly LayerFile[];
   /** Absolute path in the image of the module that serves. */
@@ -16,22 +18,19 @@ export interface ImageParts {
   readonly port: number;
 }
 
-export type CollectParts = (project: Project) => Promise<ImageParts>;
+/** @param base Image to build on; without one the base is made of this very Node. */
+export type CollectParts = (project: Project, base?: BaseImage) => Promise<ImageParts>;
 
-/** The server of this very installation on this very Node, set up as the project's `serve` section says. */
-export const collectParts: CollectParts = async (project) => {
+/** The server of this very installation, set up as the project's `serve` section says. */
+export const collectParts: CollectParts = async (project, image) => {
   const server = await collectServer();
-  const natives = server.dependencies.flatMap(({ from }) =>
-    typeof from === 'string' && /\.(node|so(\.\d+)*)$/.test(from) ? [from] : [],
-  );
-  const base = await collectBase(natives);
-  const libraries = base.map(({ path }) => path).filter((path) => /\.so(\.|$)/.test(path));
+  const base = image ?? (await collectBase(nativesOf(server)));
   // In a container the network that it is given is what keeps others out.
   const serve = { ...(project.config['serve'] as Record<string, unknown> | undefined), host: '0.0.0.0' };
   const { port } = { port: 8080, ...serve };
   const written = {
     'app/serve.json': canonicalJson(serve),
-    'app/sbom.cdx.json': describeSoftware(server.packages, libraries),
+    'app/sbom.cdx.json': describeSoftware(server.packages, describeBase(base)),
   };
   return {
     base,
@@ -44,3 +43,10 @@ export const collectParts: CollectParts = async (project) => {
     port,
   };
 };
+
+/** Native modules: the shared libraries that they load are needed beside them. */
+function nativesOf({ dependencies }: ServerBundle): string[] {
+  return dependencies.flatMap(({ from }) =>
+    typeof from === 'string' && /\.(node|so(\.\d+)*)$/.test(from) ? [from] : [],
+  );
+}

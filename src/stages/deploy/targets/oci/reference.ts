@@ -27,3 +27,19 @@ export function parseRepository(text: string, insecure = false): Repository | un
   const isHere = /^(localhost|127(\.\d+){3})(:|$)/.test(host);
   return { host, origin: `${isHere || insecure ? 'http' : 'https'}://${host}`, name: path.join('/') };
 }
+
+/** An image that is named by its digest, and so can only ever be one. */
+export interface Pinned {
+  readonly repository: Repository;
+  /** `sha256:` and 64 hexadecimal digits. */
+  readonly digest: string;
+  /** As it was written. */
+  readonly reference: string;
+}
+
+/** Reads `node@sha256:…` or `registry.example.com/node:22@sha256:…`, where a tag only tells people what it is. */
+export function parsePinned(reference: string, insecure = false): Pinned | undefined {
+  const [, name, digest] = /^(.+?)(?::[\w][\w.-]{0,127})?@(sha256:[0-9a-f]{64})$/.exec(reference) ?? [];
+  const repository = name === undefined ? undefined : parseRepository(name, insecure);
+  return repository && digest !== undefined ? { repository, digest, reference } : undefined;
+}

@@ -1,18 +1,15 @@
 import { canonicalJson } from '../../../../artifacts/index.js';
+import type { BaseImage } from './base-image.js';
 import type { BundledPackage } from './bundle.js';
+import type { LayerFile } from './tar-layer.js';
 
 /**
  * What software is in an image, as CycloneDX 1.5. It tells no time and has no serial number, so that the same image has
  * the same bill of materials.
  */
-export function describeSoftware(packages: readonly BundledPackage[], libraries: readonly string[]): string {
+export function describeSoftware(packages: readonly BundledPackage[], base: readonly object[]): string {
   const components = [
-    {
-      type: 'application',
-      name: 'node',
-      version: process.versions.node,
-      purl: `pkg:generic/node@${process.versions.node}`,
-    },
+    ...base,
     ...packages.map(({ name, version, license }) => ({
       type: 'library',
       'bom-ref': packageUrl(name, version),
@@ -21,9 +18,22 @@ export function describeSoftware(packages: readonly BundledPackage[], libraries:
       purl: packageUrl(name, version),
       ...(license !== undefined && { licenses: [{ expression: license }] }),
     })),
-    ...libraries.map((path) => ({ type: 'file', name: path })),
   ];
   return canonicalJson({ bomFormat: 'CycloneDX', specVersion: '1.5', version: 1, components });
+}
+
+/** The components that an image is built on: an image, or this very Node and its shared libraries. */
+export function describeBase(base: readonly LayerFile[] | BaseImage): object[] {
+  if ('reference' in base) {
+    const [name, version] = base.reference.split('@');
+    return [{ type: 'container', name, version }];
+  }
+  const { node } = process.versions;
+  const libraries = base.map(({ path }) => path).filter((path) => /\.so(\.|$)/.test(path));
+  return [
+    { type: 'application', name: 'node', version: node, purl: `pkg:generic/node@${node}` },
+    ...libraries.map((path) => ({ type: 'file', name: path })),
+  ];
 }
 
 /** package-url of an npm package: the @ of a scope is escaped. */

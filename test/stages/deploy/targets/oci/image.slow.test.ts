@@ -9,6 +9,7 @@ import { findLibraries } from '../../../../../src/stages/deploy/targets/oci/elf.
 import { buildImage } from '../../../../../src/stages/deploy/targets/oci/image.js';
 import { Layout } from '../../../../../src/stages/deploy/targets/oci/layout.js';
 import { collectParts } from '../../../../../src/stages/deploy/targets/oci/parts.js';
+import type { LayerFile } from '../../../../../src/stages/deploy/targets/oci/tar-layer.js';
 import { makePlainRelease, makeRoot } from '../../../../conformance/target-suite.js';
 import { type Built, makeRelease } from '../../make-release.js';
 import { hasProgram } from './registry-server.js';
@@ -42,7 +43,11 @@ describe('an image', () => {
     await execa('cp', ['-r', `${release.path}/.`, copy]);
     await execa('chmod', ['-R', 'u+w,g-r', copy]);
     const moved = { ...release, path: copy };
-    const others = { ...parts, app: [...parts.app].reverse(), base: [...parts.base].reverse() };
+    const others = {
+      ...parts,
+      app: [...parts.app].reverse(),
+      base: [...(parts.base as LayerFile[])].reverse(),
+    };
     const layout = new Layout(join(root, '2'));
     expect(await buildImage({ layout, release: moved, name: 'x', parts: others, signal })).toEqual(first);
   });
