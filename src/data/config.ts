@@ -139,10 +139,11 @@ export const dataSchema = z
       .optional()
       .meta({ description: 'Columns to leave out, such as identifiers and copies of the target.' }),
     types: z
-      .record(z.string(), z.enum(['number', 'category', 'text']))
+      .record(z.string(), z.enum(['number', 'category', 'text', 'tokens']))
       .optional()
       .meta({
-        description: 'Types of columns, where the guess from the values is wrong; text is never guessed.',
+        description:
+          'Types of columns, where the guess from the values is wrong; text is never guessed, nor are tokens: arrays of ids, for an embedding.',
       }),
     task: z.enum(['classification', 'regression']).optional().meta({
       description:
@@ -202,7 +203,8 @@ export const dataSchema = z
       else if (type !== undefined && type !== takes)
         conflict(path, `${choice.name} is for columns of type ${takes}, and data.types says ${type}`);
     }
-    if (types[target] === 'text') conflict(['types', target], 'the target is a number or a category');
+    if (types[target] === 'text' || types[target] === 'tokens')
+      conflict(['types', target], 'the target is a number or a category');
     exclude.forEach((name, index) => {
       if (name === target) conflict(['exclude', index], `"${name}" is the target, it cannot be excluded`);
     });
@@ -217,7 +219,14 @@ export type CellType = Exclude<ColumnType, 'text'>;
 /** What the config says that a column holds, by its type or by its transform. */
 export function declaredType({ types, transforms: given }: DataConfig, name: string): ColumnType | undefined {
   const choice: Named | undefined = given.columns?.[name];
-  return types?.[name] ?? (choice && transforms[choice.name as TransformName].takes);
+  const type = types?.[name];
+  if (type === 'tokens') return undefined;
+  return type ?? (choice && transforms[choice.name as TransformName].takes);
+}
+
+/** Whether the config says that a column holds arrays of ids. */
+export function holdsTokens({ types }: Pick<DataConfig, 'types'>, name: string): boolean {
+  return types?.[name] === 'tokens';
 }
 
 /** How a column's cells are read: texts are strings as categories are. */

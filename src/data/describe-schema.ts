@@ -54,7 +54,10 @@ export function describeSchema(
       if (name === target.name) return describe(target, 'target');
       const column = features.find((feature) => feature.name === name);
       const array = arrays.find((each) => each.name === name);
-      if (array) return { name, role: 'feature', type: 'array', shape: array.shape };
+      if (array) {
+        const { shape, ids } = array;
+        return { name, role: 'feature', type: 'array', shape, ...(ids !== undefined && { max: ids - 1 }) };
+      }
       return column ? describe(column, 'feature') : { name, role: 'excluded' };
     }),
   };

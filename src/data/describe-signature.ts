@@ -19,7 +19,9 @@ export function describeSignature(
   return assembleSignature(
     [
       ...features.map((column) => observe(column, train)),
-      ...arrays.map(({ name: array, shape }): Observed => ({ name: array, type: 'array', shape })),
+      ...arrays.map(({ name: array, shape, ids }): Observed => {
+        return { name: array, type: 'array', shape, ...(ids !== undefined && { ids }) };
+      }),
     ],
     target,
     name,
@@ -61,9 +63,9 @@ export function assembleSignature(
     ...(numbers > 0 ? [{ name: numbersInput, dtype: 'float32' as const, shape: ['N', numbers] }] : []),
     ...described
       .filter(({ type }) => type !== 'number')
-      .map(({ name: input, shape }): Port =>
+      .map(({ name: input, shape, ids }): Port =>
         shape
-          ? { name: input, dtype: 'float32', shape: ['N', ...shape] }
+          ? { name: input, dtype: ids === undefined ? 'float32' : 'int64', shape: ['N', ...shape] }
           : { name: input, dtype: 'string', shape: ['N', 1] },
       ),
   ];

@@ -74,7 +74,7 @@ function put(input: NdArray, row: number, feature: Feature, value: unknown): str
     else (input.data as Float32Array)[at] = NaN;
     return undefined;
   }
-  if (feature.type === 'array') return putArray(input.data as TypedArray, at, feature.shape ?? [], value);
+  if (feature.type === 'array') return putArray(input.data as TypedArray, at, feature, value);
   if (feature.type === 'text' && typeof value !== 'string') return `must be text, found ${describe(value)}`;
   if (feature.type !== 'number') {
     const text = categoryOf(feature, value);
@@ -112,11 +112,15 @@ function describe(value: unknown): string {
   return `the ${typeof value} ${text.length > 40 ? `${text.slice(0, 40)}…` : text}`;
 }
 
+export function isId(value: number, ids: number): boolean {
+  return Number.isInteger(value) && value >= 0 && value < ids;
+}
+
 /** Writes nested lists one element after the other; returns what is wrong with them, if anything. */
 function putArray(
   data: TypedArray,
   at: number,
-  shape: readonly number[],
+  { shape = [], ids }: Feature,
   value: unknown,
 ): string | undefined {
   let next = at;
@@ -124,7 +128,9 @@ function putArray(
     if (axis === shape.length) {
       if (typeof part !== 'number') return `must hold numbers, found ${describe(part)}`;
       if (!Number.isFinite(Math.fround(part))) return `holds a number that is too large: ${part}`;
-      data[next++] = part;
+      if (ids !== undefined && !isId(part, ids))
+        return `must hold ids, whole numbers from 0 to ${ids - 1}, found ${part}`;
+      data[next++] = data instanceof BigInt64Array || data instanceof BigUint64Array ? BigInt(part) : part;
       return undefined;
     }
     if (!Array.isArray(part) || part.length !== shape[axis]) {

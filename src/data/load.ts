@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { asDiskError } from '../errors.js';
+import { asDiskError, MaasError } from '../errors.js';
 import { sizeOf, type NdArray } from '../ir/tensor.js';
 import { digestArrays, readArrays, type ArrayColumn, type ArraySource } from './arrays/read-arrays.js';
 import { selectColumns, type CategoryColumn, type NumberColumn } from './columns.js';
-import { declaredType, type DataConfig } from './config.js';
+import { declaredType, holdsTokens, type DataConfig } from './config.js';
 import type { Dataset, Statistics, Table } from './dataset.js';
 import { describeSchema, type ColumnSchema } from './describe-schema.js';
 import { inspectData } from './inspect.js';
@@ -24,7 +24,7 @@ import {
 import { loadStream } from './stream/load-stream.js';
 import { Shelf } from './stream/shelf.js';
 import { describeSignature, numbersInput } from './describe-signature.js';
-import type { Feature } from './signature.js';
+import type { Feature, Signature } from './signature.js';
 import { splitRows } from './split.js';
 import { gatherColumn } from './rows.js';
 import { measureArray, measureColumns } from './statistics.js';
@@ -53,8 +53,23 @@ export async function loadDataset(config: DataConfig, options: LoadOptions): Pro
   const path = resolve(options.root, config.source);
   const large = await isLarge(path, config);
   const loaded = markTexts(await (large ? loadLarge : loadSmall)(path, config, options), config);
+  refuseLooseTokens(loaded.signature, config, path);
   const transforms = fitTransforms(config, loaded.signature, loaded.splits.train, path);
   return { ...loaded, transforms };
+}
+
+/** @throws MaasError MAAS_DATA_COLUMN for columns of ids that are no arrays. */
+function refuseLooseTokens({ features }: Signature, config: DataConfig, path: string): void {
+  const loose = features.find(({ name, ids }) => holdsTokens(config, name) && ids === undefined);
+  if (!loose) return;
+  throw new MaasError(
+    'MAAS_DATA_COLUMN',
+    `data.types says tokens for "${loose.name}", which has one value a row`,
+    {
+      place: { file: path },
+      hint: 'Tokens are arrays of ids, of NPZ and NPY files; for one id a row choose category, for words text.',
+    },
+  );
 }
 
 /** Columns of text are read as categories are; here they become what they are. */
@@ -103,8 +118,9 @@ async function loadSmall(path: string, config: DataConfig, options: LoadOptions)
           ),
         }
       : {};
-  for (const { name, shape, values } of arrays)
-    statistics[name] = measureArray(values, sizeOf(shape), rows.train);
+  for (const { name, shape, values } of arrays) {
+    if (values instanceof Float32Array) statistics[name] = measureArray(values, sizeOf(shape), rows.train);
+  }
   const encode = (part: readonly number[]): Table => ({
     rows: part.length,
     lines: Uint32Array.from(part, (row) => table.lines[row]!),
@@ -225,7 +241,8 @@ function encodeTexts(column: CategoryColumn, rows: readonly number[]): NdArray {
 
 function encodeArray({ shape, values }: ArrayColumn, rows: readonly number[]): NdArray {
   const all = values.length / sizeOf(shape);
-  return gatherColumn({ dtype: 'float32', dims: [all, ...shape], data: values }, rows);
+  const dtype = values instanceof Float32Array ? 'float32' : 'int64';
+  return gatherColumn({ dtype, dims: [all, ...shape], data: values }, rows);
 }
 
 /** Arrays as columns of their digests, by which rows are found alike. */

@@ -10,6 +10,7 @@ const featureSchema = z.strictObject({
   input: z.string(),
   column: z.int().nonnegative(),
   shape: z.array(z.int().positive()).optional(),
+  ids: z.int().positive().optional(),
   min: z.number().optional(),
   max: z.number().optional(),
   categories: z.array(z.string()).optional(),

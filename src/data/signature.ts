@@ -11,6 +11,8 @@ export interface Feature {
   readonly column: number;
   /** Of arrays. */
   readonly shape?: readonly number[];
+  /** Of arrays of ids, how many ids there are: 0 to one less. */
+  readonly ids?: number;
   /** Range seen in training data, for numbers. */
   readonly min?: number;
   readonly max?: number;

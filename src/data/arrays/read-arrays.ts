@@ -5,7 +5,7 @@ import { gunzipSync } from 'node:zlib';
 import { MaasError } from '../../errors.js';
 import { sizeOf, type TypedArray } from '../../ir/tensor.js';
 import { didYouMean } from '../../suggest.js';
-import type { DataConfig } from '../config.js';
+import { holdsTokens, type DataConfig } from '../config.js';
 import { checkSource, digestSource, formatOf, type RawTable } from '../readers/index.js';
 import { badArray, type FileArray } from './array-file.js';
 import { parseIdx } from './idx.js';
@@ -20,8 +20,10 @@ export interface ArrayColumn {
   readonly name: string;
   /** Of one row. */
   readonly shape: readonly number[];
-  /** [rows, …shape]. */
-  readonly values: Float32Array;
+  /** [rows, …shape]; whole numbers where they are ids. */
+  readonly values: Float32Array | BigInt64Array;
+  /** One more than the greatest, where they are ids. */
+  readonly ids?: number;
 }
 
 export interface ArraySource {
@@ -71,7 +73,11 @@ export async function readArrays(config: DataConfig, root: string): Promise<Arra
   });
   const arrays = chosen
     .filter((name) => sizeOf(found.get(name)!.dims.slice(1)) !== 1)
-    .map((name) => toColumn(name, found.get(name)!, path));
+    .map((name) =>
+      holdsTokens(config, name)
+        ? toTokens(name, found.get(name)!, path)
+        : toColumn(name, found.get(name)!, path),
+    );
   return {
     table: {
       path,
@@ -168,6 +174,25 @@ function toColumn(name: string, { dims, data }: FileArray, path: string): ArrayC
       hint: 'Replace it before the array is saved, for instance with numpy.nan_to_num.',
     },
   );
+}
+
+/** More than this many ids would be a table of vectors that no memory holds. */
+const mostIds = 2 ** 24;
+
+function toTokens(name: string, { dims, data }: FileArray, path: string): ArrayColumn {
+  const values = Array.isArray(data) ? [] : Array.from(data as ArrayLike<number | bigint>, Number);
+  const bad = values.findIndex((value) => !Number.isInteger(value) || value < 0 || value >= mostIds);
+  if (Array.isArray(data) || bad >= 0) {
+    const row = Math.floor(bad / (values.length / dims[0]!)) + 1;
+    const found = bad >= 0 ? `${values[bad]} in row ${row}` : 'texts';
+    throw new MaasError(
+      'MAAS_DATA_VALUE',
+      `data.types says that "${name}" holds ids, whole numbers from 0 to ${mostIds - 1}; it has ${found}`,
+      { place: { file: path }, hint: 'Number the tokens from 0, or leave the column out of data.types.' },
+    );
+  }
+  const ids = values.reduce((most, value) => Math.max(most, value), 0) + 1;
+  return { name, shape: dims.slice(1), values: BigInt64Array.from(values, BigInt), ids };
 }
 
 function digestRows({ data, dims }: FileArray, rows: number): string[] {

@@ -1,3 +1,4 @@
+import { isId } from '../../data/encode-rows.js';
 import type { Port, Signature } from '../../data/signature.js';
 import { sizeOf, type NdArray } from '../../ir/tensor.js';
 import type { Feeds } from '../../runtime/session.js';
@@ -30,6 +31,11 @@ export function checkInputs(signature: Signature, inputs: Feeds): CheckedInputs 
   }
   for (const name of Object.keys(inputs)) {
     if (!Object.hasOwn(feeds, name)) throw new RequestError(400, `the model has no input ${name}`);
+  }
+  for (const { input, ids } of signature.features) {
+    const bad = ids === undefined ? undefined : feeds[input]!.data.find((id) => !isId(Number(id), ids));
+    if (bad !== undefined)
+      throw new RequestError(400, `input ${input} holds ids from 0 to ${ids! - 1}, not ${bad}`);
   }
   const first = signature.inputs[0];
   return { feeds, rows: first ? (feeds[first.name]!.dims[0] ?? 1) : 1, shapeKey };

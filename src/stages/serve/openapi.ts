@@ -47,11 +47,11 @@ function describePredict(signature: Signature): Schema {
   return operation(`Predict ${signature.target.name}`, oneOrMany(row), oneOrMany(prediction));
 }
 
-function schemaOf({ type, min, max, categories, shape = [] }: Feature): Schema {
+function schemaOf({ type, min, max, categories, shape = [], ids }: Feature): Schema {
   if (type === 'array') {
     return shape.reduceRight<Schema>(
       (items, size) => ({ type: 'array', items, minItems: size, maxItems: size }),
-      { type: 'number' },
+      ids === undefined ? { type: 'number' } : { type: 'integer', minimum: 0, maximum: ids - 1 },
     );
   }
   if (type !== 'number') return { type: 'string', ...(categories && { examples: categories }) };

@@ -4,7 +4,7 @@ import { MaasError, type Place } from '../../errors.js';
 import { GraphBuilder } from '../../ir/builder.js';
 import type { Dim, Model } from '../../ir/graph.js';
 import { removeDead } from '../../ir/rewrite.js';
-import { sizeOf, tensor } from '../../ir/tensor.js';
+import { tensor } from '../../ir/tensor.js';
 import { emitFeatures, featureOpsets } from './emit-features.js';
 import { emitOutputs } from './emit-outputs.js';
 import type { ActivationName } from './layers/activations.js';
@@ -54,15 +54,12 @@ export function buildModel(
     const random = randomStream(seed, `initial/${stem}`, 0);
     const name = g.unique(stem);
     embeddings.push(name);
-    return g.initializer(
-      name,
-      tensor('float32', dims, drawWeights('randomUniform', sizeOf(dims), noFans, random)),
-    );
+    return g.initializer(name, tensor('float32', dims, drawWeights('randomUniform', dims, noFans, random)));
   });
   const preset = 'name' in source ? source : undefined;
   const choices = 'name' in source ? layersOf(source, sizesOf({ g }, encoded), place) : source;
   const path = preset ? pathOf(preset) : ['train', 'model', 'layers'];
-  const layers = openLayers(g, { seed, path, place });
+  const layers = openLayers(g, { seed, path, place, ids: signature.features[0]?.ids });
   const x = layers.emit(fitToData(choices, signature, place), encoded);
   if (g.rankOf(x) !== 2) throw notFlat(g.shapeOf(x), place([...path, findHead(choices)!]));
   const prediction = emitOutputs(g, x, signature);

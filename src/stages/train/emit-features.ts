@@ -11,7 +11,7 @@ export const featureOpsets = { '': 21, 'ai.onnx.ml': 4, 'com.microsoft': 1 };
 /**
  * Emits what turns the raw inputs into one float32 matrix [N, features]. Unless the dataset has another transform for a
  * feature, numbers and the elements of an array have mean 0 and deviation 1 over the train split, and each category has a column
- * that is 1 where it stands. An array by itself keeps its shape.
+ * that is 1 where it stands. An array by itself keeps its shape; ids stay the whole numbers that they are, int64.
  * @param weight For transforms that are learned; without it they are refused.
  * @throws MaasError MAAS_MODEL_SHAPE
  */
@@ -27,6 +27,10 @@ export function emitFeatures(
   const site: Site = { g, weight };
   const parts = inputs.flatMap(({ name, dtype }): string[] => {
     const own = features.filter((feature) => feature.input === name);
+    if (own[0]?.ids !== undefined) {
+      if (inputs.length > 1) throw notAlone(name);
+      return [name];
+    }
     if (own[0]?.type === 'array') {
       const scaled = emitArrayScaling(g, name, statistics[name]!);
       // By itself it keeps its shape.
@@ -84,6 +88,12 @@ function emitFilling(g: GraphBuilder, input: string, features: readonly Feature[
   for (const { column, missing } of features) if (missing) fills[column] = Number(missing.fill);
   const fill = g.constant(tensor('float32', [fills.length], fills), `${input}.fill`);
   return g.op('Where', [g.op('IsNaN', [input]), fill, input]);
+}
+
+function notAlone(name: string): MaasError {
+  return new MaasError('MAAS_MODEL_SHAPE', `"${name}" holds ids, which cannot be put beside other columns`, {
+    hint: `Predict from it alone: data.features: [${name}].`,
+  });
 }
 
 function refuseWeight(name: string): never {

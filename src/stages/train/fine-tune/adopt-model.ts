@@ -100,7 +100,7 @@ export function adoptModel(
     };
     const fans = { in: size, out: wanted };
     const random = randomStream(seed, 'initial/head.kernel', 0);
-    const kernel = add('kernel', [size, wanted], drawWeights('glorotUniform', size * wanted, fans, random));
+    const kernel = add('kernel', [size, wanted], drawWeights('glorotUniform', [size, wanted], fans, random));
     return g.op(
       'Gemm',
       [value, kernel, add('bias', [wanted], new Float32Array(wanted))],

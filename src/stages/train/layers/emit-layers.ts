@@ -1,12 +1,12 @@
 import type { ConfigPath } from '../../../config/index.js';
 import { MaasError, type Place } from '../../../errors.js';
 import type { GraphBuilder } from '../../../ir/builder.js';
-import { tensor } from '../../../ir/tensor.js';
+import { sizeOf, tensor } from '../../../ir/tensor.js';
 import { didYouMean } from '../../../suggest.js';
 import { randomStream } from '../random.js';
 import { layerOf, type LayerChoice } from './index.js';
 import { drawWeights } from './initializers.js';
-import type { Site } from './layer.js';
+import type { Layer, Site } from './layer.js';
 import type { Wiring } from './list-schema.js';
 
 export interface LayersOptions {
@@ -14,6 +14,8 @@ export interface LayersOptions {
   /** Path of the list in the config. */
   readonly path: ConfigPath;
   readonly place: (path: ConfigPath) => Place;
+  /** How many ids the data has, where the first layer gets ids. */
+  readonly ids?: number | undefined;
 }
 
 /** Emits layers one after another, or as their names and inputs say. */
@@ -27,7 +29,7 @@ export interface LayerEmitter {
 /** Name of what the first layer gets. */
 const source = 'features';
 
-export function openLayers(g: GraphBuilder, { seed, path: root, place }: LayersOptions): LayerEmitter {
+export function openLayers(g: GraphBuilder, { seed, path: root, place, ids }: LayersOptions): LayerEmitter {
   const trainable: string[] = [];
   const counts = new Map<string, number>();
   const taken = new Set<string>();
@@ -70,6 +72,7 @@ export function openLayers(g: GraphBuilder, { seed, path: root, place }: LayersO
       return layer.merge(site, read, choice.options);
     }
     if (read.length > 1) throw site.misfit('takes one input', 'Put a concatenate or an add before it.');
+    checkType(site, layer, read[0]!);
     return layer.emit(site, read[0]!, choice.options);
   };
 
@@ -80,19 +83,26 @@ export function openLayers(g: GraphBuilder, { seed, path: root, place }: LayersO
       g,
       name,
       weight(part, dims, initializer, fans) {
-        const size = dims.reduce((product, dim) => product * dim, 1);
         const random = randomStream(seed, `initial/${name}.${part}`, 0);
         const weight = own(part);
         trainable.push(weight);
-        return g.initializer(weight, tensor('float32', dims, drawWeights(initializer, size, fans, random)));
+        const values =
+          typeof initializer === 'function'
+            ? Float32Array.from({ length: sizeOf(dims) }, (_, at) => initializer(at))
+            : drawWeights(initializer, dims, fans, random);
+        return g.initializer(weight, tensor('float32', dims, values));
       },
       statistic(part, dims, value) {
-        const size = dims.reduce((product, dim) => product * dim, 1);
-        return g.initializer(own(part), tensor('float32', dims, new Float32Array(size).fill(value)));
+        const values = new Float32Array(sizeOf(dims)).fill(value);
+        return g.initializer(own(part), tensor('float32', dims, values));
       },
       misfit: (message, hint) =>
         new MaasError('MAAS_MODEL_SHAPE', `${showPath(path)} ${message}`, { place: place(path), hint }),
-      nested: (key, choices, x) => emitList(choices, x, [...path, key], around),
+      nested: (key, choices, x) =>
+        isList(choices)
+          ? emitList(choices, x, [...path, key], around)
+          : emitOne(choices, [x], [...path, key, choices.name], new Map(around).set(source, x)),
+      ids,
     };
   };
 
@@ -112,6 +122,22 @@ export function openLayers(g: GraphBuilder, { seed, path: root, place }: LayersO
   };
 
   return { trainable, emit: (choices, x) => emitList(choices, x, root, new Map()) };
+}
+
+function isList(choices: LayerChoice | readonly LayerChoice[]): choices is readonly LayerChoice[] {
+  return Array.isArray(choices);
+}
+
+/** @throws MaasError MAAS_MODEL_SHAPE for ids where there should be numbers, and the other way round. */
+function checkType(site: Site, { takes }: Layer<unknown>, x: string): void {
+  const isIds = site.g.dtypeOf(x) === 'int64';
+  if (isIds === (takes === 'ids')) return;
+  throw isIds
+    ? site.misfit('takes numbers, what comes before it gives ids', 'Put an embedding before it.')
+    : site.misfit(
+        'takes ids, what comes before it gives numbers',
+        'Make it the first layer, and give the model ids: data.types: {COLUMN: tokens}.',
+      );
 }
 
 function wiringOf({ options }: LayerChoice): Wiring {

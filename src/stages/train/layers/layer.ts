@@ -18,15 +18,18 @@ export interface Site {
   readonly weight: (
     part: string,
     dims: readonly number[],
-    initializer: InitializerName,
+    /** By name, or each element by its place, row-major. */
+    initializer: InitializerName | ((at: number) => number),
     fans: Fans,
   ) => string;
   /** Adds an array `<layer>/<part>` that gradients leave alone, filled with `value`; returns its name. */
   readonly statistic: (part: string, dims: readonly number[], value: number) => string;
   /** The error for an input or an option that does not fit, at the layer's place in the config. */
   readonly misfit: (message: string, hint: string) => MaasError;
-  /** Emits a list of layers inside this one, under its option `key`. */
-  readonly nested: (key: string, choices: readonly LayerChoice[], x: string) => string;
+  /** Emits a layer, or a list of layers, inside this one, under its option `key`. */
+  readonly nested: (key: string, choices: LayerChoice | readonly LayerChoice[], x: string) => string;
+  /** How many ids the data has, where the first layer gets ids. */
+  readonly ids: number | undefined;
 }
 
 /**
@@ -36,6 +39,8 @@ export interface Site {
 export interface Layer<Options = never> {
   readonly summary: string;
   readonly options: z.ZodType<Options>;
+  /** What it reads: numbers float32, unless it says ids, int64. */
+  readonly takes?: 'ids';
   /** Emits the layer on `x` and returns the name of its output. */
   emit(site: Site, x: string, options: Options): string;
 }

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { named, parseInside, type NamedDefinition } from '../../../config/named.js';
 import type { LayerChoice } from './layer.js';
 import type { ResidualOptions } from './residual.js';
+import type { TimeDistributedOptions } from './wrappers.js';
 
 type Definitions = () => Readonly<Record<string, NamedDefinition>>;
 
@@ -53,6 +54,19 @@ export function residualSchema(definitions: Definitions): z.ZodType<ResidualOpti
       [],
     ),
   });
+}
+
+/** Options of a layer that wraps another. */
+export function timeDistributedSchema(definitions: Definitions): z.ZodType<TimeDistributedOptions> {
+  let layer: z.ZodType<LayerChoice> | undefined;
+  const one = z
+    .unknown()
+    .transform((value, context): LayerChoice => {
+      layer ??= layerSchema(definitions);
+      return parseInside(layer, value, context);
+    })
+    .meta({ $ref: layerReference, description: 'What each step goes through.' });
+  return z.strictObject({ layer: one });
 }
 
 /** Where the JSON Schema of the config describes a layer. */

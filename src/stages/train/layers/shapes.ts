@@ -41,14 +41,29 @@ export function exampleShape(rank: number, elements: number): number[] {
   return [...Array.from({ length: rank - 1 }, () => 1), elements];
 }
 
-const sequenceToChannels = [0, 2, 1];
-
 /** [N, steps, features] ↔ [N, features, steps]. Two in a row are none. */
 export function swapSteps(g: GraphBuilder, x: string): string {
+  return transpose(g, x, [0, 2, 1]);
+}
+
+/** @param perm Its own inverse. */
+function transpose(g: GraphBuilder, x: string, perm: readonly number[]): string {
   const last = g.nodes.at(-1);
   const undone = last?.op === 'Transpose' && last.outputs[0] === x;
-  if (undone && numbersAttribute(last, 'perm')?.join() === sequenceToChannels.join()) return last.inputs[0]!;
-  return g.op('Transpose', [x], { perm: attr.ints(sequenceToChannels) });
+  if (undone && numbersAttribute(last, 'perm')?.join() === perm.join()) return last.inputs[0]!;
+  return g.op('Transpose', [x], { perm: attr.ints(perm) });
+}
+
+/** [N, steps, …] ↔ [steps, N, …], as recurrent operators have it. Two in a row are none. */
+export function swapLeading(g: GraphBuilder, x: string): string {
+  return transpose(g, x, [
+    1,
+    0,
+    ...g
+      .shapeOf(x)
+      .slice(2)
+      .map((_, at) => at + 2),
+  ]);
 }
 
 /**

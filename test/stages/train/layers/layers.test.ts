@@ -12,6 +12,8 @@ import { layers, type LayerName } from '../../../../src/stages/train/layers/inde
 interface Case {
   readonly layer: LayerName;
   readonly options: object;
+  /** How many ids the input holds, where it holds any. */
+  readonly ids?: number;
   readonly input: readonly number[];
   readonly dims: readonly number[];
   readonly values: readonly number[];
@@ -30,10 +32,10 @@ const waves = (dims: readonly number[], wave: (k: number) => number) =>
   );
 
 /** A graph of one layer, its weights as the fixture has them. */
-function build({ layer, options, input }: Case): { graph: Graph; trainable: readonly string[] } {
+function build({ layer, options, input, ids }: Case): { graph: Graph; trainable: readonly string[] } {
   const g = new GraphBuilder();
-  g.input('x', 'float32', ['N', ...input.slice(1)]);
-  const emitter = openLayers(g, { seed: 1, path: ['layers'], place });
+  g.input('x', ids ? 'int64' : 'float32', ['N', ...input.slice(1)]);
+  const emitter = openLayers(g, { seed: 1, path: ['layers'], place, ids });
   g.output(emitter.emit([{ name: layer, options: layers[layer].options.parse(options) }], 'x'), 'y');
   const graph = g.build();
   const initializers = new Map(graph.initializers);
@@ -47,12 +49,20 @@ function build({ layer, options, input }: Case): { graph: Graph; trainable: read
   return { graph: { ...graph, initializers }, trainable: emitter.trainable };
 }
 
-async function run(graph: Graph, input: readonly number[]) {
+async function run(graph: Graph, { input: dims, ids }: Case) {
   const model = { irVersion: 10, opsets: { '': 21 }, producer: 'test', graph, metadata: {} };
   const session = await openSession(encodeModel(model));
   try {
-    const data = Float32Array.from({ length: count(input) }, (_, k) => Math.sin(1.3 * k));
-    return await session.run({ x: { dtype: 'float32', dims: input, data } });
+    const x = ids
+      ? {
+          dtype: 'int64' as const,
+          data: BigInt64Array.from({ length: count(dims) }, (_, k) => BigInt((5 * k) % ids)),
+        }
+      : {
+          dtype: 'float32' as const,
+          data: Float32Array.from({ length: count(dims) }, (_, k) => Math.sin(1.3 * k)),
+        };
+    return await session.run({ x: { ...x, dims } });
   } finally {
     await session.close();
   }
@@ -64,7 +74,7 @@ describe('layers give what PyTorch gives', () => {
     async (_layer, _options, each) => {
       const { graph } = build(each);
       expect(graph.outputs[0]!.shape).toEqual(['N', ...each.dims.slice(1)]);
-      const { y } = await run(graph, each.input);
+      const { y } = await run(graph, each);
       expect(y!.dims).toEqual(each.dims);
       const worst = each.values.reduce(
         (most, value, k) => Math.max(most, Math.abs(value - Number(y!.data[k]))),
@@ -89,9 +99,8 @@ describe('layers can be trained', () => {
       const { graph, trainable } = build(each);
       const g = new GraphBuilder({ ...graph, outputs: [] });
       const loss = g.op('ReduceMean', ['y']);
-      expect([...gradients(g, loss, [...trainable, 'x']).keys()].toSorted()).toEqual(
-        [...trainable, 'x'].toSorted(),
-      );
+      const moving = each.ids ? trainable : [...trainable, 'x'];
+      expect([...gradients(g, loss, moving).keys()].toSorted()).toEqual(moving.toSorted());
     },
   );
 });
