@@ -47,7 +47,7 @@ export default class Compress extends StageCommand<typeof Compress> {
 
   protected override readonly stage = 'compress';
 
-  protected override async execute(): Promise<CommandResult> {
+  protected override async execute(): Promise<CommandResult | undefined> {
     const flags = this.flags as unknown as FileFlags;
     return flags.model === undefined ? super.execute() : this.compressFile(flags.model, flags);
   }

@@ -39,7 +39,7 @@ export default class Deploy extends StageCommand<typeof Deploy> {
 
   protected override readonly stage = 'deploy';
 
-  protected override async execute(): Promise<CommandResult> {
+  protected override async execute(): Promise<CommandResult | undefined> {
     if (this.args.count !== undefined && !this.flags.rollback) {
       throw new MaasError('MAAS_USAGE', `unexpected argument: ${this.args.count}`, {
         hint: 'A number goes with --rollback only.',

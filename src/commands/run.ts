@@ -33,12 +33,14 @@ export default class Run extends ProjectCommand<typeof Run> {
 
   protected override async execute(): Promise<CommandResult | undefined> {
     const { from, to, force, serve, why } = this.flags;
-    const context = await this.open();
     const selection = { from, to };
     if (this.flags['dry-run']) {
+      const context = await this.open();
       const plans = await openPipeline(context, selection).plan();
       return { json: { status: 'planned', stages: byStage(plans) }, text: planTable(plans, this.reporter) };
     }
+    const context = await this.openTogether();
+    if (!context) return undefined;
     const outcomes = await this.runStages(context, selection, { force });
     const result = this.summarize(outcomes, why);
     if (!serve) return result;

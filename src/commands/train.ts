@@ -1,3 +1,4 @@
+import type { CommandResult } from './cli/base-command.js';
 import { StageCommand } from './cli/stage-command.js';
 
 export default class Train extends StageCommand<typeof Train> {
@@ -10,4 +11,9 @@ export default class Train extends StageCommand<typeof Train> {
   ];
 
   protected override readonly stage = 'train';
+
+  protected override async execute(): Promise<CommandResult | undefined> {
+    const context = await this.openTogether();
+    return context && this.runStage(context);
+  }
 }

@@ -6,6 +6,7 @@ import type { Place } from '../errors.js';
 import type { Model } from '../ir/graph.js';
 import type { NdArray } from '../ir/tensor.js';
 import type { Feeds } from '../runtime/session.js';
+import type { World } from '../runtime/mpi/world.js';
 import type { Engine } from './engine.js';
 import type { ProgressEvent } from './events.js';
 
@@ -38,6 +39,8 @@ export interface StageContext<Options = unknown> {
   readonly store: ArtifactStore;
   /** What the stage reads, by kind: the newest artifact of the stages before it. */
   readonly inputs: Readonly<Partial<Record<Kind, Artifact>>>;
+  /** Processes that mpirun or srun has started with this one, which is their rank 0. */
+  readonly world?: World;
   readonly signal: AbortSignal;
   readonly emit: (event: ProgressEvent) => void;
 }

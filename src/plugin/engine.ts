@@ -81,6 +81,8 @@ export interface TrainProgress {
   readonly stepsPerSecond?: number;
   /** Of the last step, where it moves. */
   readonly learningRate?: number;
+  /** How long each of several ranks computes for a step, without waiting for others, in milliseconds. */
+  readonly ranks?: readonly number[];
   /** Seconds. */
   readonly eta: number;
   /** The loss and the job's metrics on the validation split, at the end of an epoch. */

@@ -16,6 +16,7 @@ export interface RunnerContext {
   readonly project: Project;
   readonly registry: Registry;
   readonly store: ArtifactStore;
+  readonly world?: StageContext['world'];
   readonly signal: AbortSignal;
   readonly emit: (event: ProgressEvent) => void;
 }
@@ -45,13 +46,22 @@ export interface Assessment {
  * @throws MaasError MAAS_STAGE_MISSING, MAAS_ARTIFACT_CORRUPT about what the stage reads, and what the stage's key throws.
  */
 export async function assessStage(
-  { project, registry, store, signal, emit }: RunnerContext,
+  { project, registry, store, world, signal, emit }: RunnerContext,
   stage: Stage,
   settled: Map<string, Artifact>,
 ): Promise<Assessment> {
   const inputs = await openInputs({ project, registry, store }, stage, settled);
   const options = project.config[stage.name];
-  const context: StageContext = { project, options, registry, store, inputs, signal, emit };
+  const context: StageContext = {
+    project,
+    options,
+    registry,
+    store,
+    inputs,
+    ...(world && { world }),
+    signal,
+    emit,
+  };
   const stated = (await stage.key?.(context)) ?? {};
   const parts = allParts(stage, knownParts(project, stage, inputs), stated);
   const key = digestOf(parts);

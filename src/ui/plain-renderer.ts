@@ -50,7 +50,7 @@ export class PlainRenderer {
       this.#write(`${indent}${icon} ${text}`);
     };
     const thinned = thinOut(this.#interval, (text) => {
-      this.#write(this.#style.dim(`${indent}  ${text}`));
+      for (const part of text.split('\n')) this.#write(this.#style.dim(`${indent}  ${part}`));
     });
     task.on(ListrTaskEventType.SUBTASK, (subtasks) => {
       this.#watch(subtasks as unknown as Task[], task.hasTitle() ? depth + 1 : depth);

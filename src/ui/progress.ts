@@ -33,8 +33,28 @@ export function describeProgress(): (progress: TrainProgress) => string {
     if (stepsPerSecond > 0) parts.push(`${formatRate(stepsPerSecond)} steps/s`);
     if (samplesPerSecond > 0) parts.push(`${formatRate(samplesPerSecond)} rows/s`);
     if (eta > 0) parts.push(`${formatDuration(eta)} left`);
-    return parts.join(' · ');
+    return [parts.join(' · '), ...describeRanks(progress)].join('\n');
   };
+}
+
+/** Ranks that are shown: with more of them, those that the others wait for. */
+const mostRanks = 8;
+
+/** A rank that computes for so much longer than the mean holds the others up. */
+const straggling = 1.1;
+
+/** A line for each rank: `rank 1 · computes 15.3 of 18.0 ms a step · 27 % longer than the mean`. */
+function describeRanks({ ranks = [], stepsPerSecond = 0 }: TrainProgress): string[] {
+  const mean = ranks.reduce((sum, time) => sum + time, 0) / ranks.length;
+  if (!(mean > 0) || stepsPerSecond === 0) return [];
+  const step = formatNumber(1000 / stepsPerSecond);
+  const times = ranks.map((time, rank) => ({ rank, time }));
+  const shown = ranks.length <= mostRanks ? times : times.sort((a, b) => b.time - a.time).slice(0, mostRanks);
+  return shown.map(({ rank, time }) => {
+    const excess =
+      time > straggling * mean ? ` · ${Math.round(100 * (time / mean - 1))} % longer than the mean` : '';
+    return `rank ${rank} · computes ${formatNumber(time)} of ${step} ms a step${excess}`;
+  });
 }
 
 function figure(name: string, value: number, curve: readonly number[]): string {

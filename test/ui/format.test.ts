@@ -100,3 +100,27 @@ describe('createStyle', () => {
     expect(createStyle(true).red('x')).toBe('\u001b[31mx\u001b[39m');
   });
 });
+
+describe('lines of ranks', () => {
+  const progress = {
+    ...{ epoch: 1, epochs: 2, step: 1, steps: 2, loss: 0.5 },
+    ...{ samplesPerSecond: 0, stepsPerSecond: 50, eta: 0 },
+  };
+
+  it('tells of each rank, and which of them holds the others up', () => {
+    const [, ...lines] = describeProgress()({ ...progress, ranks: [10, 10, 16] }).split('\n');
+    expect(lines).toEqual([
+      'rank 0 · computes 10 of 20 ms a step',
+      'rank 1 · computes 10 of 20 ms a step',
+      'rank 2 · computes 16 of 20 ms a step · 33 % longer than the mean',
+    ]);
+  });
+
+  it('shows the slowest of many, and none before the first step', () => {
+    const ranks = Array.from({ length: 64 }, (_, rank) => (rank === 40 ? 30 : 10));
+    const [, ...lines] = describeProgress()({ ...progress, ranks }).split('\n');
+    expect(lines).toHaveLength(8);
+    expect(lines[0]).toMatch(/^rank 40 .* 191 % longer/);
+    expect(describeProgress()({ ...progress, ranks: [0, 0] })).not.toContain('rank');
+  });
+});

@@ -13,6 +13,7 @@ import {
 } from '../../pipeline.js';
 import type { Project, Registry } from '../../plugin/api.js';
 import { loadRegistry } from '../../plugin/load-registry.js';
+import { findWorld, readMembership } from '../../stages/train/distributed/find-world.js';
 import { runTasks } from '../../ui/run-tasks.js';
 import { BaseCommand } from './base-command.js';
 
@@ -61,6 +62,25 @@ export abstract class ProjectCommand<T extends typeof Command> extends BaseComma
     };
   }
 
+  /**
+   * For commands that may train: one that was started several times, by mpirun or srun, is one command. Rank 0 carries it
+   * out; nothing comes back in the others, once they have done their part.
+   */
+  protected async openTogether(): Promise<RunnerContext | undefined> {
+    const context = await this.open();
+    const world = findWorld(readMembership(process.env), context.project);
+    if (!world) return context;
+    // What MPI reads when it begins: ranks that wait leave their core to others; UCX's hooks into malloc crash Node.js.
+    process.env['OMPI_MCA_mpi_yield_when_idle'] ??= '1';
+    process.env['UCX_MEM_MMAP_HOOK_MODE'] ??= 'none';
+    process.env['UCX_MEM_EVENTS'] ??= 'n';
+    if (world.member.rank === 0) return { ...context, world };
+    // Loaded on demand: it brings protobuf along.
+    const { followWorld } = await import('../../stages/train/distributed/outer.js');
+    await followWorld(world, context);
+    return undefined;
+  }
+
   /** For commands that are of use outside of a project, too: what there is besides maas' own. */
   protected async openIfThere(): Promise<{ readonly registry: Registry; readonly project?: Project }> {
     const { config: file } = this.flags as unknown as { config: string };
@@ -80,6 +100,7 @@ export abstract class ProjectCommand<T extends typeof Command> extends BaseComma
     try {
       await runTasks(pipeline.tasks(options), this.reporter.progress);
     } finally {
+      await context.world?.dismiss();
       // Sets what follows, result or error, apart from the progress.
       this.reporter.say('');
     }

@@ -1,4 +1,5 @@
 import type { Command } from '@oclif/core';
+import type { RunnerContext } from '../../pipeline.js';
 import { summarize } from '../../ui/summary.js';
 import type { CommandResult } from './base-command.js';
 import { forceFlag, ProjectCommand, projectFlags } from './project-command.js';
@@ -13,9 +14,12 @@ export abstract class StageCommand<T extends typeof Command> extends ProjectComm
     return this.outcomes[0] ?? { stage: this.stage };
   }
 
-  protected override async execute(): Promise<CommandResult> {
+  protected override async execute(): Promise<CommandResult | undefined> {
+    return this.runStage(await this.open());
+  }
+
+  protected async runStage(context: RunnerContext): Promise<CommandResult> {
     const { force } = this.flags as unknown as { force: boolean };
-    const context = await this.open();
     const [outcome] = await this.runStages(context, { only: this.stage }, { force });
     return { json: outcome!, text: this.reporter.quiet ? '' : summarize([outcome!], this.reporter) };
   }

@@ -32,7 +32,9 @@ export function trainOptions({ engines }: Pick<Registry, 'engines'>): z.ZodType<
     model: modelSchema.optional(),
     distributed: distributedSchema
       .optional()
-      .describe('Several processes, on one host or more, train the model together.'),
+      .describe(
+        'Several processes, on one host or more, train the model together: each has its share of every batch. Batch normalization goes by the statistics of each share.',
+      ),
     ...fitOptions,
     epochs: z.int().min(1).max(1_000_000).default(60).describe('Passes over the train split.'),
     batchSize: z.int().min(1).default(32).describe('Rows for each step of the optimizer.'),

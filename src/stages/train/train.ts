@@ -19,7 +19,9 @@ import { buildModel, type Draft } from './build-model.js';
 import type { TrainOptions } from './config.js';
 import { adoptModel } from './fine-tune/adopt-model.js';
 import type { Ranks } from '../../runtime/mpi/join-ranks.js';
+import type { Distributed } from './distributed/config.js';
 import { trainTogether } from './distributed/launch.js';
+import { leadWorld } from './distributed/outer.js';
 import { explainFreeze } from './fine-tune/explain-freeze.js';
 import { openFile } from './fine-tune/open-file.js';
 import { checkGateNames, checkGates } from './gates.js';
@@ -30,7 +32,7 @@ import { resolveFit } from './resolve-fit.js';
 export interface TrainingRun
   extends
     Pick<StageRun<TrainOptions>, 'project' | 'options' | 'registry' | 'work' | 'signal' | 'emit' | 'result'>,
-    Partial<Pick<StageRun, 'out' | 'store'>> {
+    Partial<Pick<StageRun, 'out' | 'store' | 'world'>> {
   readonly ranks?: Ranks;
 }
 
@@ -113,11 +115,19 @@ export class Training {
       },
     };
     const engine = registry.engines.get(options.engine.name)!;
-    if (options.distributed && !ranks) this.#outcome = await trainTogether(order, options, project);
+    if (options.distributed && !ranks) this.#outcome = await this.fitTogether(order, options.distributed);
     else if (engine.ownsModel) this.#outcome = await engine.train(order, project);
     else this.#outcome = await this.fitDraft(engine, order, this.#draft!);
     result.notes.push(...(this.#outcome.notes ?? []), ...(log?.trouble === undefined ? [] : [log.trouble]));
     return this.#outcome;
+  }
+
+  /** With processes that were started with this one, or else with new ones. */
+  private async fitTogether(order: TrainOrder, distributed: Distributed): Promise<TrainOutcome> {
+    const { options, project, registry, world } = this.run;
+    if (!world) return trainTogether(order, options, project);
+    const engine = registry.engines.get(options.engine.name) as FittingEngine;
+    return leadWorld(world, order, distributed, (given) => this.fitDraft(engine, given, this.#draft!));
   }
 
   private async fitDraft(engine: FittingEngine, order: TrainOrder, draft: Draft): Promise<TrainOutcome> {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { MpiName } from '../../../runtime/mpi/library.js';
 
 /** `train.distributed`: several processes, on one host or more, train one model together. */
 export const distributedSchema = z
@@ -56,6 +57,11 @@ export const distributedSchema = z
   });
 
 export type Distributed = z.output<typeof distributedSchema>;
+
+/** Whose library the ranks call. */
+export function mpiOf({ launcher }: Pick<Distributed, 'launcher'>): MpiName {
+  return launcher === 'mpich' ? 'mpich' : 'openmpi';
+}
 
 /** Processes in all. */
 export function sizeOf({ processes, hosts = [] }: Pick<Distributed, 'processes' | 'hosts'>): number {

@@ -2,8 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
-import type { Distributed } from './config.js';
-import { launchLine, mpiOf, type Crew } from './launchers.js';
+import { mpiOf, type Distributed } from './config.js';
+import { launchLine, type Crew } from './launchers.js';
 
 /** What a process finds on its host. */
 export interface Probe {

@@ -1,7 +1,7 @@
 import { execa } from 'execa';
 import { MaasError, type Place } from '../../../errors.js';
-import { installHint, titleOf, type MpiName } from '../../../runtime/mpi/library.js';
-import type { Distributed } from './config.js';
+import { installHint, titleOf } from '../../../runtime/mpi/library.js';
+import { mpiOf, type Distributed } from './config.js';
 
 /** Where ranks run. */
 export interface Crew {
@@ -11,7 +11,6 @@ export interface Crew {
 }
 
 interface Launcher {
-  readonly mpi: MpiName;
   readonly program: string;
   /** Its name in what `--version` prints. */
   readonly mark: RegExp;
@@ -22,7 +21,6 @@ interface Launcher {
 /** What starts ranks, by `train.distributed.launcher`. */
 const launchers: Readonly<Record<Distributed['launcher'], Launcher>> = {
   mpi: {
-    mpi: 'openmpi',
     program: 'mpirun',
     mark: /open ?mpi/i,
     args: ({ hostfile }, { hosts, size }) => [
@@ -40,7 +38,6 @@ const launchers: Readonly<Record<Distributed['launcher'], Launcher>> = {
     ],
   },
   mpich: {
-    mpi: 'mpich',
     program: 'mpiexec.hydra',
     mark: /hydra/i,
     args: ({ hostfile }, { hosts, size }) => [
@@ -52,10 +49,6 @@ const launchers: Readonly<Record<Distributed['launcher'], Launcher>> = {
     ],
   },
 };
-
-export function mpiOf({ launcher }: Pick<Distributed, 'launcher'>): MpiName {
-  return launchers[launcher].mpi;
-}
 
 /** The command line that starts `words` once for each rank. */
 export function launchLine(
@@ -82,7 +75,8 @@ export async function checkLauncher(
   { launcher }: Pick<Distributed, 'launcher'>,
   place?: Place,
 ): Promise<string> {
-  const { mpi, program, mark } = launchers[launcher];
+  const { program, mark } = launchers[launcher];
+  const mpi = mpiOf({ launcher });
   const result = await execa(program, ['--version'], { reject: false });
   const line = result.stdout.split('\n').find((text) => mark.test(text));
   const version = /\bVersion:\s*(\S+)/.exec(result.stdout)?.[1];

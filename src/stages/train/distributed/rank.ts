@@ -6,9 +6,9 @@ import { createRegistry } from '../../../plugin/registry.js';
 import { joinRanks, type Ranks } from '../../../runtime/mpi/join-ranks.js';
 import { loadMpi } from '../../../runtime/mpi/library.js';
 import { onnxEngine } from '../engines/onnx/index.js';
-import { Training } from '../train.js';
-import { mpiOf } from './launchers.js';
+import { mpiOf } from './config.js';
 import type { RankError, RankJob, RankOutcome } from './job.js';
+import { trainRank } from './train-rank.js';
 
 const job = JSON.parse(readFileSync(process.argv[2]!, 'utf8')) as RankJob;
 try {
@@ -34,31 +34,22 @@ async function trainAs(ranks: Ranks): Promise<void> {
       stop.abort(new MaasError('MAAS_INTERRUPTED', `stopped by ${name}`));
     });
   }
-  const training = await Training.open({
-    project: job.project,
-    options: job.options,
-    registry: createRegistry([
-      { plugin: 'maas-cli', registration: { apiVersion: 1, engines: [onnxEngine] } },
-    ]),
-    work: job.work,
-    signal: stop.signal,
-    emit: () => undefined,
-    result: { metrics: {}, measured: {}, notes: [] },
+  const { model, history, notes } = await trainRank(
     ranks,
-  });
-  if (training.dataset.digest !== job.data) {
-    throw new MaasError(
-      'MAAS_RANKS_FAILED',
-      `rank ${ranks.rank} reads other data than the maas that started it`,
-      {
-        hint: 'All hosts need the same data at the same path.',
-      },
-    );
-  }
-  await training.build();
-  const { model, history, notes } = await training.fit((progress) => {
-    appendFileSync(job.files.progress, `${JSON.stringify(progress)}\n`);
-  });
+    {
+      project: job.project,
+      options: job.options,
+      registry: createRegistry([
+        { plugin: 'maas-cli', registration: { apiVersion: 1, engines: [onnxEngine] } },
+      ]),
+      work: job.work,
+      signal: stop.signal,
+      data: job.data,
+    },
+    (progress) => {
+      appendFileSync(job.files.progress, `${JSON.stringify(progress)}\n`);
+    },
+  );
   if (ranks.rank > 0) return;
   await saveModel(model, job.files.model);
   writeFileSync(job.files.outcome, JSON.stringify({ history, notes } satisfies RankOutcome));

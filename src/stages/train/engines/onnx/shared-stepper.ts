@@ -1,7 +1,7 @@
 import { encodeModel } from '../../../../ir/onnx/save.js';
 import type { NdArray } from '../../../../ir/tensor.js';
-import type { Ranks } from '../../../../runtime/mpi/join-ranks.js';
 import type { SessionThread } from '../../../../runtime/thread/session-thread.js';
+import type { Company } from './company.js';
 import type { CompiledStep } from './compile-step.js';
 import { splitStep } from './split-step.js';
 import { putState, type State, type Stepper } from './stepper.js';
@@ -14,14 +14,6 @@ export interface SharedStepper extends Stepper {
   describe(): Promise<string>;
 }
 
-/** What a training on several ranks needs beside its step. */
-export interface Company {
-  readonly ranks: Ranks;
-  /** Stops this rank's part; all ranks are told after the same step, by `stop`. */
-  readonly wanted: AbortSignal;
-  readonly stop: () => void;
-}
-
 /**
  * Opens a compiled step that several ranks take together: each computes the gradients of its own rows, their sum over
  * all ranks is what moves the weights, and so these are the same everywhere, to the bit. One step a run.
@@ -31,7 +23,7 @@ export async function openSharedStepper(
   compiled: CompiledStep,
   state: State | undefined,
   threads: number,
-  { ranks, wanted, stop }: Company,
+  { ranks, wanted, stop, onTimes }: Company,
 ): Promise<SharedStepper> {
   const split = splitStep(compiled);
   const first = await thread.open(encodeModel(split.gradients), { threads, optimization: 'basic' });
@@ -50,17 +42,22 @@ export async function openSharedStepper(
   const keep = Object.fromEntries(compiled.carried.map(({ input, output }) => [output, input]));
   /** Milliseconds. */
   const spent = { compute: 0, wait: 0, communicate: 0, steps: 0 };
+  let lastCompute = 0;
+  /** The loss, the wish to stop, and a time of each rank. */
+  const head = 2 + ranks.size;
   let bucket = new Float32Array(0);
 
-  /** Sums over the ranks: what is small in one bucket, after the loss and the wish to stop; what is large by itself. */
+  /** Sums over the ranks: what is small in one bucket, after its head; what is large by itself. */
   const sumAll = async (loss: number, handed: readonly NdArray[]): Promise<number> => {
     const arrays = handed.map(({ data }) => data as Float32Array);
     const little = arrays.filter(({ length }) => length < small);
-    const size = little.reduce((sum, { length }) => sum + length, 2);
+    const size = little.reduce((sum, { length }) => sum + length, head);
     if (bucket.length !== size) bucket = new Float32Array(size);
     bucket[0] = loss;
     bucket[1] = wanted.aborted ? 1 : 0;
-    let at = 2;
+    bucket.fill(0, 2, head);
+    bucket[2 + ranks.rank] = lastCompute;
+    let at = head;
     for (const array of little) {
       bucket.set(array, at);
       at += array.length;
@@ -71,12 +68,13 @@ export async function openSharedStepper(
     for (const array of arrays) if (array.length >= small) await ranks.sum(array);
     spent.wait += met - began;
     spent.communicate += performance.now() - met;
-    at = 2;
+    at = head;
     for (const array of little) {
       array.set(bucket.subarray(at, at + array.length));
       at += array.length;
     }
     if (bucket[1] > 0) stop();
+    onTimes(bucket.subarray(2, head));
     return bucket[0];
   };
 
@@ -107,7 +105,8 @@ export async function openSharedStepper(
         fetches: [],
         owned: true,
       });
-      spent.compute += computed - began + performance.now() - summed;
+      lastCompute = computed - began + performance.now() - summed;
+      spent.compute += lastCompute;
       spent.steps += 1;
       const rooms = Object.entries(returned).filter(([name]) => name !== split.share);
       return { losses: Float32Array.of(loss), returned: Object.fromEntries(rooms) };

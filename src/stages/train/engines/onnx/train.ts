@@ -5,7 +5,6 @@ import { loadWeights } from '../../../../ir/onnx/load.js';
 import { stripDropout } from '../../../../ir/rewrite.js';
 import { fromNdArray, sizeOf } from '../../../../ir/tensor.js';
 import type { TrainJob, TrainOutcome } from '../../../../plugin/api.js';
-import type { Ranks } from '../../../../runtime/mpi/join-ranks.js';
 import { SessionThread, ThreadLost } from '../../../../runtime/thread/session-thread.js';
 import { shareOf } from '../../schedules/index.js';
 import { columnsOf, rowBytes } from './batches.js';
@@ -19,7 +18,8 @@ import { startMeter } from './meter.js';
 import { engineOptions } from './options.js';
 import { prepareTable } from './prepare.js';
 import { openRooms, type Rooms, type Workplace } from './rooms.js';
-import { openSharedStepper, type Company } from './shared-stepper.js';
+import { keepCompany } from './company.js';
+import { openSharedStepper } from './shared-stepper.js';
 import { pace, type Saver } from './saver.js';
 import { openStepper, type State, type Stepper } from './stepper.js';
 import { adaptStride } from './stride.js';
@@ -51,7 +51,7 @@ export async function trainWith(
     model: await loadWeights(given.model),
     ...(company && {
       signal: company.agreed,
-      onProgress: given.ranks.rank === 0 ? given.onProgress : () => undefined,
+      onProgress: given.ranks.rank === 0 ? company.tell(given.onProgress) : () => undefined,
     }),
   };
   const compiled = compileStep(job);
@@ -101,19 +101,6 @@ const beginning: Standing = { epoch: 0, batch: 0, step: 0, lossSum: 0, history: 
 
 /** Rank 0 alone writes checkpoints. */
 const idle: Saver = { save: () => Promise.resolve(), saveIfDue: () => Promise.resolve() };
-
-/** Ranks stop together: one that stops by itself would leave the others waiting for its gradients. */
-function keepCompany(ranks: Ranks, wanted: AbortSignal): Company & { readonly agreed: AbortSignal } {
-  const agreement = new AbortController();
-  return {
-    ranks,
-    wanted,
-    agreed: agreement.signal,
-    stop: () => {
-      agreement.abort();
-    },
-  };
-}
 
 interface Run {
   readonly job: TrainJob;

@@ -6,7 +6,7 @@ import { numbersOf } from '../../../../../src/ir/tensor.js';
 import type { TrainJob, TrainOutcome } from '../../../../../src/plugin/api.js';
 import type { Ranks } from '../../../../../src/runtime/mpi/join-ranks.js';
 import { onnxEngine } from '../../../../../src/stages/train/engines/onnx/index.js';
-import { classes, classifier, fingerprint, job } from './jobs.js';
+import { classes, classifier, fingerprint, job, normalized, plane } from './jobs.js';
 
 let work: string;
 beforeEach(async () => {
@@ -64,7 +64,13 @@ describe('training on several ranks', () => {
   it.each([
     ['sgd', { optimizer: { name: 'sgd', learningRate: 0.3 } }],
     ['dropout', { optimizer: { name: 'sgd', learningRate: 0.1, momentum: 0.9 } }],
-    ['gathered', { optimizer: { name: 'sgd', learningRate: 0.3 }, accumulate: 2 }],
+    [
+      'gathered, averaged and balanced',
+      {
+        optimizer: { name: 'sgd', learningRate: 0.3 },
+        ...{ accumulate: 2, ema: { decay: 0.9 }, sampling: 'balanced' as const },
+      },
+    ],
     ['clipped', { optimizer: { name: 'sgd', learningRate: 0.3 }, clip: { norm: 0.5 } }],
   ] as const)('takes the same 100 steps as one process: %s', async (name, more) => {
     const network = classifier({ dropout: name === 'dropout' ? 0.2 : 0 });
@@ -82,6 +88,24 @@ describe('training on several ranks', () => {
       expect(furthest(weightsOf(alone), weightsOf(together))).toBeLessThan(1e-4);
       expect(together.notes!.at(-1)).toMatch(new RegExp(`^${size} ranks, each step: compute`));
     }
+  });
+
+  it('normalizes each part of a batch by itself, and has the mean of their statistics everywhere', async () => {
+    const rate = { optimizer: { name: 'sgd', learningRate: 0 }, epochs: 1, batchSize: 90 };
+    const make = (folder: string) => job(normalized(), plane(), join(work, folder), rate);
+    await mkdir(join(work, 'alone'));
+    const statistics = ({ model }: TrainOutcome, name: string) =>
+      [...numbersOf(model.graph.initializers.get(name)!)].map(Number);
+    const alone = await onnxEngine.train(make('alone'));
+    const together = await trainOn(2, make('together'));
+    const [mean, spread] = ['norm.mean', 'norm.variance'];
+    expect(furthest(statistics(alone, mean), statistics(together, mean))).toBeLessThan(1e-6);
+    // The variance within the parts: that between their means is missing. Each part is a sample of half as many rows.
+    const sampled = 45 / 44 / (90 / 89);
+    statistics(together, spread).forEach((value, at) => {
+      expect(value).toBeLessThanOrEqual(sampled * statistics(alone, spread)[at]! + 1e-6);
+      expect(value).toBeGreaterThan(0.8 * statistics(alone, spread)[at]!);
+    });
   });
 
   it('stops all ranks after the same step, and goes on from rank 0’s checkpoint, on fewer ranks too', async () => {
