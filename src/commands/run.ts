@@ -73,7 +73,12 @@ export default class Run extends ProjectCommand<typeof Run> {
     const path = await currentReleaseLink(openTarget(context));
     const { registry, project } = context;
     await serveRelease(
-      { registry, options: project.config['serve'], overrides: {}, release: { path, follow: true } },
+      {
+        registry,
+        options: project.config['serve'],
+        overrides: {},
+        source: { kind: 'release', path, follow: true },
+      },
       this.reporter,
       this.stopping.signal,
     );

@@ -1,7 +1,8 @@
 import { resolve } from 'node:path';
-import { Flags } from '@oclif/core';
+import { Args, Flags } from '@oclif/core';
 import { loadRegistry } from '../plugin/load-registry.js';
 import { MaasError } from '../errors.js';
+import type { ModelSource } from '../plugin/api.js';
 import type { CommandResult } from './cli/base-command.js';
 import { ProjectCommand, projectFlags } from './cli/project-command.js';
 import { serveRelease, type ServeOrder } from './cli/serve-release.js';
@@ -16,28 +17,41 @@ export const addressFlags = {
 };
 
 export default class Serve extends ProjectCommand<typeof Serve> {
-  static override summary = 'Serve the current release over HTTP.';
+  static override summary = 'Serve the current release, an ONNX file, or a folder of models over HTTP.';
   static override description =
-    'Answers POST /predict and the Open Inference Protocol, and goes over to each new release without a restart. SIGTERM and Ctrl-C stop it after the requests under way are answered.';
+    'Answers POST /predict and the Open Inference Protocol, and goes over to each new release without a restart. With FILE it serves any ONNX model, with --models a folder of them (MODEL/VERSION/model.onnx), and goes along with what changes there. SIGTERM and Ctrl-C stop it after the requests under way are answered.';
   static override examples = [
     { description: 'Serve what is deployed', command: '<%= config.bin %> serve' },
     { description: 'Serve to other machines', command: '<%= config.bin %> serve --host 0.0.0.0 --port 80' },
+    { description: 'Serve any ONNX model', command: '<%= config.bin %> serve resnet50.onnx' },
+    { description: 'Serve many', command: '<%= config.bin %> serve --models models' },
     {
       description: 'Serve one release folder, without a project',
       command: '<%= config.bin %> serve --release DIR',
     },
   ];
+  static override args = {
+    file: Args.string({ description: 'Serve this ONNX file. Needs no project.', required: false }),
+  };
   static override flags = {
     ...projectFlags,
     ...addressFlags,
-    release: Flags.string({ summary: 'Serve this release folder, and no other.', helpValue: 'DIR' }),
+    release: Flags.string({
+      summary: 'Serve this release folder, and no other.',
+      helpValue: 'DIR',
+      exclusive: ['models'],
+    }),
+    models: Flags.string({
+      summary: 'Serve the models in this folder: MODEL/VERSION/model.onnx. Needs no project.',
+      helpValue: 'DIR',
+    }),
   };
 
   protected override async execute(): Promise<CommandResult> {
     const { host, port } = this.flags;
     const served = await serveRelease(
       {
-        ...(await this.findRelease()),
+        ...(await this.findModels()),
         overrides: { ...(host !== undefined && { host }), ...(port !== undefined && { port }) },
       },
       this.reporter,
@@ -46,24 +60,39 @@ export default class Serve extends ProjectCommand<typeof Serve> {
     return { json: { service: 'serve', status: 'done', ...served }, text: '' };
   }
 
-  private async findRelease(): Promise<Omit<ServeOrder, 'overrides'>> {
-    const { release } = this.flags;
-    if (release === undefined) {
+  private async findModels(): Promise<Omit<ServeOrder, 'overrides'>> {
+    const source = this.namedSource();
+    if (!source) {
       const context = await this.open();
       const { currentReleaseLink, openTarget } = await import('../stages/deploy/index.js');
       const path = await currentReleaseLink(openTarget(context));
       const { registry, project } = context;
-      return { registry, options: project.config['serve'], release: { path, follow: true } };
+      return { registry, options: project.config['serve'], source: { kind: 'release', path, follow: true } };
     }
-    const folder = { path: resolve(release), follow: false };
     try {
       const { registry, project } = await this.open();
-      return { registry, options: project.config['serve'], release: folder };
+      return { registry, options: project.config['serve'], source };
     } catch (error) {
-      // A release is whole in itself: where there is no project, the defaults serve it.
+      // A model is whole in itself: where there is no project, the defaults serve it.
       const isOptional = error instanceof MaasError && error.code === 'MAAS_CONFIG_MISSING';
       if (!isOptional || !this.defaulted.has('config')) throw error;
-      return { registry: await loadRegistry(this.config), options: undefined, release: folder };
+      return { registry: await loadRegistry(this.config), options: undefined, source };
     }
+  }
+
+  /** What the command line names instead of the project's current release. */
+  private namedSource(): ModelSource | undefined {
+    const { release, models } = this.flags;
+    const { file } = this.args;
+    if (file !== undefined) {
+      if (release !== undefined || models !== undefined) {
+        throw new MaasError('MAAS_USAGE', 'a file cannot be served beside --release or --models', {
+          hint: 'Put the file into the folder of models, as NAME.onnx.',
+        });
+      }
+      return { kind: 'file', path: resolve(file), follow: true };
+    }
+    if (models !== undefined) return { kind: 'repository', path: resolve(models), follow: true };
+    return release === undefined ? undefined : { kind: 'release', path: resolve(release), follow: false };
   }
 }

@@ -1,7 +1,7 @@
 import type { ListrTask } from 'listr2';
 import type { z } from 'zod';
 import type { Artifact, ArtifactStore, Json } from '../artifacts/index.js';
-import type { Signature } from '../data/signature.js';
+import type { Port, Signature } from '../data/signature.js';
 import type { Place } from '../errors.js';
 import type { Model } from '../ir/graph.js';
 import type { NdArray } from '../ir/tensor.js';
@@ -113,10 +113,19 @@ export interface Service<Options = unknown> {
 export interface ServiceContext<Options = unknown> {
   readonly options: Options;
   readonly registry: Registry;
-  /** A release folder. With `follow` it is a link that is watched, and the service goes over to where it points next. */
-  readonly release: { readonly path: string; readonly follow: boolean };
+  readonly source: ModelSource;
   readonly signal: AbortSignal;
   readonly emit: (event: ProgressEvent) => void;
+}
+
+/**
+ * What to serve: the folder of a release, any ONNX file, or a folder with a folder for each model and in it one for each
+ * version. With `follow` the path is watched, and the service goes over to what it holds or points to next.
+ */
+export interface ModelSource {
+  readonly kind: 'release' | 'file' | 'repository';
+  readonly path: string;
+  readonly follow: boolean;
 }
 
 export interface RunningService {
@@ -216,9 +225,14 @@ export interface TargetStep {
 
 export interface ServedModel {
   readonly name: string;
-  /** The release's digest. */
+  /** A release's digest; of other models, the name of the version's folder, or 1. */
   readonly version: string;
-  readonly signature: Signature;
+  readonly inputs: readonly Port[];
+  readonly outputs: readonly Port[];
+  /** What models that maas trained say of their features; any other takes tensors only. */
+  readonly signature: Signature | undefined;
+  /** False while it cannot run: none of its workers is up. */
+  readonly ready: boolean;
   predict(inputs: Readonly<Record<string, NdArray>>): Promise<Record<string, NdArray>>;
 }
 
@@ -226,8 +240,34 @@ export interface ServeHost {
   readonly projectName: string;
   readonly ready: boolean;
   readonly live: boolean;
+  /** The models that are loaded, the version that is asked for by name alone first. */
   models(): readonly ServedModel[];
-  model(name: string, version?: string): ServedModel | undefined;
+  /**
+   * The model of this name: that version of it, one by an alias, or the one that is served without a version. A model that
+   * lies on disk is loaded first.
+   */
+  model(
+    name: string | undefined,
+    version?: string,
+  ): ServedModel | undefined | Promise<ServedModel | undefined>;
+  /** All that can be asked for, loaded or not. */
+  index(): readonly ModelStatus[];
+  /** Loads what lies on disk under this name, or makes it go. Undefined where models come and go by deploying alone. */
+  readonly repository: Repository | undefined;
+}
+
+/** Of one version of a model; states by the names of the Open Inference Protocol's model repository extension. */
+export interface ModelStatus {
+  readonly name: string;
+  readonly version: string;
+  readonly state: 'READY' | 'LOADING' | 'UNLOADING' | 'UNAVAILABLE';
+  readonly reason: string;
+}
+
+/** Each resolves when it is done. */
+export interface Repository {
+  load(name: string): Promise<void>;
+  unload(name: string): Promise<void>;
 }
 
 export interface HttpRequest {

@@ -11,9 +11,29 @@ export interface SessionOptions {
   readonly optimization?: 'disabled' | 'basic' | 'extended' | 'all';
 }
 
+/** An input or output as the model itself describes it. */
+export interface Slot {
+  readonly name: string;
+  /** Undefined for what is no tensor: sequences, maps, optionals. */
+  readonly dtype: DType | undefined;
+  /** Sizes, or names of sizes that are free; '' where the model gives them no name. */
+  readonly shape: readonly (number | string)[];
+}
+
+export interface Slots {
+  readonly inputs: readonly Slot[];
+  readonly outputs: readonly Slot[];
+}
+
+/** Names of the outputs that are tensors: nothing else can be fetched. */
+export function tensorsOf({ outputs }: Slots): string[] {
+  return outputs.filter(({ dtype }) => dtype !== undefined).map(({ name }) => name);
+}
+
 export interface Session {
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
+  readonly slots: Slots;
   /** Blocks the JavaScript thread while the model runs (onnxruntime-node 1.30); always await it. */
   run(feeds: Feeds, fetches?: readonly string[]): Promise<Record<string, NdArray>>;
   close(): Promise<void>;
@@ -54,6 +74,10 @@ export async function openSession(
   return {
     inputs: session.inputNames,
     outputs: session.outputNames,
+    slots: {
+      inputs: session.inputMetadata.map(toSlot),
+      outputs: session.outputMetadata.map(toSlot),
+    },
     async run(feeds, fetches) {
       const inputs: Record<string, Ort.Tensor> = {};
       for (const [name, array] of Object.entries(feeds)) inputs[name] = toOrt(ort, array);
@@ -64,6 +88,12 @@ export async function openSession(
     },
     close: () => session.release(),
   };
+}
+
+function toSlot(value: Ort.InferenceSession.ValueMetadata): Slot {
+  return value.isTensor
+    ? { name: value.name, dtype: value.type, shape: value.shape }
+    : { name: value.name, dtype: undefined, shape: [] };
 }
 
 function toOrt(ort: typeof Ort, { dtype, dims, data }: NdArray): Ort.Tensor {

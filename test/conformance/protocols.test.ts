@@ -86,7 +86,7 @@ let model: LoadedModel;
 beforeAll(async () => {
   shelf = await makeShelf();
   model = await loadModel(await shelf.add(flowers()), { threads: 1, maxBatchSize: 16, maxQueue: 100 });
-  models = new ModelHost(() => undefined);
+  models = new ModelHost({ warn: () => undefined });
   models.replace(model);
 });
 afterAll(async () => {
@@ -113,10 +113,7 @@ function answererOf(protocol: Protocol, host: ModelHost = models): { answerer: A
   const answerer = createAnswerer({
     models: host,
     protocols: [protocol],
-    metrics: createMetrics(
-      () => host.current,
-      () => host.ready,
-    ),
+    metrics: createMetrics(host),
     onBug: (error) => bugs.push(error),
   });
   return { answerer, bugs };
@@ -189,7 +186,7 @@ describe.each(dialects)('protocol $protocol.name', ({ protocol, request, labels,
   });
 
   it('answers 503 with Retry-After while there is no model', async () => {
-    const { answerer } = answererOf(protocol, new ModelHost(() => undefined));
+    const { answerer } = answererOf(protocol, new ModelHost({ warn: () => undefined }));
     const answer = await answerer.answer(complete({}));
     expect(answer.status).toBe(503);
     expect(answer.headers?.['retry-after']).toBe('1');

@@ -32,7 +32,7 @@ async function serveImage(path: string | undefined): Promise<void> {
   const running = await serveService.start({
     options: serveService.options(registry).parse(options),
     registry,
-    release: { path, follow: false },
+    source: { kind: 'release', path, follow: false },
     signal: stopping.signal,
     emit: say,
   });

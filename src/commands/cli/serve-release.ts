@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { readSignature } from '../../data/read-signature.js';
 import { MaasError } from '../../errors.js';
-import type { Registry, ServiceContext } from '../../plugin/api.js';
+import type { ModelSource, Registry, RunningService } from '../../plugin/api.js';
 import { curlLine } from '../../ui/curl-line.js';
 import { shortDigest } from '../../ui/format.js';
 import { withSpinner } from '../../ui/spinner.js';
@@ -13,7 +13,7 @@ export interface ServeOrder {
   readonly options: unknown;
   /** What the command line says instead. */
   readonly overrides: { readonly host?: string; readonly port?: number };
-  readonly release: ServiceContext['release'];
+  readonly source: ModelSource;
 }
 
 export interface Served {
@@ -25,7 +25,7 @@ export interface Served {
 
 /** Serves a release until `signal` says to stop, then answers what is under way and returns. */
 export async function serveRelease(
-  { registry, options, overrides, release }: ServeOrder,
+  { registry, options, overrides, source }: ServeOrder,
   reporter: Reporter,
   signal: AbortSignal,
 ): Promise<Served> {
@@ -36,19 +36,19 @@ export async function serveRelease(
     service.start({
       options: { ...((options ?? service.options(registry).parse({})) as object), ...overrides },
       registry,
-      release,
+      source,
       signal,
       emit: (event) => {
         reporter.emit(event);
-        if (isUp && event.event === 'serving') reporter.say(`Now release ${shortDigest(event.digest)}`);
+        if (isUp && event.event === 'serving') {
+          reporter.say(`Now ${event.model}, version ${shortDigest(event.digest)}`);
+        }
       },
     }),
   );
   isUp = true;
   const { url, model } = running;
-  const signature = await readSignature(join(release.path, 'signature.json'));
-  reporter.say(`Serving ${model}, release ${shortDigest(running.digest)}, at ${url}`);
-  reporter.say(`\n  ${curlLine(url, signature)}\n\nCtrl-C stops it.`);
+  reporter.say(`Serving ${await describeSource(source, running)}\n\nCtrl-C stops it.`);
   if (!signal.aborted) {
     await new Promise((resolve) => {
       signal.addEventListener('abort', resolve, { once: true });
@@ -57,4 +57,13 @@ export async function serveRelease(
   const { digest } = running;
   await running.stop();
   return { url, model, digest };
+}
+
+async function describeSource(source: ModelSource, { url, model, digest }: RunningService): Promise<string> {
+  if (source.kind === 'repository') return `the models in ${source.path} at ${url}`;
+  if (source.kind === 'file') {
+    return `${model} at ${url}\n\n  curl -s ${url}/v2/models/${encodeURIComponent(model)}`;
+  }
+  const signature = await readSignature(join(source.path, 'signature.json'));
+  return `${model}, release ${shortDigest(digest)}, at ${url}\n\n  ${curlLine(url, signature)}`;
 }

@@ -1,5 +1,5 @@
 import type { NdArray, TypedArray } from '../../ir/tensor.js';
-import type { Feeds, SessionOptions } from '../session.js';
+import type { Feeds, SessionOptions, Slots } from '../session.js';
 
 /** What a run takes and leaves in the thread, beside what it is sent and answers. */
 export interface RunOptions {
@@ -32,7 +32,7 @@ export type Task =
 /** From a thread: what came of an order. */
 export type Report =
   | { readonly id: number; readonly arrays: Feeds; readonly returned?: Feeds }
-  | { readonly id: number; readonly session: number }
+  | { readonly id: number; readonly session: number; readonly slots: Slots }
   | { readonly id: number; readonly failed: Failure };
 
 export interface Failure {

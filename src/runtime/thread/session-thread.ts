@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { MaasError, type ErrorCode } from '../../errors.js';
 import type { NdArray } from '../../ir/tensor.js';
-import type { Feeds, SessionOptions } from '../session.js';
+import type { Feeds, SessionOptions, Slots } from '../session.js';
 import { buffersOf, packArrays, type Order, type Report, type RunOptions, type Task } from './messages.js';
 
 /** The thread that had the order is gone, and with it what it kept. */
@@ -17,6 +17,7 @@ interface Answer {
 
 /** A model that is open in a session thread. */
 export interface ThreadSession {
+  readonly slots: Slots;
   /** `owned` arrays are the callee's to give away. @throws ThreadLost when the thread dies meanwhile. */
   run(feeds: Feeds, options?: RunOptions & { readonly owned?: boolean }): Promise<Record<string, NdArray>>;
   /** Takes the arrays over for the time of the run, and returns them to be filled again. */
@@ -69,7 +70,7 @@ export class SessionThread {
    */
   async open(model: Uint8Array | string, options: SessionOptions = {}): Promise<ThreadSession> {
     const report = await this.#order({ do: 'open', model, options });
-    const { session } = report as Extract<Report, { session: number }>;
+    const { session, slots } = report as Extract<Report, { session: number }>;
     const run = async (
       feeds: Feeds,
       options: RunOptions,
@@ -81,6 +82,7 @@ export class SessionThread {
       return { arrays, returned };
     };
     return {
+      slots,
       run: async (feeds, { owned = false, ...options } = {}) => {
         const { packed, transfer } = packArrays(feeds, owned);
         return (await run(packed, options, false, transfer)).arrays;

@@ -44,8 +44,9 @@ function wanted(fetches: RunOptions['fetches'], keep: NonNullable<RunOptions['ke
 async function carryOut(order: Order): Promise<void> {
   switch (order.do) {
     case 'open': {
-      sessions.set(order.id, await openSession(order.model, order.options));
-      report({ id: order.id, session: order.id });
+      const session = await openSession(order.model, order.options);
+      sessions.set(order.id, session);
+      report({ id: order.id, session: order.id, slots: session.slots });
       return;
     }
     case 'run':

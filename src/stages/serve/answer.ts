@@ -70,13 +70,12 @@ export function createAnswerer({ models, protocols, metrics, onBug }: AnswererOp
   }
 
   function describe(host: ServeHost): HttpResponse {
-    const served = host.models().map(({ name, version, signature }) => ({
+    const served = host.models().map(({ name, version, signature, inputs, outputs }) => ({
       name,
       version,
-      task: signature.task,
-      features: signature.features,
-      inputs: signature.inputs,
-      outputs: signature.outputs,
+      ...(signature && { task: signature.task, features: signature.features }),
+      inputs,
+      outputs,
     }));
     const body = {
       name: host.projectName,

@@ -1,8 +1,14 @@
 import { isId } from '../../data/encode-rows.js';
-import type { Port, Signature } from '../../data/signature.js';
+import type { Feature, Port } from '../../data/signature.js';
 import { sizeOf, type NdArray } from '../../ir/tensor.js';
 import type { Feeds } from '../../runtime/session.js';
 import { RequestError } from './request-error.js';
+
+/** What a model takes and gives. */
+export interface Ports {
+  readonly inputs: readonly Port[];
+  readonly outputs: readonly Port[];
+}
 
 /** Inputs that fit the model. */
 export interface CheckedInputs {
@@ -14,15 +20,15 @@ export interface CheckedInputs {
 }
 
 /**
- * Holds inputs against the signature: names, types, ranks, fixed sizes, one size for each symbol, and as much data as
+ * Holds inputs against what the model takes: names, types, ranks, fixed sizes, one size for each symbol, and as much data as
  * the shape says. Nothing else may reach the runtime, least of all in a batch with other people's rows.
  * @throws RequestError 400
  */
-export function checkInputs(signature: Signature, inputs: Feeds): CheckedInputs {
+export function checkInputs(ports: Ports, inputs: Feeds, features: readonly Feature[] = []): CheckedInputs {
   const symbols = new Map<string, number>();
   const feeds: Record<string, NdArray> = {};
   let shapeKey = '';
-  for (const port of signature.inputs) {
+  for (const port of ports.inputs) {
     const array = Object.hasOwn(inputs, port.name) ? inputs[port.name] : undefined;
     if (!array) throw new RequestError(400, `input ${port.name} is missing`);
     checkArray(port, array, symbols);
@@ -32,12 +38,12 @@ export function checkInputs(signature: Signature, inputs: Feeds): CheckedInputs 
   for (const name of Object.keys(inputs)) {
     if (!Object.hasOwn(feeds, name)) throw new RequestError(400, `the model has no input ${name}`);
   }
-  for (const { input, ids } of signature.features) {
+  for (const { input, ids } of features) {
     const bad = ids === undefined ? undefined : feeds[input]!.data.find((id) => !isId(Number(id), ids));
     if (bad !== undefined)
       throw new RequestError(400, `input ${input} holds ids from 0 to ${ids! - 1}, not ${bad}`);
   }
-  const first = signature.inputs[0];
+  const first = ports.inputs[0];
   return { feeds, rows: first ? (feeds[first.name]!.dims[0] ?? 1) : 1, shapeKey };
 }
 
@@ -69,7 +75,7 @@ function checkArray(port: Port, { dtype, dims, data }: NdArray, symbols: Map<str
 }
 
 /** True when the signature lets rows of several requests share one run: one symbol for dimension 0 of every port. */
-export function hasBatchDimension({ inputs, outputs }: Signature): boolean {
+export function hasBatchDimension({ inputs, outputs }: Ports): boolean {
   const symbol = inputs[0]?.shape[0];
   return typeof symbol === 'string' && [...inputs, ...outputs].every((port) => port.shape[0] === symbol);
 }

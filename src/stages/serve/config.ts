@@ -45,6 +45,12 @@ export const serveOptions = z.strictObject({
     .describe(
       'Seconds after which a run in a worker is taken for hung: its requests get 503, and another worker takes its place.',
     ),
+  memoryBudget: z
+    .union([z.literal('auto'), z.int().min(1)])
+    .default('auto')
+    .describe(
+      'Bytes that the models of a repository may take together; those used longest ago are unloaded for others, and loaded again when asked for. auto is half of the memory.',
+    ),
   threads: z.int().min(1).max(256).default(1).describe('Threads inside one run of the model.'),
 });
 

@@ -1,13 +1,21 @@
+import { MaasError } from '../../errors.js';
 import type { ServedModel, ServeHost } from '../../plugin/api.js';
 import { busy, RequestError } from './request-error.js';
 
 /** @throws RequestError 404 for a name or version that is not served, 503 while nothing is loaded. */
-export function findModel(host: ServeHost, name: string, version: string | undefined): ServedModel {
-  const model = host.model(name, version);
+export async function findModel(
+  host: ServeHost,
+  name: string | undefined,
+  version: string | undefined,
+): Promise<ServedModel> {
+  const model = await Promise.resolve(host.model(name, version)).catch((error: unknown) => {
+    if (!(error instanceof MaasError)) throw error;
+    throw new RequestError(503, `model ${name ?? ''} cannot be loaded: ${error.message}`, { cause: error });
+  });
   if (model) return model;
-  if (host.models().length === 0) throw busy('no model is loaded yet');
-  const which = version === undefined ? `model ${name}` : `version ${version} of model ${name}`;
-  const served = host.models().map((other) => `${other.name} version ${other.version}`);
+  if (host.index().length === 0) throw busy('no model is loaded yet');
+  const which = version === undefined ? `model ${name ?? ''}` : `version ${version} of model ${name ?? ''}`;
+  const served = host.index().map((other) => `${other.name} version ${other.version}`);
   throw new RequestError(404, `there is no ${which}; served: ${served.join(', ')}`);
 }
 

@@ -3,8 +3,10 @@ import { realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 export interface FollowOptions {
-  /** Link to the current release. */
+  /** Link to the current release, or a file. */
   readonly link: string;
+  /** The file whose making anew tells of a change, below what the link points to. Default `manifest.json`. */
+  readonly mark?: string;
   /** Loads the release in this folder and switches to it, or throws and leaves the old one at work. */
   readonly open: (folder: string) => Promise<void>;
   /** Told when a release is refused. */
@@ -24,7 +26,7 @@ export interface Follower {
  * @throws what `open` throws for the first release.
  */
 export async function followLink(options: FollowOptions): Promise<Follower> {
-  const { link, open, onRefused, pollInterval = 1000 } = options;
+  const { link, mark, open, onRefused, pollInterval = 1000 } = options;
   let seen = await openFirst(options);
   let stopped = false;
   let again = false;
@@ -33,7 +35,7 @@ export async function followLink(options: FollowOptions): Promise<Follower> {
   const look = async (): Promise<void> => {
     do {
       again = false;
-      const now = await identify(link);
+      const now = await identify(link, mark);
       // A link that is gone for the moment is no reason to stop serving what it pointed to.
       if (stopped || now === undefined || now.identity === seen) continue;
       seen = now.identity;
@@ -62,14 +64,14 @@ export async function followLink(options: FollowOptions): Promise<Follower> {
 }
 
 /** Opens the first release; when the link moved on meanwhile, the one that it points to then. */
-async function openFirst({ link, open }: FollowOptions): Promise<string | undefined> {
+async function openFirst({ link, mark, open }: FollowOptions): Promise<string | undefined> {
   for (;;) {
-    const before = await identify(link);
+    const before = await identify(link, mark);
     try {
       await open(before?.folder ?? link);
       return before?.identity;
     } catch (error) {
-      const after = await identify(link);
+      const after = await identify(link, mark);
       if (after === undefined || after.identity === before?.identity) throw error;
     }
   }
@@ -79,10 +81,13 @@ async function openFirst({ link, open }: FollowOptions): Promise<string | undefi
  * Where a link points, and what lies there: a folder that was made anew under the same name is another release. A
  * refused one is tried again only when this changes.
  */
-async function identify(link: string): Promise<{ folder: string; identity: string } | undefined> {
+async function identify(
+  link: string,
+  mark = 'manifest.json',
+): Promise<{ folder: string; identity: string } | undefined> {
   try {
     const folder = await realpath(link);
-    const { ino, mtimeMs } = await stat(join(folder, 'manifest.json'));
+    const { ino, mtimeMs } = await stat(join(folder, mark));
     return { folder, identity: `${folder}:${ino}:${mtimeMs}` };
   } catch {
     return undefined;

@@ -1,6 +1,7 @@
 import type { ServedModel } from '../../plugin/api.js';
 import { Batcher } from './batcher.js';
 import { checkInputs } from './check-inputs.js';
+import type { ModelFiles } from './model-files.js';
 import { readRelease } from './release.js';
 import { RequestError } from './request-error.js';
 import { openRunner, type RunnerOptions } from './runner.js';
@@ -15,6 +16,8 @@ export interface LoadOptions extends RunnerOptions {
 /** A release in memory, warmed up and ready for requests. */
 export interface LoadedModel extends ServedModel {
   readonly projectName: string;
+  /** On disk, in bytes. */
+  readonly size: number;
   /** True when requests that wait together share runs. */
   readonly batching: boolean;
   /** Why each row runs by itself, when it does. */
@@ -33,13 +36,20 @@ export interface LoadedModel extends ServedModel {
 
 /**
  * Loads a release folder: checks every digest, opens the model from the bytes that were checked, runs the golden rows.
- * @throws MaasError MAAS_RELEASE_MISSING, MAAS_ARTIFACT_CORRUPT, MAAS_MODEL_INVALID, MAAS_VERIFY_FAILED, MAAS_RUNTIME
+ * @throws MaasError MAAS_RELEASE_MISSING, MAAS_ARTIFACT_CORRUPT, and what `openModel` throws
  */
 export async function loadModel(path: string, options: LoadOptions): Promise<LoadedModel> {
-  const release = await readRelease(path);
-  const { digest, manifest, signature } = release;
-  const runner = await openRunner(release, options);
-  const identity = { name: signature.name, version: digest };
+  return openModel(await readRelease(path), options);
+}
+
+/**
+ * Opens a model and runs it in.
+ * @throws MaasError MAAS_MODEL_INVALID, MAAS_MODEL_UNSUPPORTED, MAAS_VERIFY_FAILED, MAAS_RUNTIME
+ */
+export async function openModel(files: ModelFiles, options: LoadOptions): Promise<LoadedModel> {
+  const { name, version, projectName, signature, size } = files;
+  const runner = await openRunner(files, options);
+  const identity = { name, version };
   const batcher = new Batcher({
     run: (feeds, owned) => runner.run(feeds, owned).catch(refuseRun),
     rows: runner.rows,
@@ -50,8 +60,10 @@ export async function loadModel(path: string, options: LoadOptions): Promise<Loa
   });
   return {
     ...identity,
+    ...runner.ports,
     signature,
-    projectName: manifest.name,
+    projectName,
+    size,
     batching: runner.rows === 'share',
     unbatched: runner.reason,
     workers: runner.workers,
@@ -65,7 +77,7 @@ export async function loadModel(path: string, options: LoadOptions): Promise<Loa
       return batcher.depth;
     },
     async predict(inputs) {
-      return batcher.submit(checkInputs(signature, inputs));
+      return batcher.submit(checkInputs(runner.ports, inputs, signature?.features));
     },
     async close() {
       await batcher.close();

@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { ServedModel } from '../../plugin/api.js';
-import type { LoadedModel } from './loaded-model.js';
+import type { ModelHost } from './model-host.js';
 
 type Identity = Pick<ServedModel, 'name' | 'version'>;
 
@@ -33,7 +33,7 @@ const rowCounts = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
  * Metrics of one server, in a registry of its own. Names follow https://prometheus.io/docs/practices/naming/: base
  * units, `_total` on counters. Labels hold only names that the server gave itself, never a caller's text.
  */
-export function createMetrics(current: () => LoadedModel | undefined, isReady: () => boolean): Metrics {
+export function createMetrics(host: Pick<ModelHost, 'models' | 'ready'>): Metrics {
   const registry = new Registry();
   const registers = [registry];
   const labels = ['model', 'version', 'protocol', 'status'] as const;
@@ -83,9 +83,11 @@ export function createMetrics(current: () => LoadedModel | undefined, isReady: (
   new Gauge({
     name: 'maas_queue_depth',
     help: 'Requests that wait for a run of the model.',
+    labelNames: ['model', 'version'],
     registers,
     collect() {
-      this.set(current()?.depth ?? 0);
+      this.reset();
+      for (const { name, version, depth } of host.models()) this.set({ model: name, version }, depth);
     },
   });
   new Gauge({
@@ -93,20 +95,29 @@ export function createMetrics(current: () => LoadedModel | undefined, isReady: (
     help: '1 when the server is ready for requests.',
     registers,
     collect() {
-      this.set(isReady() ? 1 : 0);
+      this.set(host.ready ? 1 : 0);
     },
   });
   new Gauge({
     name: 'maas_model_info',
-    help: 'The model that is served; version is the digest of its release.',
+    help: 'The models that are served; the version of a release is its digest.',
     labelNames: ['model', 'version', 'project', 'batching'],
     registers,
     collect() {
       this.reset();
-      const model = current();
-      if (!model) return;
-      const batching = String(model.batching);
-      this.set({ model: model.name, version: model.version, project: model.projectName, batching }, 1);
+      for (const { name, version, projectName, batching } of host.models()) {
+        this.set({ model: name, version, project: projectName, batching: String(batching) }, 1);
+      }
+    },
+  });
+  new Gauge({
+    name: 'maas_model_size_bytes',
+    help: 'Size of the model on disk.',
+    labelNames: ['model', 'version'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { name, version, size } of host.models()) this.set({ model: name, version }, size);
     },
   });
   addProcessMetrics(registers);

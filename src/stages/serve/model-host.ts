@@ -1,67 +1,122 @@
-import type { ServeHost } from '../../plugin/api.js';
+import type { ModelStatus, Repository, ServedModel, ServeHost } from '../../plugin/api.js';
 import type { LoadedModel } from './loaded-model.js';
+import { ModelEntry, type EntryOptions } from './model-entry.js';
+import { busy } from './request-error.js';
 
-/** One request's view of the host: the same models from its first look to its last. */
+/** One request's view of the host: a model that it asked for stays the same, and open, from then to its end. */
 export interface Lease {
   readonly host: ServeHost;
   /** Ends the view; a model that was replaced meanwhile is closed when its last view ends. */
   end(): void;
 }
 
-interface Slot {
-  readonly model: LoadedModel;
-  leases: number;
-  retired: boolean;
-  closing?: Promise<void>;
+/** The versions of one model, and which of them is meant when none is named. */
+export interface Family {
+  readonly versions: ReadonlyMap<string, ModelEntry>;
+  /** Other names of versions. */
+  readonly aliases: ReadonlyMap<string, string>;
+  readonly latest: ModelEntry | undefined;
 }
 
-/** Holds the model that is served and switches to the next one without a request ever seeing neither or half of both. */
+export interface HostOptions {
+  readonly warn: (text: string) => void;
+  readonly repository?: Repository;
+  /** Memory that models may take together, in bytes. Default: no limit. */
+  readonly memoryBudget?: number;
+}
+
+/** A session takes its weights twice: onnxruntime packs them anew. */
+const memoryPerByte = 2;
+
+/** Holds the models that are served, and changes them without a request ever seeing neither or half of both. */
 export class ModelHost {
-  #current: Slot | undefined;
+  readonly #options: HostOptions;
+  #families: ReadonlyMap<string, Family> = new Map();
+  /** What is gone from the families and still has requests under way, too. */
+  readonly #entries = new Set<ModelEntry>();
   #stopping = false;
-  /** The current model and those that were replaced and still have requests under way. */
-  readonly #slots = new Set<Slot>();
-  readonly #warn: (text: string) => void;
+  #complete = false;
+  #uses = 0;
 
-  constructor(warn: (text: string) => void) {
-    this.#warn = warn;
+  constructor(options: HostOptions) {
+    this.#options = options;
   }
 
+  /** The model that is meant when none is named. */
   get current(): LoadedModel | undefined {
-    return this.#current?.model;
+    return this.models()[0];
   }
 
+  /** Ready once all that should be served was tried, while what is loaded can run. */
   get ready(): boolean {
-    return this.#current !== undefined && this.#current.model.ready && !this.#stopping;
+    return this.#complete && !this.#stopping && this.models().every(({ ready }) => ready);
   }
 
   get live(): boolean {
-    return this.#current?.model.live ?? true;
+    return this.models().every(({ live }) => live);
+  }
+
+  models(): LoadedModel[] {
+    const loaded: LoadedModel[] = [];
+    for (const { latest, versions } of this.#families.values()) {
+      if (latest?.model) loaded.push(latest.model);
+      for (const entry of versions.values()) if (entry !== latest && entry.model) loaded.push(entry.model);
+    }
+    return loaded;
+  }
+
+  index(): ModelStatus[] {
+    const all: ModelStatus[] = [];
+    for (const { versions } of this.#families.values()) {
+      for (const { name, version, state, reason } of versions.values()) {
+        all.push({ name, version, state, reason });
+      }
+    }
+    return all;
   }
 
   lease(): Lease {
-    const slot = this.#current;
-    if (slot) slot.leases++;
+    const pinned: ModelEntry[] = [];
     let open = true;
+    const pin = (entry: ModelEntry): LoadedModel => {
+      entry.pin(++this.#uses);
+      // A request that went away while its model was loading holds nothing.
+      if (open) pinned.push(entry);
+      else entry.unpin();
+      return entry.model!;
+    };
     return {
-      host: this.#view(slot?.model),
+      host: this.#view(pin),
       end: () => {
-        if (!open || !slot) return;
         open = false;
-        slot.leases--;
-        if (slot.retired && slot.leases === 0) void this.#close(slot);
+        for (const entry of pinned.splice(0)) entry.unpin();
       },
     };
   }
 
-  /** Requests from now on get `next`; those under way end with the model that they began with. */
+  /** Serves this model alone from now on; requests under way end with the one that they began with. */
   replace(next: LoadedModel): void {
-    const previous = this.#current;
-    this.#current = { model: next, leases: 0, retired: false };
-    this.#slots.add(this.#current);
-    if (!previous) return;
-    previous.retired = true;
-    if (previous.leases === 0) void this.#close(previous);
+    const entry = this.enrol(next);
+    entry.take(next);
+    const versions = new Map([[next.version, entry]]);
+    this.serve(new Map([[next.name, { versions, aliases: new Map(), latest: entry }]]));
+  }
+
+  /** Counts a version among those that take memory, from before it is served. */
+  enrol(identity: { name: string; version: string }, options: Omit<EntryOptions, 'warn'> = {}): ModelEntry {
+    const entry = new ModelEntry(identity, { ...options, warn: this.#options.warn });
+    this.#entries.add(entry);
+    return entry;
+  }
+
+  /** Serves these from now on. What is not among them is closed when its last request has ended. */
+  serve(families: ReadonlyMap<string, Family>): void {
+    const kept = new Set([...families.values()].flatMap(({ versions }) => [...versions.values()]));
+    this.#families = families;
+    this.#complete = true;
+    for (const entry of this.#entries) {
+      if (!kept.has(entry)) void entry.retire().finally(() => this.#entries.delete(entry));
+    }
   }
 
   /** Not ready from now on; still answers, so that nobody who is under way loses anything. */
@@ -71,34 +126,58 @@ export class ModelHost {
 
   /** Closes every model as soon as its run under way has ended, whoever still holds a lease. */
   async close(): Promise<void> {
-    this.#current = undefined;
-    await Promise.all([...this.#slots].map((slot) => this.#close(slot)));
+    this.#families = new Map();
+    await Promise.all([...this.#entries].map((entry) => entry.close()));
   }
 
-  #close(slot: Slot): Promise<void> {
-    slot.closing ??= slot.model
-      .close()
-      .catch((error: unknown) => {
-        this.#warn(`release ${slot.model.version.slice(0, 12)} did not close cleanly: ${String(error)}`);
-      })
-      .finally(() => this.#slots.delete(slot));
-    return slot.closing;
+  /**
+   * Makes room for a model of `size` bytes by closing those that were used longest ago and can be loaded again.
+   * @throws RequestError 503 when what is in use takes all the memory.
+   */
+  async makeRoom(size: number): Promise<void> {
+    const { memoryBudget = Infinity } = this.#options;
+    const taken = (): number =>
+      [...this.#entries].reduce(
+        (sum, { model }) => sum + memoryPerByte * (model?.size ?? 0),
+        memoryPerByte * size,
+      );
+    const idle = [...this.#entries].filter((entry) => entry.mayGo).sort((a, b) => a.used - b.used);
+    for (const entry of idle) {
+      if (taken() <= memoryBudget) return;
+      await entry.evict('evicted: other models needed its memory; the next request loads it again');
+    }
+    if (taken() > memoryBudget) throw busy(`the models in use take all of the memory budget`);
   }
 
-  #view(model: LoadedModel | undefined): ServeHost {
+  #find(name: string | undefined, version: string | undefined): ModelEntry | undefined {
+    const family = name === undefined ? [...this.#families.values()][0] : this.#families.get(name);
+    if (version === undefined || version === 'latest') return family?.latest;
+    return family?.versions.get(version) ?? family?.versions.get(family.aliases.get(version) ?? '');
+  }
+
+  #view(pin: (entry: ModelEntry) => LoadedModel): ServeHost {
+    const nameOf = (): string => this.current?.projectName ?? 'maas';
     const isReady = (): boolean => this.ready;
     const isLive = (): boolean => this.live;
     return {
-      projectName: model?.projectName ?? 'maas',
+      get projectName() {
+        return nameOf();
+      },
       get ready() {
         return isReady();
       },
       get live() {
         return isLive();
       },
-      models: () => (model ? [model] : []),
-      model: (name, version) =>
-        model?.name === name && (version === undefined || version === model.version) ? model : undefined,
+      models: () => this.models(),
+      index: () => this.index(),
+      repository: this.#options.repository,
+      model: (name, version): ServedModel | Promise<ServedModel | undefined> | undefined => {
+        const entry = this.#find(name, version);
+        if (!entry) return undefined;
+        if (entry.model) return pin(entry);
+        return entry.load().then((model) => model && pin(entry));
+      },
     };
   }
 }

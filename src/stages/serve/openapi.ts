@@ -1,5 +1,5 @@
-import type { Feature, Signature } from '../../data/signature.js';
-import type { ServeHost } from '../../plugin/api.js';
+import type { Feature, Port } from '../../data/signature.js';
+import type { ServedModel, ServeHost } from '../../plugin/api.js';
 import { readToolchain } from '../toolchain.js';
 import { datatypeOf } from './json/tensors.js';
 
@@ -13,9 +13,11 @@ export function describeApi(host: ServeHost): Schema {
     '/v2/health/ready': { get: answers('Is it ready for requests', { ready: { type: 'boolean' } }) },
   };
   const [first] = models;
-  if (first) paths['/predict'] = { post: describePredict(first.signature) };
-  for (const { name, signature } of models) {
-    paths[`/v2/models/${encodeURIComponent(name)}/infer`] = { post: describeInfer(signature) };
+  if (first) paths['/predict'] = { post: describePredict(first) };
+  for (const model of models) {
+    const name = encodeURIComponent(model.name);
+    paths[`/predict/${name}`] = { post: describePredict(model) };
+    paths[`/v2/models/${name}/infer`] = { post: describeInfer(model) };
   }
   return {
     openapi: '3.1.0',
@@ -29,7 +31,13 @@ export function describeApi(host: ServeHost): Schema {
   };
 }
 
-function describePredict(signature: Signature): Schema {
+function describePredict({ name, signature, inputs, outputs }: ServedModel): Schema {
+  const oneOrMany = (schema: Schema): Schema => ({ oneOf: [schema, { type: 'array', items: schema }] });
+  if (!signature) {
+    const values = (ports: readonly Port[]): Schema =>
+      object(Object.fromEntries(ports.map((port) => [port.name, {}])));
+    return operation(`Run ${name} on rows`, oneOrMany(values(inputs)), oneOrMany(values(outputs)));
+  }
   const { features } = signature;
   const row = object(
     Object.fromEntries(features.map((feature) => [feature.name, schemaOf(feature)])),
@@ -43,7 +51,6 @@ function describePredict(signature: Signature): Schema {
           probabilities: object(Object.fromEntries(labels.map((label) => [label, { type: 'number' }]))),
         })
       : object({ prediction: { type: 'number' } });
-  const oneOrMany = (schema: Schema): Schema => ({ oneOf: [schema, { type: 'array', items: schema }] });
   return operation(`Predict ${signature.target.name}`, oneOrMany(row), oneOrMany(prediction));
 }
 
@@ -60,7 +67,7 @@ function schemaOf({ type, min, max, categories, shape = [], ids }: Feature): Sch
   return { type: 'number', ...seen };
 }
 
-function describeInfer({ inputs, outputs }: Signature): Schema {
+function describeInfer({ inputs, outputs }: ServedModel): Schema {
   const tensor = (names: readonly string[], types: readonly string[]): Schema =>
     object({
       name: { type: 'string', enum: names },
@@ -68,7 +75,7 @@ function describeInfer({ inputs, outputs }: Signature): Schema {
       shape: { type: 'array', items: { type: 'integer', minimum: 0 } },
       data: { type: 'array' },
     });
-  const tensors = (ports: Signature['inputs']): Schema => ({
+  const tensors = (ports: readonly Port[]): Schema => ({
     type: 'array',
     items: tensor(
       ports.map(({ name }) => name),

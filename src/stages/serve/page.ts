@@ -1,4 +1,4 @@
-import type { HttpResponse, ServeHost } from '../../plugin/api.js';
+import type { HttpResponse, ServedModel, ServeHost } from '../../plugin/api.js';
 
 /** A page to try the model with: a form from its signature. It asks nobody but this server. */
 export function renderPage(host: ServeHost): HttpResponse {
@@ -8,9 +8,7 @@ export function renderPage(host: ServeHost): HttpResponse {
     model: model && {
       name: model.name,
       version: model.version,
-      task: model.signature.task,
-      target: model.signature.target.name,
-      features: model.signature.features,
+      ...describeRows(model),
     },
   };
   // Names come from data: nothing in them may end the script.
@@ -26,6 +24,17 @@ export function renderPage(host: ServeHost): HttpResponse {
     },
     body: page.replace('"FACTS"', () => embedded),
   };
+}
+
+/** What the form asks for; a model without features is asked for its tensors, a row at a time. */
+function describeRows({ signature, inputs }: ServedModel): object {
+  if (signature) return { task: signature.task, target: signature.target.name, features: signature.features };
+  const features = inputs.map(({ name, shape }) => ({
+    name,
+    type: 'array',
+    shape: shape.slice(1).map((dim) => (typeof dim === 'number' ? dim : 1)),
+  }));
+  return { features };
 }
 
 const page = String.raw`<!doctype html>
@@ -71,7 +80,7 @@ const make = (tag, props = {}, ...children) => {
 const { model } = facts;
 document.title = $('title').textContent = model ? model.name : facts.project;
 $('about').textContent = model
-  ? facts.project + ' · ' + model.task + ' of ' + model.target + ' · release ' + model.version.slice(0, 12)
+  ? facts.project + (model.task ? ' · ' + model.task + ' of ' + model.target : '') + ' · version ' + model.version.slice(0, 12)
   : 'No model is loaded yet.';
 const zeros = ([size, ...rest]) => size === undefined ? 0 : Array.from({ length: size }, () => zeros(rest));
 const fields = (model ? model.features : []).map((feature) => {
@@ -117,7 +126,8 @@ async function predict(event) {
     const body = await response.json();
     if (!response.ok) return show(make('p', { className: 'error', textContent: body.error }));
     const bars = Object.entries(body.probabilities || {}).sort((a, b) => b[1] - a[1]).map(([name, value]) => bar(name, value));
-    const result = body.label === undefined ? body.prediction : body.label;
+    const known = body.label === undefined ? body.prediction : body.label;
+    const result = known === undefined ? JSON.stringify(body) : known;
     show(make('div', { className: 'result', textContent: String(result) }), ...bars, took);
   } catch (error) {
     show(make('p', { className: 'error', textContent: String(error) }));

@@ -3,7 +3,7 @@ import type { Feeds } from '../../runtime/session.js';
 import { joinRows } from './rows.js';
 
 /** Larger models go to workers unmeasured: to open one here would hold up every request under way. In bytes. */
-const largestToTry = 4 * 1024 * 1024;
+export const largestToTry = 4 * 1024 * 1024;
 
 /** A run that takes longer than this holds up the thread that reads requests. In milliseconds. */
 const longestInline = 1;
@@ -15,11 +15,15 @@ export function isTooLargeToTry(model: Uint8Array | string): boolean {
   return typeof model === 'string' || model.length > largestToTry;
 }
 
+/** Memory that this process may take, in bytes. */
+export function readMemoryLimit(): number {
+  const limit = process.constrainedMemory();
+  return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
+}
+
 /** As many workers as cores can feed and memory can hold; onnxruntime packs weights anew, so that each takes twice. */
 export function countWorkers(modelBytes: number, threads: number): number {
-  const limit = process.constrainedMemory();
-  const memory = limit > 0 ? Math.min(limit, totalmem()) : totalmem();
-  const byMemory = Math.floor((memory * memoryShare) / Math.max(1, 2 * modelBytes));
+  const byMemory = Math.floor((readMemoryLimit() * memoryShare) / Math.max(1, 2 * modelBytes));
   return Math.max(1, Math.min(Math.floor(availableParallelism() / threads), byMemory));
 }
 

@@ -5,16 +5,16 @@ import { readSignature } from '../../data/read-signature.js';
 import type { Signature } from '../../data/signature.js';
 import { asDiskError, MaasError } from '../../errors.js';
 import { parseGolden, type Golden } from './golden.js';
+import type { ModelFiles } from './model-files.js';
 
 /** Files whose bytes are used; whatever else a release holds is checked all the same. */
 const used = ['model.onnx', 'signature.json', 'golden.json'];
 
 /** A release as it was read from disk: every byte of it is what its manifest says. */
-export interface ReleaseFiles {
+export interface ReleaseFiles extends ModelFiles {
+  /** Its version, too. */
   readonly digest: string;
   readonly manifest: Manifest;
-  /** Bytes of model.onnx; its path when it has external data, which the runtime finds beside it. */
-  readonly model: Uint8Array | string;
   readonly signature: Signature;
   readonly golden: Golden;
 }
@@ -42,11 +42,16 @@ export async function readRelease(path: string): Promise<ReleaseFiles> {
   }
   const files = await readFiles(folder, manifest);
   take(folder, files, 'signature.json');
+  const signature = await readSignature(join(folder, 'signature.json'));
   return {
+    name: signature.name,
+    version: digest,
+    projectName: manifest.name,
     digest,
     manifest,
+    size: Object.values(manifest.files).reduce((sum, { size }) => sum + size, 0),
     model: hasExternalData(manifest) ? join(folder, 'model.onnx') : take(folder, files, 'model.onnx'),
-    signature: await readSignature(join(folder, 'signature.json')),
+    signature,
     golden: parseGolden(parse(folder, 'golden.json', take(folder, files, 'golden.json'))),
   };
 }

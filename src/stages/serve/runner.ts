@@ -1,9 +1,11 @@
-import type { Feeds } from '../../runtime/session.js';
-import { openSession } from '../../runtime/session.js';
+import { openSession, tensorsOf, type Feeds, type Session, type Slots } from '../../runtime/session.js';
 import type { Outputs } from './batcher.js';
+import type { Ports } from './check-inputs.js';
+import type { Golden } from './golden.js';
+import type { ModelFiles } from './model-files.js';
 import { countWorkers, isQuick, isTooLargeToTry } from './placement.js';
-import type { ReleaseFiles } from './release.js';
 import { takeRows } from './rows.js';
+import { tryOut } from './try-out.js';
 import { warmUp, type WarmUp } from './warm-up.js';
 
 export interface RunnerOptions {
@@ -20,6 +22,7 @@ export interface RunnerOptions {
 
 /** A model that is open and warm, in this thread or in workers. */
 export interface Runner extends WarmUp {
+  readonly ports: Ports;
   run(feeds: Feeds, owned: boolean): Promise<Outputs>;
   /** Worker threads; 0 when the model runs in this one. */
   readonly workers: number;
@@ -32,59 +35,82 @@ export interface Runner extends WarmUp {
 /**
  * Opens the model where it belongs: one that is quick runs in this thread, which saves the way to another and back; any
  * other in workers, so that it holds up no connection and uses all cores.
- * @throws MaasError MAAS_MODEL_INVALID, MAAS_VERIFY_FAILED, MAAS_RUNTIME
+ * @throws MaasError MAAS_MODEL_INVALID, MAAS_MODEL_UNSUPPORTED, MAAS_VERIFY_FAILED, MAAS_RUNTIME
  */
-export async function openRunner(release: ReleaseFiles, options: RunnerOptions): Promise<Runner> {
+export async function openRunner(files: ModelFiles, options: RunnerOptions): Promise<Runner> {
   const { workers = 'auto', maxBatchSize } = options;
-  if (workers === 0 || (workers === 'auto' && !isTooLargeToTry(release.model))) {
-    const inline = await openInline(release, options);
-    const row = firstRow(release, inline);
-    const most = inline.rows === 'share' ? maxBatchSize : 1;
-    if (workers === 0 || !row || (await isQuick((feeds) => inline.run(feeds, false), row, most)))
-      return inline;
-    await inline.close();
+  if (workers === 0 || (workers === 'auto' && !isTooLargeToTry(files.model))) {
+    const { runner, golden } = await openInline(files, options);
+    const row = firstRow(golden, runner);
+    const most = runner.rows === 'share' ? maxBatchSize : 1;
+    if (workers === 0 || !row || (await isQuick((feeds) => runner.run(feeds, false), row, most)))
+      return runner;
+    await runner.close();
   }
-  return openWorkers(release, options);
+  return openWorkers(files, options);
 }
 
-async function openInline(release: ReleaseFiles, { threads }: RunnerOptions): Promise<Runner> {
-  const { signature, golden, model } = release;
-  const fetches = fetchesOf(release);
-  const session = await openSession(model, { threads });
+/** What running a model in has shown. */
+interface RunIn extends WarmUp {
+  readonly ports: Ports;
+  readonly golden: Golden | undefined;
+}
+
+async function runIn(
+  files: ModelFiles,
+  slots: Slots,
+  run: (feeds: Feeds) => ReturnType<Session['run']>,
+): Promise<RunIn> {
+  const { signature, golden } = files;
+  if (!signature || !golden) return tryOut(slots, run);
+  const { inputs, outputs } = signature;
+  return { ...(await warmUp({ run }, signature, golden)), ports: { inputs, outputs }, golden };
+}
+
+async function openInline(
+  files: ModelFiles,
+  { threads }: RunnerOptions,
+): Promise<{ runner: Runner; golden: Golden | undefined }> {
+  const session = await openSession(files.model, { threads });
   try {
-    return {
-      ...(await warmUp(session, signature, golden)),
+    const fetches = files.signature?.outputs.map(({ name }) => name) ?? tensorsOf(session.slots);
+    const { golden, ...known } = await runIn(files, session.slots, (feeds) => session.run(feeds, fetches));
+    const runner: Runner = {
+      ...known,
       run: (feeds) => session.run(feeds, fetches),
       workers: 0,
       ready: true,
       live: true,
       close: () => session.close(),
     };
+    return { runner, golden };
   } catch (error) {
     await session.close();
     throw error;
   }
 }
 
-async function openWorkers(release: ReleaseFiles, options: RunnerOptions): Promise<Runner> {
-  const { signature, golden, model, manifest } = release;
+async function openWorkers(files: ModelFiles, options: RunnerOptions): Promise<Runner> {
+  const { signature, model, size } = files;
   const { threads, workers = 'auto', runTimeout = 60, onLost } = options;
-  const bytes = Object.values(manifest.files).reduce((sum, { size }) => sum + size, 0);
   // Loaded here: most models that are tried out are small and never need it.
   const { WorkerPool } = await import('./workers/pool.js');
-  let first: WarmUp | undefined;
+  let first: RunIn | undefined;
   const pool = await WorkerPool.open({
-    setup: { model, session: { threads }, fetches: fetchesOf(release) },
-    size: workers === 'auto' ? countWorkers(bytes, threads) : workers,
+    setup: { model, session: { threads }, fetches: signature?.outputs.map(({ name }) => name) },
+    size: workers === 'auto' ? countWorkers(size, threads) : workers,
     runTimeout: runTimeout * 1000,
-    warmUp: async (run) => {
-      if (first) await run(golden.inputs);
-      else first = await warmUp({ run }, signature, golden);
+    warmUp: async (run, slots) => {
+      if (!first) first = await runIn(files, slots, run);
+      else if (first.golden) await run(first.golden.inputs);
     },
     onLost: (reason) => onLost?.(reason),
   });
+  const { rows, reason, ports } = first!;
   return {
-    ...first!,
+    rows,
+    ...(reason !== undefined && { reason }),
+    ports,
     run: (feeds, owned) => pool.run(feeds, owned),
     workers: pool.size,
     get ready() {
@@ -97,12 +123,9 @@ async function openWorkers(release: ReleaseFiles, options: RunnerOptions): Promi
   };
 }
 
-function fetchesOf({ signature }: ReleaseFiles): string[] {
-  return signature.outputs.map((output) => output.name);
-}
-
-/** What to measure with; undefined where the release has no golden rows. */
-function firstRow({ golden }: ReleaseFiles, { rows }: WarmUp): Feeds | undefined {
+/** What to measure with; undefined where there are no rows to try. */
+function firstRow(golden: Golden | undefined, { rows }: WarmUp): Feeds | undefined {
+  if (!golden) return undefined;
   const arrays = Object.entries(golden.inputs);
   if (rows === 'as-given') return golden.inputs;
   if (arrays.some(([, { dims }]) => dims[0] === 0)) return undefined;

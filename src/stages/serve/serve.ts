@@ -2,28 +2,40 @@ import { MaasError } from '../../errors.js';
 import type { RunningService, ServiceContext } from '../../plugin/api.js';
 import { createAnswerer } from './answer.js';
 import type { ServeOptions } from './config.js';
-import { followLink, type Follower } from './follow.js';
+import { followLink } from './follow.js';
 import { listenHttp, type HttpFront } from './http.js';
-import { loadModel, type LoadedModel } from './loaded-model.js';
+import { openModel, type LoadedModel } from './loaded-model.js';
 import { createMetrics } from './metrics.js';
+import { readOnnxFile, type ModelFiles } from './model-files.js';
 import { ModelHost } from './model-host.js';
+import { readMemoryLimit } from './placement.js';
+import { readRelease } from './release.js';
+import type { FolderRepository } from './repository/repository.js';
 
 /**
- * Listens, loads the release, and is ready. With `follow` it goes over to each new release as the link is switched:
- * loaded and warmed up beside the old one, which answers until then and finishes what it began.
+ * Listens, loads what is to be served, and is ready. With `follow` it goes over to each new release as the link is
+ * switched, or to the file or the models as they change: loaded and warmed up beside the old one, which answers until
+ * then and finishes what it began.
  * @throws MaasError MAAS_PORT, MAAS_RELEASE_MISSING, MAAS_ARTIFACT_CORRUPT, MAAS_MODEL_INVALID, MAAS_VERIFY_FAILED,
- * MAAS_INTERRUPTED
+ * MAAS_USAGE, MAAS_INTERRUPTED
  */
 export async function startServing(context: ServiceContext<ServeOptions>): Promise<RunningService> {
-  const { options, release, registry, signal, emit } = context;
+  const { options, source, registry, signal, emit } = context;
   const warn = (text: string): void => {
     emit({ event: 'warning', stage: 'serve', text });
   };
-  const models = new ModelHost(warn);
-  const metrics = createMetrics(
-    () => models.current,
-    () => models.ready,
-  );
+  let repository: FolderRepository | undefined;
+  const models = new ModelHost({
+    warn,
+    ...(source.kind === 'repository' && {
+      memoryBudget: options.memoryBudget === 'auto' ? readMemoryLimit() / 2 : options.memoryBudget,
+      repository: {
+        load: async (name) => repository?.load(name),
+        unload: async (name) => repository?.unload(name),
+      },
+    }),
+  });
+  const metrics = createMetrics(models);
   const { answer, fail } = createAnswerer({
     models,
     protocols: [...registry.protocols.values()],
@@ -47,8 +59,11 @@ export async function startServing(context: ServiceContext<ServeOptions>): Promi
     },
   });
 
-  const open = async (path: string): Promise<void> => {
-    const model = await loadModel(path, {
+  // One after another: each looks how much memory the others left it.
+  let opening: Promise<unknown> = Promise.resolve();
+  const open = async (files: ModelFiles): Promise<LoadedModel> => {
+    await models.makeRoom(files.size);
+    const model = await openModel(files, {
       ...options,
       onRun: metrics.ran,
       onLost: (reason) => {
@@ -56,26 +71,47 @@ export async function startServing(context: ServiceContext<ServeOptions>): Promi
         warn(`a worker is replaced: ${reason}`);
       },
     });
-    models.replace(model);
     announce(model, front, context);
+    return model;
   };
-  let follower: Follower | undefined;
+  const openInTurn = (files: ModelFiles): Promise<LoadedModel> => {
+    const turn = opening.catch(() => undefined).then(() => open(files));
+    opening = turn;
+    return turn;
+  };
+  const isFile = source.kind === 'file';
+  const serveAlone = async (path: string): Promise<void> => {
+    models.replace(await openInTurn(await (isFile ? readOnnxFile(path) : readRelease(path))));
+  };
+  let follower: { stop(): Promise<void> } | undefined;
   try {
     signal.throwIfAborted();
-    if (release.follow) {
+    if (source.kind === 'repository') {
+      const { FolderRepository } = await import('./repository/repository.js');
+      follower = repository = await FolderRepository.open({
+        folder: source.path,
+        open: async ({ path, kind }, name, version) => {
+          const files = await (kind === 'file' ? readOnnxFile(path) : readRelease(path));
+          return openInTurn({ ...files, name, version });
+        },
+        host: models,
+        warn,
+      });
+    } else if (source.follow) {
       follower = await followLink({
-        link: release.path,
+        link: source.path,
+        ...(isFile && { mark: '' }),
         open: async (path) => {
           const first = models.current === undefined;
-          await open(path);
+          await serveAlone(path);
           if (!first) metrics.reloaded('done');
         },
         onRefused: (path, error) => {
           metrics.reloaded('refused');
-          warn(`release ${path} is refused, the one before it goes on: ${describeError(error)}`);
+          warn(`${path} is refused, the model before it goes on: ${describeError(error)}`);
         },
       });
-    } else await open(release.path);
+    } else await serveAlone(source.path);
     signal.throwIfAborted();
   } catch (error) {
     await follower?.stop();

@@ -1,9 +1,8 @@
-import type { Signature } from '../../data/signature.js';
 import { MaasError } from '../../errors.js';
 import type { NdArray } from '../../ir/tensor.js';
 import type { Session } from '../../runtime/session.js';
 import type { RowPolicy } from './batcher.js';
-import { hasBatchDimension } from './check-inputs.js';
+import { hasBatchDimension, type Ports } from './check-inputs.js';
 import { findDifference, type Golden } from './golden.js';
 import { joinRows, splitRows, takeRows } from './rows.js';
 
@@ -23,12 +22,8 @@ const outlier = 1000;
  * would change another's answers, so that each row must run by itself.
  * @throws MaasError MAAS_VERIFY_FAILED when the model does not give its golden outputs on this machine.
  */
-export async function warmUp(
-  session: Pick<Session, 'run'>,
-  signature: Signature,
-  golden: Golden,
-): Promise<WarmUp> {
-  if (!hasBatchDimension(signature)) {
+export async function warmUp(session: Pick<Session, 'run'>, ports: Ports, golden: Golden): Promise<WarmUp> {
+  if (!hasBatchDimension(ports)) {
     verify(await session.run(golden.inputs), golden.outputs, golden.tolerance);
     return { rows: 'as-given' };
   }

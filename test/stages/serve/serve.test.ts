@@ -138,7 +138,7 @@ describe('a server', () => {
     );
     expect(value(`maas_model_info{${served},project="garden",batching="true"}`)).toBe(1);
     expect(value('maas_ready')).toBe(1);
-    expect(value('maas_queue_depth')).toBe(0);
+    expect(value(`maas_queue_depth{${served}}`)).toBe(0);
     expect(value('maas_requests_in_flight')).toBe(1);
     expect(value('process_resident_memory_bytes')).toBeGreaterThan(1e7);
     expect(value('process_cpu_seconds_total')).toBeGreaterThan(0);

@@ -1,4 +1,4 @@
-import type { Protocol, Registry, RunningService } from '../../../src/plugin/api.js';
+import type { ModelSource, Protocol, Registry, RunningService } from '../../../src/plugin/api.js';
 import type { ProgressEvent } from '../../../src/plugin/events.js';
 import { serveOptions, type ServeOptions } from '../../../src/stages/serve/config.js';
 import { openInferenceProtocol, predictProtocol } from '../../../src/stages/serve/index.js';
@@ -13,6 +13,7 @@ export interface Served extends RunningService {
 export interface StartOptions {
   readonly options?: Partial<ServeOptions>;
   readonly follow?: boolean;
+  readonly kind?: ModelSource['kind'];
   readonly protocols?: readonly Protocol[];
   readonly signal?: AbortSignal;
 }
@@ -20,13 +21,13 @@ export interface StartOptions {
 /** Serves a release on a spare port. */
 export async function start(
   path: string,
-  { options, follow, protocols, signal }: StartOptions = {},
+  { options, follow, kind, protocols, signal }: StartOptions = {},
 ): Promise<Served> {
   const events: ProgressEvent[] = [];
   const service = await startServing({
     options: serveOptions.parse({ port: 0, ...options }),
     registry: registryOf(protocols ?? [predictProtocol, openInferenceProtocol]),
-    release: { path, follow: follow ?? false },
+    source: { kind: kind ?? 'release', path, follow: follow ?? false },
     signal: signal ?? new AbortController().signal,
     emit: (event) => events.push(event),
   });

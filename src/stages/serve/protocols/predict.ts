@@ -3,32 +3,45 @@ import type { Signature } from '../../../data/signature.js';
 import type { NdArray } from '../../../ir/tensor.js';
 import { defineProtocol, type HttpRequest, type HttpResponse, type ServeHost } from '../../../plugin/api.js';
 import { isObject, jsonResponse, parseBody, textOf } from '../json/body.js';
-import { allowMethods, busy, RequestError } from '../request-error.js';
+import { decodePart, findModel } from '../find-model.js';
+import { printRow, readInstances, refuseWhole } from '../json/columns.js';
+import { allowMethods, RequestError } from '../request-error.js';
 
 type Prediction =
   | { readonly label: string; readonly probabilities: Readonly<Record<string, number>> }
   | { readonly prediction: number };
 
-/** `POST /predict`: one raw feature object, or a list of them, in; one prediction, or a list of them, out. */
+/**
+ * `POST /predict`, or `/predict/MODEL`: one raw feature object, or a list of them, in; one prediction, or a list of them,
+ * out. A model that says nothing of features takes its inputs by name, a row at a time, and gives its outputs so.
+ */
 export const predictProtocol = defineProtocol({
   name: 'predict',
   summary: 'POST /predict: raw feature objects in, labels and probabilities or a number out',
   handle(request, host) {
-    return request.path === '/predict' ? predict(request, host) : undefined;
+    const { path } = request;
+    return path === '/predict' || path.startsWith('/predict/') ? predict(request, host) : undefined;
   },
 });
 
 async function predict(request: HttpRequest, host: ServeHost): Promise<HttpResponse> {
   allowMethods(request.method, ['POST']);
-  const [model] = host.models();
-  if (!model) throw busy('no model is loaded yet');
-  const body = parseBody(textOf(request));
+  const model = await findModel(host, nameIn(request.path), undefined);
+  const { signature, inputs } = model;
+  const bigints = !signature && inputs.some(({ dtype }) => dtype === 'int64' || dtype === 'uint64');
+  const body = parseBody(textOf(request), { bigints });
   if (!Array.isArray(body) && !isObject(body)) {
     throw new RequestError(400, 'send one object with the features of a row, or a list of such objects');
   }
   const rows: readonly unknown[] = Array.isArray(body) ? body : [body];
   if (rows.length === 0) return jsonResponse('[]', { model });
-  const encoded = encodeRows(model.signature, rows);
+  if (!signature) {
+    const outputs = await model.predict(readInstances(inputs, rows, 'rows'));
+    refuseWhole(outputs, rows.length);
+    const printed = rows.map((_, row) => printRow(Object.keys(outputs), outputs, row));
+    return jsonResponse(Array.isArray(body) ? `[${printed.join(',')}]` : printed[0]!, { model });
+  }
+  const encoded = encodeRows(signature, rows);
   if (!encoded.ok) {
     const count = encoded.errors.length;
     const message =
@@ -38,8 +51,14 @@ async function predict(request: HttpRequest, host: ServeHost): Promise<HttpRespo
     throw new RequestError(400, message, { problems: encoded.errors });
   }
   const outputs = await model.predict(encoded.inputs);
-  const predictions = decode(model.signature, outputs, rows.length);
+  const predictions = decode(signature, outputs, rows.length);
   return jsonResponse(JSON.stringify(Array.isArray(body) ? predictions : predictions[0]), { model });
+}
+
+/** Of `/predict/MODEL`; undefined for the model that is meant when none is named. */
+function nameIn(path: string): string | undefined {
+  const name = path.slice('/predict/'.length);
+  return name === '' ? undefined : decodePart(name);
 }
 
 function decode(

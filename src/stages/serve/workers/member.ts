@@ -1,5 +1,5 @@
 import { MaasError } from '../../../errors.js';
-import type { Feeds, SessionOptions } from '../../../runtime/session.js';
+import { tensorsOf, type Feeds, type SessionOptions, type Slots } from '../../../runtime/session.js';
 import { SessionThread, ThreadLost, type ThreadSession } from '../../../runtime/thread/session-thread.js';
 import type { Outputs } from '../batcher.js';
 import { WorkerLost } from '../request-error.js';
@@ -9,7 +9,8 @@ export interface WorkerSetup {
   /** Bytes of the model; its path when it has external data. */
   readonly model: Uint8Array | string;
   readonly session: SessionOptions;
-  readonly fetches: readonly string[];
+  /** Outputs that are wanted; undefined for all tensors that it gives. */
+  readonly fetches: readonly string[] | undefined;
 }
 
 /** One worker thread with the model open in it. Takes one run at a time. */
@@ -41,12 +42,16 @@ export class Member {
     try {
       const session = await thread.open(model, options);
       up = true;
-      return new Member(thread, session, fetches);
+      return new Member(thread, session, fetches ?? tensorsOf(session.slots));
     } catch (error) {
       await thread.close();
       if (!(error instanceof ThreadLost)) throw error;
       throw new MaasError('MAAS_RUNTIME', `the model's worker thread does not start: ${error.message}`);
     }
+  }
+
+  get slots(): Slots {
+    return this.#session.slots;
   }
 
   /** `owned` arrays are the callee's to give away. @throws WorkerLost when the thread dies meanwhile. */

@@ -1,4 +1,4 @@
-import type { Feeds } from '../../../runtime/session.js';
+import type { Feeds, Slots } from '../../../runtime/session.js';
 import type { Outputs } from '../batcher.js';
 import { WorkerLost } from '../request-error.js';
 import { Member, type WorkerSetup } from './member.js';
@@ -9,7 +9,7 @@ export interface PoolOptions {
   /** Milliseconds after which a run is taken for hung. */
   readonly runTimeout: number;
   /** Runs a worker in once its model is open, before it takes requests. */
-  readonly warmUp: (run: (feeds: Feeds) => Promise<Outputs>) => Promise<void>;
+  readonly warmUp: (run: (feeds: Feeds) => Promise<Outputs>, slots: Slots) => Promise<void>;
   /** Told when a worker dies, hangs or does not start; another takes its place. */
   readonly onLost: (reason: string) => void;
   /** Script of the workers. */
@@ -136,7 +136,7 @@ export class WorkerPool {
       this.#lose(member, reason);
     });
     try {
-      await warmUp((feeds) => member.run(feeds, false));
+      await warmUp((feeds) => member.run(feeds, false), member.slots);
     } catch (error) {
       await member.close();
       throw error;

@@ -7,7 +7,7 @@ import {
   type ServeHost,
 } from '../../../../plugin/api.js';
 import { readToolchain } from '../../../toolchain.js';
-import { jsonResponse } from '../../json/body.js';
+import { isObject, jsonResponse, parseBody, textOf } from '../../json/body.js';
 import { datatypeOf } from '../../json/tensors.js';
 import { decodePart, findModel } from '../../find-model.js';
 import { allowMethods, RequestError } from '../../request-error.js';
@@ -29,8 +29,11 @@ export const openInferenceProtocol = defineProtocol({
 });
 
 /** By the names that Triton gives them. */
-const extensions = ['binary_tensor_data'];
+function extensionsOf({ repository }: ServeHost): string[] {
+  return ['binary_tensor_data', ...(repository ? ['model_repository'] : [])];
+}
 
+const repositoryPath = /^\/v2\/repository\/models\/([^/]+)\/(load|unload)$/;
 const modelPath = /^\/v2\/models\/([^/]+)(?:\/versions\/([^/]+))?(?:\/(ready|infer))?$/;
 
 // Async, so that what it throws is a rejection.
@@ -38,31 +41,59 @@ async function route(request: HttpRequest, host: ServeHost): Promise<HttpRespons
   const { path, method } = request;
   if (path === '/v2' || path === '/v2/health/live' || path === '/v2/health/ready') {
     allowMethods(method, ['GET', 'HEAD']);
-    if (path === '/v2') return json(200, { name: 'maas', version: readToolchain().maas, extensions });
+    if (path === '/v2') {
+      return json(200, { name: 'maas', version: readToolchain().maas, extensions: extensionsOf(host) });
+    }
     if (path === '/v2/health/live') return json(host.live ? 200 : 503, { live: host.live });
     return json(host.ready ? 200 : 503, { ready: host.ready });
   }
   if (path === '/v2/repository/index') {
     allowMethods(method, ['POST']);
-    return json(200, listRepository(host));
+    return json(200, listRepository(request, host));
+  }
+  const order = repositoryPath.exec(path);
+  if (order) {
+    allowMethods(method, ['POST']);
+    return json(200, await changeRepository(host, decodePart(order[1]!), order[2] as 'load' | 'unload'));
   }
   const match = modelPath.exec(path);
   if (!match) throw new RequestError(404, `the Open Inference Protocol has nothing at ${path}`);
   const [, name, version, verb] = match;
   allowMethods(method, verb === 'infer' ? ['POST'] : ['GET', 'HEAD']);
-  const model = findModel(host, decodePart(name!), version === undefined ? undefined : decodePart(version));
+  const model = await findModel(
+    host,
+    decodePart(name!),
+    version === undefined ? undefined : decodePart(version),
+  );
   if (verb === 'infer') return infer(request, model);
-  if (verb === 'ready') return json(host.ready ? 200 : 503, { name: model.name, ready: host.ready }, model);
-  return json(200, describe(model), model);
+  if (verb === 'ready') return json(model.ready ? 200 : 503, { name: model.name, ready: model.ready }, model);
+  return json(200, describe(model, host), model);
 }
 
-/** What the repository extension tells of each model; a server of releases loads and unloads by `deploy` alone. */
-function listRepository(host: ServeHost): unknown {
-  const state = host.ready ? 'READY' : 'UNAVAILABLE';
-  return host.models().map(({ name, version }) => ({ name, version, state, reason: '' }));
+/** The repository extension's index; `{"ready": true}` asks for what is ready alone. */
+function listRepository(request: HttpRequest, host: ServeHost): unknown {
+  const body = request.body.length === 0 ? {} : parseBody(textOf(request));
+  if (!isObject(body)) throw new RequestError(400, 'the body must be an object');
+  const all = host.index();
+  return body['ready'] === true ? all.filter(({ state }) => state === 'READY') : all;
 }
 
-function describe({ name, version, signature }: ServedModel): unknown {
+async function changeRepository(host: ServeHost, name: string, verb: 'load' | 'unload'): Promise<unknown> {
+  if (!host.repository) {
+    throw new RequestError(
+      400,
+      'models come and go by `maas deploy` here; serve a folder of them with --models',
+    );
+  }
+  await host.repository[verb](name);
+  return {};
+}
+
+function describe({ name, version, inputs, outputs }: ServedModel, host: ServeHost): unknown {
+  const versions = host
+    .index()
+    .filter((other) => other.name === name)
+    .map((other) => other.version);
   const describePort = (port: Port): unknown => ({
     name: port.name,
     datatype: datatypeOf(port.dtype),
@@ -70,10 +101,10 @@ function describe({ name, version, signature }: ServedModel): unknown {
   });
   return {
     name,
-    versions: [version],
+    versions: versions.length > 0 ? versions : [version],
     platform: 'onnx_onnxv1',
-    inputs: signature.inputs.map(describePort),
-    outputs: signature.outputs.map(describePort),
+    inputs: inputs.map(describePort),
+    outputs: outputs.map(describePort),
   };
 }
 

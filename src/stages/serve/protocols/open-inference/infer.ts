@@ -15,7 +15,7 @@ interface AskedOutput {
 /** Answers `…/infer`: tensors as JSON, or as bytes behind the JSON, for each tensor as the caller says. */
 export async function infer(request: HttpRequest, model: ServedModel): Promise<HttpResponse> {
   const { text, rest } = splitBody(request);
-  const bigints = model.signature.inputs.some(({ dtype }) => dtype === 'int64' || dtype === 'uint64');
+  const bigints = model.inputs.some(({ dtype }) => dtype === 'int64' || dtype === 'uint64');
   const body = parseBody(text, { bigints });
   if (!isObject(body)) throw new RequestError(400, 'the body must be an object with inputs');
   const { id } = body;
@@ -46,7 +46,7 @@ export async function infer(request: HttpRequest, model: ServedModel): Promise<H
 }
 
 function readInputs(model: ServedModel, inputs: unknown, rest: BinaryPart): Record<string, NdArray> {
-  const ports = new Map(model.signature.inputs.map((port) => [port.name, port]));
+  const ports = new Map(model.inputs.map((port) => [port.name, port]));
   const read: Record<string, NdArray> = {};
   for (const input of list(inputs, 'inputs')) {
     const name = nameOf(input, 'input');
@@ -95,7 +95,7 @@ function fits(shape: unknown, port: Port): shape is number[] {
 /** The outputs that the caller asks for, in that order; all of them when it does not say. */
 function readOutputs(model: ServedModel, body: Record<string, unknown>): readonly AskedOutput[] {
   const all = parameter(body, 'binary_data_output') === true;
-  const known = model.signature.outputs.map((port) => port.name);
+  const known = model.outputs.map((port) => port.name);
   const asked = body['outputs'] === undefined ? [] : list(body['outputs'], 'outputs');
   const read = asked.map((output): AskedOutput => {
     const name = nameOf(output, 'output');

@@ -1,0 +1,56 @@
+import { readFile, stat } from 'node:fs/promises';
+import { basename } from 'node:path';
+import type { Signature } from '../../data/signature.js';
+import { MaasError } from '../../errors.js';
+import type { Golden } from './golden.js';
+import { largestToTry } from './placement.js';
+
+/** A model that lies on disk, ready to be opened. */
+export interface ModelFiles {
+  readonly name: string;
+  readonly version: string;
+  readonly projectName: string;
+  /** Bytes of model.onnx; its path when it is large or has external data, which the runtime finds beside it. */
+  readonly model: Uint8Array | string;
+  /** In bytes, external data and all. */
+  readonly size: number;
+  /** Models that maas trained bring these; any other is tried out with made-up rows. */
+  readonly signature?: Signature;
+  readonly golden?: Golden;
+}
+
+/**
+ * Takes any ONNX file for a model.
+ * @throws MaasError MAAS_MODEL_INVALID when it cannot be read, or its weights lie outside of its folder.
+ */
+export async function readOnnxFile(
+  path: string,
+  { name = basename(path).replace(/\.onnx$/i, ''), version = '1' } = {},
+): Promise<ModelFiles> {
+  const identity = { name, version, projectName: name };
+  try {
+    const { size } = await stat(path);
+    if (size > largestToTry) return { ...identity, model: path, size };
+    const bytes = await readFile(path);
+    // Every external tensor names its file under this key; few other models hold the word.
+    const external = bytes.includes('location') ? await sizeOfExternal(path) : 0;
+    return { ...identity, model: external > 0 ? path : bytes, size: size + external };
+  } catch (error) {
+    if (error instanceof MaasError) throw error;
+    throw new MaasError('MAAS_MODEL_INVALID', `${path} cannot be read: ${(error as Error).message}`, {
+      place: { file: path },
+      hint: 'Name an .onnx file.',
+      cause: error,
+    });
+  }
+}
+
+async function sizeOfExternal(path: string): Promise<number> {
+  const { loadModel } = await import('../../ir/onnx/load.js');
+  const { graph } = await loadModel(path);
+  let total = 0;
+  for (const { data } of graph.initializers.values()) {
+    if ('path' in data) total += data.length;
+  }
+  return total;
+}
