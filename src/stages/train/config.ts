@@ -3,6 +3,7 @@ import { named, type Named } from '../../config/named.js';
 import type { Registry } from '../../plugin/api.js';
 import { gateOptions, type Gates } from './gate-options.js';
 import { distributedSchema, type Distributed } from './distributed/config.js';
+import { sourceOf } from './fine-tune/config.js';
 import { fitOptions, type FitOptions } from './fit-options.js';
 import { modelSchema, type ModelOptions } from './model-config.js';
 
@@ -36,7 +37,12 @@ export function trainOptions({ engines }: Pick<Registry, 'engines'>): z.ZodType<
         'Several processes, on one host or more, train the model together: each has its share of every batch. Batch normalization goes by the statistics of each share.',
       ),
     ...fitOptions,
-    epochs: z.int().min(1).max(1_000_000).default(60).describe('Passes over the train split.'),
+    epochs: z
+      .int()
+      .min(0)
+      .max(1_000_000)
+      .default(60)
+      .describe('Passes over the train split. 0 takes a model from a file as it is.'),
     batchSize: z.int().min(1).default(32).describe('Rows for each step of the optimizer.'),
     accumulate: z
       .int()
@@ -68,12 +74,16 @@ export function trainOptions({ engines }: Pick<Registry, 'engines'>): z.ZodType<
     gates: gateOptions,
   });
   return schema.check((context) => {
-    const { engine, model, distributed } = context.value;
+    const { engine, model, distributed, epochs } = context.value;
     const ownsModel = engines.get(engine.name)?.ownsModel === true;
     const chosen = engines.get(engine.name);
     if (distributed && chosen && (chosen.ownsModel === true || chosen.distributed !== true)) {
       const message = `the ${engine.name} engine trains in one process: remove distributed`;
       context.issues.push({ code: 'custom', input: distributed, path: ['distributed'], message });
+    }
+    if (epochs === 0 && !(model && sourceOf(model))) {
+      const message = 'a model that is not from a file must be trained: expected 1 or more';
+      context.issues.push({ code: 'custom', input: epochs, path: ['epochs'], message });
     }
     const path = ['model'];
     if (ownsModel && model !== undefined) {

@@ -3,6 +3,7 @@ import { digestDataset, type DataConfig } from '../../data/index.js';
 import { defineStage, type TrainOrder } from '../../plugin/api.js';
 import { trainOptions, type TrainOptions } from './config.js';
 import { sizeOf } from './distributed/config.js';
+import { sourceOf } from './fine-tune/config.js';
 import { trainTasks } from './tasks.js';
 
 export { type TrainOptions } from './config.js';
@@ -28,16 +29,16 @@ export const trainStage = defineStage<TrainOptions>({
   async key({ project, options, registry, signal }) {
     const { root, seed, config } = project;
     const data = config['data'] as DataConfig;
-    const onnx = options.model?.onnx;
+    const source = options.model && sourceOf(options.model);
     const engine = registry.engines.get(options.engine.name)!;
     // Loaded on demand: it brings protobuf along, which no other command should pay for.
     const digestModel =
-      onnx === undefined ? undefined : (await import('./fine-tune/open-file.js')).digestModel;
+      source === undefined ? undefined : (await import('./fine-tune/open-file.js')).digestModel;
     return {
       ...(engine.key && {
         engine: await engine.key(options.engine.options as TrainOrder['options'], project, signal),
       }),
-      ...(digestModel && { model: await digestModel(project, onnx!, signal) }),
+      ...(digestModel && { model: await digestModel(project, source!, signal) }),
       data: await digestDataset(data, { root, seed, signal }),
       // They change the model, and not the rows.
       ...(Object.keys(data.transforms).length > 0 && { transforms: data.transforms as unknown as Json }),

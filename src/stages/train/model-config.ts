@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { named } from '../../config/named.js';
-import { fineTuneKeys, type FineTuneOptions } from './fine-tune/config.js';
+import { fileKeys, fineTuneKeys, sourceOf, type FileKey, type FineTuneOptions } from './fine-tune/config.js';
 import type { DenseOptions } from './layers/dense.js';
 import { layers, type LayerChoice } from './layers/index.js';
 import { layerSchema } from './layers/list-schema.js';
@@ -33,13 +33,13 @@ export function findHead(list: readonly LayerChoice[]): number | undefined {
   return list[index]?.name === 'dense' ? index : undefined;
 }
 
-/** `train.model`: one of three ways to say what is trained. */
+/** `train.model`: one of several ways to say what is trained. */
 export interface ModelOptions extends Partial<FineTuneOptions> {
   readonly layers?: readonly LayerChoice[];
   readonly preset?: PresetChoice;
 }
 
-const sources = ['layers', 'preset', 'onnx'] as const;
+const sources = ['layers', 'preset', ...(Object.keys(fileKeys) as FileKey[])] as const;
 
 export const modelSchema: z.ZodType<ModelOptions> = z
   .strictObject({
@@ -47,11 +47,7 @@ export const modelSchema: z.ZodType<ModelOptions> = z
     preset: (named(presets, 'preset') as z.ZodType<PresetChoice>)
       .optional()
       .describe('A model by its name: mlp, or {mlp: {units: [64, 64]}}.'),
-    onnx: z
-      .string()
-      .min(1)
-      .optional()
-      .describe('An ONNX file to train further, as PyTorch, TensorFlow and others export it.'),
+    ...fileKeys,
     ...fineTuneKeys,
   })
   .check((context) => {
@@ -63,9 +59,13 @@ export const modelSchema: z.ZodType<ModelOptions> = z
     if (source === undefined) report([], `expected one of: ${sources.join(', ')}`);
     for (const other of others)
       report([other], `a model comes from one place: remove ${source}, or ${other}`);
-    if (source === undefined || given.onnx !== undefined) return;
+    if (source === undefined || sourceOf(given)) return;
     for (const key of Object.keys(fineTuneKeys) as (keyof typeof fineTuneKeys)[]) {
-      if (given[key] !== undefined) report([key], `${key} is for models from onnx, not from ${source}`);
+      if (given[key] !== undefined)
+        report(
+          [key],
+          `${key} is for models from a file (${Object.keys(fileKeys).join(', ')}), not from ${source}`,
+        );
     }
   })
   .describe(

@@ -6,6 +6,7 @@ import { loadDataset, type DataConfig, type Dataset } from '../../data/index.js'
 import { asDiskError, MaasError } from '../../errors.js';
 import { confusionOf, predict, score } from '../../evaluate/index.js';
 import { saveModel } from '../../ir/onnx/save.js';
+import { stripDropout } from '../../ir/rewrite.js';
 import type {
   FittingEngine,
   Places,
@@ -22,6 +23,7 @@ import type { Ranks } from '../../runtime/mpi/join-ranks.js';
 import type { Distributed } from './distributed/config.js';
 import { trainTogether } from './distributed/launch.js';
 import { leadWorld } from './distributed/outer.js';
+import { sourceOf } from './fine-tune/config.js';
 import { explainFreeze } from './fine-tune/explain-freeze.js';
 import { openFile } from './fine-tune/open-file.js';
 import { checkGateNames, checkGates } from './gates.js';
@@ -77,12 +79,13 @@ export class Training {
    */
   async build(): Promise<number> {
     const { options, project, result } = this.run;
-    const { onnx, preset, layers } = options.model!;
+    const { preset, layers } = options.model!;
+    const source = sourceOf(options.model!);
     const at = { seed: project.seed, place: (path: ConfigPath) => placeIn(project, path) };
     this.#draft =
-      onnx === undefined
+      source === undefined
         ? buildModel((preset ?? layers)!, this.dataset, at)
-        : adoptModel(await openFile(project, onnx), { ...options.model!, onnx }, this.dataset, at);
+        : adoptModel(await openFile(project, source), options.model!, this.dataset, at);
     result.notes.push(...(this.#draft.notes ?? []));
     const { model, trainable } = this.#draft;
     const sizes = trainable.map((name) => model.graph.initializers.get(name)!.dims);
@@ -115,7 +118,9 @@ export class Training {
       },
     };
     const engine = registry.engines.get(options.engine.name)!;
-    if (options.distributed && !ranks) this.#outcome = await this.fitTogether(order, options.distributed);
+    if (options.epochs === 0) this.#outcome = asItIs(this.#draft!);
+    else if (options.distributed && !ranks)
+      this.#outcome = await this.fitTogether(order, options.distributed);
     else if (engine.ownsModel) this.#outcome = await engine.train(order, project);
     else this.#outcome = await this.fitDraft(engine, order, this.#draft!);
     result.notes.push(...(this.#outcome.notes ?? []), ...(log?.trouble === undefined ? [] : [log.trouble]));
@@ -180,6 +185,12 @@ export class Training {
       throw asDiskError(error, `cannot write ${name}`);
     }
   }
+}
+
+/** The model of a file, adapted to the data and not trained. */
+function asItIs({ model }: Draft): TrainOutcome {
+  const graph = stripDropout(model.graph);
+  return { model: { ...model, graph }, history: [], notes: ['the model is not trained: epochs is 0'] };
 }
 
 function placesOf({ root, cache }: Project): Places {

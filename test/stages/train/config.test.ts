@@ -54,6 +54,15 @@ describe('the train section', () => {
     });
     const given = { onnx: 'a.onnx', freeze: ['stem.*'], head: { after: 'pool' }, preprocess: true };
     expect(schema.parse({ model: given }).model).toEqual(given);
+    for (const source of [{ keras: 'model.json' }, { module: './model.mjs' }])
+      expect(schema.parse({ model: { ...source, head: 'keep' } }).model).toEqual({ ...source, head: 'keep' });
+  });
+
+  it('leaves models from files untrained, and no others', () => {
+    expect(schema.parse({ model: { keras: 'model.json' }, epochs: 0 }).epochs).toBe(0);
+    expect(schema.safeParse({ model: { preset: 'mlp' }, epochs: 0 }).error?.issues).toMatchObject([
+      { path: ['epochs'], message: 'a model that is not from a file must be trained: expected 1 or more' },
+    ]);
   });
 
   it('wants a model, but for an engine that brings its own', () => {
@@ -112,7 +121,7 @@ describe('the train section', () => {
       ['model', 'layers', 0, 'conv'],
       `unknown layer "conv", expected one of: ${Object.keys(layers).join(', ')}`,
     ],
-    [{ model: {} }, ['model'], 'expected one of: layers, preset, onnx'],
+    [{ model: {} }, ['model'], 'expected one of: layers, preset, onnx, keras, module'],
     [
       { model: { ...model, onnx: 'a.onnx' } },
       ['model', 'onnx'],
@@ -121,7 +130,7 @@ describe('the train section', () => {
     [
       { model: { ...model, freeze: ['a'] } },
       ['model', 'freeze'],
-      'freeze is for models from onnx, not from layers',
+      'freeze is for models from a file (onnx, keras, module), not from layers',
     ],
     [
       { model: { preset: 'mlpp' } },

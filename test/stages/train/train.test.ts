@@ -13,6 +13,7 @@ import { openSession } from '../../../src/runtime/session.js';
 import { defineEngine, type Engine, type StageRun } from '../../../src/plugin/api.js';
 import type { ProgressEvent } from '../../../src/plugin/events.js';
 import { createRegistry } from '../../../src/plugin/registry.js';
+import { kerasCase } from '../../ir/keras/fixtures.js';
 import { onnxEngine, trainStage, type TrainOptions } from '../../../src/stages/train/index.js';
 
 const iris = new URL('../../../templates/tabular-classifier/data/', import.meta.url).pathname;
@@ -244,6 +245,33 @@ describe('the train stage', () => {
     expect({ ...second, model: undefined }).toEqual({ ...first, model: undefined });
     await rm(join(root, 'model.onnx'));
     await expect(trainStage.key!(run)).rejects.toMatchObject({ code: 'MAAS_MODEL_INVALID' });
+  });
+
+  it('takes a Keras model, as it is or to train it further', async () => {
+    const { artifacts } = kerasCase('dense');
+    const { modelTopology, weightSpecs, weightData } = artifacts;
+    const weightsManifest = [{ paths: ['weights.bin'], weights: weightSpecs }];
+    await writeFile(join(root, 'model.json'), JSON.stringify({ modelTopology, weightsManifest }));
+    await writeFile(join(root, 'weights.bin'), weightData);
+    await copyFile(join(iris, 'iris.csv'), join(root, 'iris.csv'));
+    const model = { keras: 'model.json' };
+    const asItIs = await train({ folder: root, train: { model, epochs: 0 } });
+    expect(asItIs.run.result.notes).toContain('the model is not trained: epochs is 0');
+    const { graph } = await loadModel(join(asItIs.out, 'model.onnx'));
+    const [kernel] = [...graph.initializers].filter(([name]) => name.endsWith('/kernel'));
+    const first = new Float32Array(Uint8Array.from(weightData).buffer).slice(0, 12);
+    expect(numbersOf(kernel![1])).toEqual([...first]);
+    expect(JSON.parse(await readFile(join(asItIs.out, 'history.json'), 'utf8'))).toMatchObject({
+      epochs: [],
+    });
+
+    const trained = await train({
+      folder: root,
+      train: { model: { ...model, preprocess: true }, optimizer: { adam: { learningRate: 0.05 } } },
+    });
+    const { accuracy } = trained.run.result.metrics as { accuracy: number };
+    expect(accuracy).toBeGreaterThan((asItIs.run.result.metrics as { accuracy: number }).accuracy);
+    expect(accuracy).toBeGreaterThan(0.8);
   });
 
   it('says what to freeze when there is no way back through a node', async () => {

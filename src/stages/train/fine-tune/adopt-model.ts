@@ -9,7 +9,7 @@ import { emitOutputs } from '../emit-outputs.js';
 import { drawWeights } from '../layers/initializers.js';
 import { randomStream } from '../random.js';
 import { bindInputs } from './bind-inputs.js';
-import type { FineTuneOptions } from './config.js';
+import { sourceOf, type FineTuneOptions } from './config.js';
 import { findHeadInput, findLogits } from './find-head.js';
 import { selectWeights, shortList } from './select-weights.js';
 import { findWeights } from './weights.js';
@@ -27,6 +27,7 @@ export function adoptModel(
   { seed, place }: DraftOptions,
 ): Draft {
   const { signature } = dataset;
+  const from = sourceOf(options)!;
   const wanted = signature.target.labels?.length ?? 1;
   const output = chooseOutput(source.graph, options, place);
   const isClasses = signature.task === 'classification';
@@ -36,7 +37,10 @@ export function adoptModel(
     ...source.graph,
     outputs: [logits, ...(after ? [after] : [])].map((name) => ({ name })),
   });
-  const bound = bindInputs(body, dataset, { preprocess: options.preprocess ?? false, place });
+  const bound = bindInputs(body, dataset, {
+    preprocess: options.preprocess ?? false,
+    place: place(['train', 'model', from.key]),
+  });
   const [boundLogits, boundAfter] = bound.outputs.map(({ name }) => name) as [string, string | undefined];
 
   const g = new GraphBuilder({ ...bound, outputs: [] });
@@ -73,7 +77,7 @@ export function adoptModel(
   };
 
   function misfit(message: string, hint: string): MaasError {
-    const key = options.head === undefined ? 'onnx' : 'head';
+    const key = options.head === undefined ? from.key : 'head';
     return new MaasError('MAAS_MODEL_SHAPE', message, { place: place(['train', 'model', key]), hint });
   }
 
@@ -111,7 +115,7 @@ export function adoptModel(
 
   function describe(): string[] {
     const frozen = weights.filter((name) => !chosen.includes(name));
-    const all = `trains ${trainable.length} of ${trainable.length + frozen.length} weights of ${options.onnx}`;
+    const all = `trains ${trainable.length} of ${trainable.length + frozen.length} weights of ${from.file}`;
     return [
       `${all}${frozen.length > 0 ? `; frozen: ${shortList(frozen)}` : ''}`,
       ...(isNew
@@ -121,7 +125,7 @@ export function adoptModel(
   }
 }
 
-function chooseOutput({ outputs }: Graph, { output }: FineTuneOptions, place: DraftOptions['place']): string {
+function chooseOutput({ outputs }: Graph, options: FineTuneOptions, place: DraftOptions['place']): string {
   const numbers = outputs.filter(
     // Some files leave the types of their outputs open.
     ({ dtype, opaqueType }) => dtype === 'float32' || (dtype === undefined && opaqueType === undefined),
@@ -129,6 +133,7 @@ function chooseOutput({ outputs }: Graph, { output }: FineTuneOptions, place: Dr
   const names = numbers.map(({ name }) => name);
   const fail = (key: string, message: string, hint: string): MaasError =>
     new MaasError('MAAS_CONFIG_INVALID', message, { place: place(['train', 'model', key]), hint });
+  const { output } = options;
   if (output !== undefined) {
     if (names.includes(output)) return output;
     throw fail(
@@ -138,9 +143,14 @@ function chooseOutput({ outputs }: Graph, { output }: FineTuneOptions, place: Dr
     );
   }
   const [only, ...others] = names;
-  if (only === undefined) throw fail('onnx', 'the model has no output of float32', 'Choose another model.');
+  if (only === undefined)
+    throw fail(sourceOf(options)!.key, 'the model has no output of float32', 'Choose another model.');
   if (others.length === 0) return only;
-  throw fail('onnx', `the model has ${names.length} outputs`, `Write output: one of ${names.join(', ')}.`);
+  throw fail(
+    sourceOf(options)!.key,
+    `the model has ${names.length} outputs`,
+    `Write output: one of ${names.join(', ')}.`,
+  );
 }
 
 /** The value that a new head goes on, if there is one. */

@@ -1,14 +1,15 @@
-import type { ConfigPath } from '../../../config/index.js';
 import type { Dataset } from '../../../data/index.js';
 import { MaasError, type Place } from '../../../errors.js';
 import { GraphBuilder } from '../../../ir/builder.js';
 import { attr, type Dim, type Graph, type Value } from '../../../ir/graph.js';
 import { freshNames, renameReads } from '../../../ir/rewrite.js';
+import { sizeOf } from '../../../ir/tensor.js';
 import { emitFeatures } from '../emit-features.js';
 
 export interface BindOptions {
   readonly preprocess: boolean;
-  readonly place: (path: ConfigPath) => Place;
+  /** Where the config names the model. */
+  readonly place: Place;
 }
 
 /**
@@ -23,7 +24,7 @@ export function bindInputs(body: Graph, dataset: Dataset, { preprocess, place }:
   for (const { name, dtype, shape } of signature.inputs) g.input(name, dtype, shape);
   const given = body.inputs.filter(({ name }) => !body.initializers.has(name));
   const misfit = (message: string, hint: string): MaasError =>
-    new MaasError('MAAS_MODEL_SHAPE', message, { place: place(['train', 'model', 'onnx']), hint });
+    new MaasError('MAAS_MODEL_SHAPE', message, { place, hint });
 
   const [input, ...others] = given;
   if (!input || others.length > 0) {
@@ -51,37 +52,36 @@ export function bindInputs(body: Graph, dataset: Dataset, { preprocess, place }:
   return join(g.build(), body, { names, batch: input.shape?.[0] });
 }
 
-/** Brings rows [N, columns] into the shape and type of the input. */
+/** Brings rows, [N, columns] or arrays [N, …], into the shape and type of the input. */
 function fitInput(
   g: GraphBuilder,
   rows: string,
   { name, dtype, shape }: Value,
   misfit: (message: string, hint: string) => MaasError,
 ): string {
-  const columns = Number(g.shapeOf(rows)[1]);
+  const given = g.shapeOf(rows).slice(1).map(Number);
   const [batch, ...sizes] = shape ?? [];
-  if (!shape || sizes.some((size) => typeof size !== 'number')) {
-    // Nothing is known: it is taken at its word.
-    if (!shape || shape.length === 2) return rows;
-  }
-  const wants = `[${(shape ?? []).map((size) => (size === '' ? '?' : size)).join(', ')}]`;
+  const isOpen = !shape || sizes.some((size) => typeof size !== 'number');
+  // Nothing is known: it is taken at its word.
+  if (!shape || (isOpen && sizes.length === given.length)) return rows;
+  const wants = `[${shape.map((size) => (size === '' ? '?' : size)).join(', ')}]`;
   if (typeof batch === 'number') {
     throw misfit(
       `the model's input ${name} is ${wants}: it takes ${batch === 1 ? 'one row' : `${batch} rows`} at a time, no more and no less`,
       'Export it with a batch of any size (dynamic_shapes, or dynamic_axes, in torch.onnx.export).',
     );
   }
-  const width = sizes.reduce((product: number, size) => product * Number(size), 1);
-  if (width !== columns) {
+  const shaped = arrange(g, rows, given, sizes.map(Number));
+  if (shaped === undefined) {
+    const has =
+      given.length === 1
+        ? `${given[0]!} ${given[0] === 1 ? 'column' : 'columns'} of numbers`
+        : `arrays [${given.join(', ')}]`;
     throw misfit(
-      `the model's input ${name} is ${wants}, and the data has ${columns} ${columns === 1 ? 'column' : 'columns'} of numbers`,
+      `the model's input ${name} is ${wants}, and the data has ${has}`,
       'Choose columns with data.exclude, or another model.',
     );
   }
-  const shaped =
-    sizes.length === 1
-      ? rows
-      : g.op('Reshape', [rows, g.int64s([-1, ...sizes.map(Number)])], {}, { name: 'images' });
   if (dtype === undefined || dtype === 'float32') return shaped;
   const code = castCodes[dtype];
   if (code === undefined) {
@@ -92,6 +92,34 @@ function fitInput(
   }
   return g.op('Cast', [shaped], { to: attr.int(code) });
 }
+
+/**
+ * Rows of sizes `given` in the shape `wanted`. Images [channels, height, width] are turned for a model that has the
+ * channels last, and the other way round.
+ */
+function arrange(g: GraphBuilder, rows: string, given: readonly number[], wanted: readonly number[]) {
+  const same = (a: readonly number[], b: readonly number[]): boolean => a.join() === b.join();
+  if (same(given, wanted)) return rows;
+  if (given.length === 3 && wanted.length === 3) {
+    const turns = [
+      [2, 3, 1],
+      [3, 1, 2],
+    ].filter((axes) =>
+      same(
+        axes.map((axis) => given[axis - 1]!),
+        wanted,
+      ),
+    );
+    const [turn] = turns;
+    return turn && g.op('Transpose', [rows], { perm: attr.ints([0, ...turn]) }, { name: 'images' });
+  }
+  if (sizeOf(given) !== sizeOf(wanted)) return undefined;
+  // Axes of one element say nothing of where the others lie.
+  const isPlain = given.length === 1 || same(given.filter(isWide), wanted.filter(isWide));
+  return isPlain ? g.op('Reshape', [rows, g.int64s([-1, ...wanted])], {}, { name: 'images' }) : undefined;
+}
+
+const isWide = (size: number): boolean => size !== 1;
 
 /** ONNX's numbers for the types that columns of numbers can be turned into. */
 const castCodes: Readonly<Record<string, number>> = { int32: 6, int64: 7, float64: 11 };

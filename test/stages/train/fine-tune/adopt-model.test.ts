@@ -17,7 +17,7 @@ import { amountDataset, mixedDataset } from '../datasets.js';
 
 const root = new URL('../../../fixtures/onnx/', import.meta.url).pathname;
 const project: Project = { name: 'p', seed: 1, root, configFile: `${root}maas.config.yaml`, config: {} };
-const read = (name: string): Promise<Model> => openFile(project, `${name}.onnx`);
+const read = (name: string): Promise<Model> => openFile(project, { key: 'onnx', file: `${name}.onnx` });
 const at = { seed: 1, place: (path: ConfigPath) => ({ file: path.join('.') }) };
 const adopt = (model: Model, dataset: Dataset, options: Partial<FineTuneOptions> = {}) =>
   adoptModel(model, { onnx: 'model.onnx', ...options }, dataset, at);
@@ -223,7 +223,7 @@ describe('adoptModel', () => {
     const folder = await mkdtemp(join(tmpdir(), 'maas-adopt-'));
     try {
       await writeFile(`${folder}/model.onnx`, bytes);
-      const model = await openFile({ ...project, root: folder }, 'model.onnx');
+      const model = await openFile({ ...project, root: folder }, { key: 'onnx', file: 'model.onnx' });
       expect(model.opsets['']).toBe(16);
       const draft = adopt(model, rowsOf(2, ['a', 'b', 'c']));
       expect(draft.trainable).toEqual(['probabilities_1', 'bias']);

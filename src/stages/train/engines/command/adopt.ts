@@ -35,10 +35,9 @@ export async function adoptTrained(source: Model, dataset: Dataset, options: Ado
   if (fitsSignature(model.graph, signature)) return model;
   const output = chooseOutput(model.graph, options);
   const body = removeDead({ ...model.graph, outputs: [{ name: output }] });
-  const place = () => options.place;
   const bound = takesSignature(body, signature, options)
     ? { ...body, name: signature.name }
-    : bindInputs(body, dataset, { preprocess: options.preprocess, place });
+    : bindInputs(body, dataset, { preprocess: options.preprocess, place: options.place });
   const given = bound.outputs[0]!.name;
   const opsets = { ...model.opsets, 'ai.onnx.ml': Math.max(model.opsets['ai.onnx.ml'] ?? 4, 2) };
   const figures = await tryRows({ ...model, opsets, graph: bound }, given, dataset, options);

@@ -16,7 +16,7 @@ export const addonPath = join('lib', 'napi-v8', 'tfjs_binding.node');
 
 /** A copy of the package whose native part is there: the project's own, or the one that maas installed. */
 export function findPackage({ root, cache }: Places): string | undefined {
-  const own = resolvePackage(root);
+  const own = resolvePackage(root, packageName);
   const candidates = [own, cache === undefined ? undefined : packageIn(folderOf(cache))];
   return candidates.find((folder) => folder !== undefined && existsSync(join(folder, addonPath)));
 }
@@ -25,9 +25,10 @@ export function packageIn(folder: string): string {
   return join(folder, 'node_modules', ...packageName.split('/'));
 }
 
-function resolvePackage(root: string): string | undefined {
+/** Folder of a package that the project has. */
+export function resolvePackage(root: string, name: string): string | undefined {
   try {
-    return dirname(createRequire(join(root, 'package.json')).resolve(`${packageName}/package.json`));
+    return dirname(createRequire(join(root, 'package.json')).resolve(`${name}/package.json`));
   } catch {
     return undefined;
   }
