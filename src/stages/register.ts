@@ -1,5 +1,5 @@
 import type { RegisterHook } from '../plugin/hook.js';
-import { compressStage, foldPass, quantizePass } from './compress/index.js';
+import { cleanupPasses, compressStage, foldPass, quantizePass } from './compress/index.js';
 import { deployStage, localTarget, ociTarget } from './deploy/index.js';
 import { openInferenceProtocol, predictProtocol, serveService, tfServingProtocol } from './serve/index.js';
 import { commandEngine, onnxEngine, tfjsNodeEngine, trainStage } from './train/index.js';
@@ -10,7 +10,7 @@ const register: RegisterHook = () =>
     apiVersion: 1,
     stages: [trainStage, compressStage, deployStage],
     engines: [onnxEngine, tfjsNodeEngine, commandEngine],
-    passes: [quantizePass, foldPass],
+    passes: [quantizePass, foldPass, ...cleanupPasses],
     targets: [localTarget, ociTarget],
     protocols: [predictProtocol, openInferenceProtocol, tfServingProtocol],
     services: [serveService],

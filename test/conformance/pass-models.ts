@@ -12,15 +12,20 @@ export interface PassModel {
 
 const random = noise(11);
 
-function values(...dims: number[]): NdArray<'float32'> {
+export function values(...dims: number[]): NdArray<'float32'> {
   return { dtype: 'float32', dims, data: Float32Array.from({ length: sizeOf(dims) }, random) };
 }
 
-function weight(...dims: number[]): Tensor {
+export function weight(...dims: number[]): Tensor {
   return tensor('float32', dims, values(...dims).data);
 }
 
-function build(name: string, feeds: Feeds, grow: (builder: GraphBuilder) => string, opset = 21): PassModel {
+export function build(
+  name: string,
+  feeds: Feeds,
+  grow: (builder: GraphBuilder) => string,
+  opset = 21,
+): PassModel {
   const builder = new GraphBuilder();
   for (const [input, { dtype, dims }] of Object.entries(feeds)) {
     builder.input(input, dtype, ['N', ...dims.slice(1)]);

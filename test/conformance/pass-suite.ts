@@ -8,7 +8,7 @@ import type { Pass, PassContext } from '../../src/plugin/api.js';
 import type { NdArray } from '../../src/ir/tensor.js';
 import { openSession, type Feeds } from '../../src/runtime/session.js';
 import { sliceRows } from '../../src/data/rows.js';
-import { passModels } from './pass-models.js';
+import { passModels, type PassModel } from './pass-models.js';
 
 /** A context whose calibration rows are the given ones. */
 export function contextOf(feeds: Feeds): PassContext {
@@ -74,20 +74,21 @@ export function describePass(
   options: unknown,
   decibels: number,
   claims: PassClaims = { keepsRowsApart: true },
+  models: () => PassModel[] = passModels,
 ): void {
   describe(`pass ${pass.name} with ${JSON.stringify(options)}`, () => {
     const parsed = pass.options.parse(options);
 
     it('changes at least one of the models', async () => {
       const reports = await Promise.all(
-        passModels().map(
+        models().map(
           async ({ model, feeds }) => (await pass.run(model, parsed, contextOf(feeds))).report.changed,
         ),
       );
       expect(reports).toContain(true);
     });
 
-    describe.each(passModels())('on $name', ({ model, feeds }) => {
+    describe.each(models())('on $name', ({ model, feeds }) => {
       const run = (given: Model) => pass.run(given, parsed, contextOf(feeds));
 
       it('keeps the meaning', async () => {

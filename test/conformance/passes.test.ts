@@ -1,7 +1,10 @@
 import { expect, it } from 'vitest';
-import { quantizePass, foldPass } from '../../src/stages/compress/index.js';
+import { cleanupPasses, quantizePass, foldPass } from '../../src/stages/compress/index.js';
 import { classifier, flowers } from '../evaluate/models.js';
+import { cleanupModels } from './cleanup-models.js';
 import { contextOf, describePass, mixesRows } from './pass-suite.js';
+
+for (const pass of cleanupPasses) describePass(pass, {}, 100, { keepsRowsApart: false }, cleanupModels);
 
 const mixed = { keepsRowsApart: false };
 

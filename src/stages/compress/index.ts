@@ -6,6 +6,7 @@ import { compressTasks } from './tasks.js';
 
 export { fileOptions, type CompressOptions, type FileOptions } from './config.js';
 export { foldPass } from './passes/fold.js';
+export { cleanupPasses } from './passes/cleanup/index.js';
 export { quantizePass } from './passes/quantize.js';
 
 /** Makes the model smaller and faster, and proves that it stayed as good. */
