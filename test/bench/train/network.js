@@ -66,30 +66,11 @@ export function buildNetwork(spec, values) {
       });
       return emit.dense(g.op('Reshape', [seen, g.int64s([0, 0, width])]));
     },
-    // Step by step: gates i, o, f and c of all steps in one product, then what they add of the state.
     lstm: (x, size) => {
-      const [, length, width] = g.shapeOf(x);
-      const [input, state, biases] = [weight(), weight(), weight()].map((each) =>
-        g.op('Squeeze', [each, g.int64s([0])]),
-      );
-      const [first, second] = g.ops('Split', [biases], { num_outputs: attr.int(2) }, { outputs: 2 });
-      const transposed = { transB: attr.int(1) };
-      const bias = g.op('Add', [first, second]);
-      const all = g.op('Gemm', [g.op('Reshape', [x, g.int64s([-1, width])]), input, bias], transposed);
-      const byRow = g.op('Reshape', [all, g.int64s([-1, length, 4 * size])]);
-      const byStep = g.op('Transpose', [byRow], { perm: ints(1, 0, 2) });
-      const steps = g.ops('Split', [byStep], { num_outputs: attr.int(length) }, { outputs: length });
-      let [hidden, cell] = [];
-      for (const step of steps) {
-        const given = g.op('Squeeze', [step, g.int64s([0])]);
-        const gates = hidden ? g.op('Gemm', [hidden, state, given], transposed) : given;
-        const parts = { axis: attr.int(1), num_outputs: attr.int(4) };
-        const [i, o, f, c] = g.ops('Split', [gates], parts, { outputs: 4 });
-        const added = g.op('Mul', [g.op('Sigmoid', [i]), g.op('Tanh', [c])]);
-        cell = cell ? g.op('Add', [g.op('Mul', [g.op('Sigmoid', [f]), cell]), added]) : added;
-        hidden = g.op('Mul', [g.op('Sigmoid', [o]), g.op('Tanh', [cell])]);
-      }
-      return hidden;
+      const byStep = g.op('Transpose', [x], { perm: ints(1, 0, 2) });
+      const given = [byStep, weight(), weight(), weight()];
+      const [, last] = g.ops('LSTM', given, { hidden_size: attr.int(size) }, { outputs: 2 });
+      return g.op('Squeeze', [last, g.int64s([0])]);
     },
   };
   const x = g.input('x', spec.vocabulary ? 'int64' : 'float32', ['N', ...spec.input]);
