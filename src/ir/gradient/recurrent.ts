@@ -193,7 +193,8 @@ function scan(
   };
   const written = emit(body, outer.states, outer.inputs);
   // Each output of a body is a value of its own, made by a node of it.
-  for (const name of written) body.output(name, g.unique('step'));
+  const made = new Set(body.nodes.flatMap((node) => node.outputs));
+  for (const name of written) body.output(name, made.delete(name) ? name : g.unique('step'));
   const way = (count: number) => attr.ints(Array.from({ length: count }, () => (reverse ? 1 : 0)));
   return g.ops(
     'Scan',

@@ -15,7 +15,7 @@ import { fuseBias } from './fuse-bias.js';
 import { gatherGradients, gathers, gatherScalars } from './gather-gradients.js';
 import { partFrozen } from './prepare.js';
 import { planTurns, type Turns } from './turns.js';
-import { emitUpdate } from './update.js';
+import { emitUpdates } from './update.js';
 
 /** A tensor that one step hands on to the next: a weight, under its name, or what the optimizer remembers of it. */
 export interface Carried {
@@ -99,18 +99,16 @@ export function compileStep(job: TrainJob): CompiledStep {
     Object.keys(scalarsAt(1)).map((key) => [key, g.input(g.unique(key), 'float32', [])]),
   );
   const rule = { optimizer, options, scalars, averages: job.ema !== undefined };
-  const emitUpdates = (b: GraphBuilder, found: ReadonlyMap<string, string>): Carried[] => {
+  const emitAll = (b: GraphBuilder, found: ReadonlyMap<string, string>): Carried[] => {
     const clipped = clipGradients(b, found, job.clip ?? {});
-    return weights.flatMap((parameter) =>
-      update(
-        g,
-        b,
-        { parameter, gradient: clipped.get(parameter), initial: weightOf(graph, parameter) },
-        rule,
-      ),
-    );
+    const each = weights.map((parameter) => ({
+      parameter,
+      gradient: clipped.get(parameter),
+      initial: weightOf(graph, parameter),
+    }));
+    return update(g, b, each, rule);
   };
-  const updated = gathers(job) ? gatherGradients(g, slopes, scalars, emitUpdates) : emitUpdates(g, slopes);
+  const updated = gathers(job) ? gatherGradients(g, slopes, scalars, emitAll) : emitAll(g, slopes);
   const moved = running.map(({ name, next }): Carried => {
     const initial = weightOf(graph, name);
     return {
@@ -160,43 +158,46 @@ interface Weight {
 }
 
 /** Emits into `b`, which is the graph of the step or one inside it; what is carried comes in as inputs of `g`. */
-function update(
-  g: GraphBuilder,
-  b: GraphBuilder,
-  { parameter, gradient, initial }: Weight,
-  rule: Rule,
-): Carried[] {
-  const dims = g.shapeOf(parameter).map(Number);
-  const weight = {
-    input: parameter,
-    dims,
-    initial: () => ({ ...initial, dims, data: initial.data.slice() }),
-  };
-  if (gradient === undefined) {
-    // What does not move the loss stays as it is.
-    return [{ ...weight, output: b.op('Identity', [parameter]) }];
-  }
+function update(g: GraphBuilder, b: GraphBuilder, weights: readonly Weight[], rule: Rule): Carried[] {
   const first = rule.optimizer.slots(rule.options);
-  const slots = Object.fromEntries(
-    Object.keys(first).map((slot) => [slot, g.input(g.unique(`${parameter}.${slot}`), 'float32', dims)]),
+  const declared = weights.map(({ parameter, gradient }) => {
+    if (gradient === undefined) return undefined;
+    const dims = g.shapeOf(parameter);
+    const slots = Object.keys(first).map(
+      (slot) => [slot, g.input(g.unique(`${parameter}.${slot}`), 'float32', dims)] as const,
+    );
+    return { parameter, gradient, slots: Object.fromEntries(slots), scalars: rule.scalars };
+  });
+  const updates = declared.filter((each) => each !== undefined);
+  const parted = updates.filter(
+    (each) =>
+      g.rankOf(each.parameter) >
+      weights.find(({ parameter }) => parameter === each.parameter)!.initial.dims.length,
   );
-  const next = emitUpdate(
-    b,
-    { parameter, gradient, slots, scalars: rule.scalars },
-    rule,
-    dims.length > initial.dims.length,
-  );
-  return [
-    { ...weight, output: next.parameter },
-    ...Object.entries(slots).map(([slot, input]) => ({
-      input,
-      output: next.slots[slot]!,
+  const updated = emitUpdates(b, updates, rule, new Set(parted));
+  return weights.flatMap(({ parameter, initial }, at) => {
+    const dims = g.shapeOf(parameter).map(Number);
+    const weight = {
+      input: parameter,
       dims,
-      fill: first[slot]!,
-      initial: () => ({ ...initial, dims, data: allocate('float32', sizeOf(dims)).fill(first[slot]!) }),
-    })),
-    ...(rule.averages ? [carryAverage(g, b, weight, next.parameter, rule.scalars)] : []),
-  ];
+      initial: () => ({ ...initial, dims, data: initial.data.slice() }),
+    };
+    const made = declared[at];
+    // What does not move the loss stays as it is.
+    if (!made) return [{ ...weight, output: b.op('Identity', [parameter]) }];
+    const next = updated[updates.indexOf(made)]!;
+    return [
+      { ...weight, output: next.parameter },
+      ...Object.entries(made.slots).map(([slot, input]) => ({
+        input,
+        output: next.slots[slot]!,
+        dims,
+        fill: first[slot]!,
+        initial: () => ({ ...initial, dims, data: allocate('float32', sizeOf(dims)).fill(first[slot]!) }),
+      })),
+      ...(rule.averages ? [carryAverage(g, b, weight, next.parameter, rule.scalars)] : []),
+    ];
+  });
 }
 
 function onlySettings(options: Readonly<Record<string, unknown>>): OptimizerOptions {

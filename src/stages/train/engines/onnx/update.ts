@@ -21,11 +21,68 @@ export function partedDims(dims: readonly number[]): readonly number[] {
   return parts < fewest ? dims : [parts, rows / parts, ...rest];
 }
 
+/** Vectors of fewer elements are updated as one: for these, the time of an operator is that of starting it. */
+const shortVector = 2 ** 13;
+
+/** Whether an update may be made in one with others: its parameter is a short vector, such as a bias. */
+function isShort(g: GraphBuilder, { parameter }: Update): boolean {
+  const dims = g.shapeOf(parameter);
+  return dims.length === 1 && Number(dims[0]) < shortVector;
+}
+
+/**
+ * Emits the updates of weights.
+ * @param parted Those of weights that are kept in parts.
+ * @returns One for each, in their order.
+ */
+export function emitUpdates(
+  g: GraphBuilder,
+  updates: readonly Update[],
+  rule: { readonly optimizer: Optimizer; readonly options: OptimizerOptions },
+  parted: ReadonlySet<Update> = new Set(),
+): Updated[] {
+  const short = updates.filter((update) => !rule.optimizer.looksAtWhole && isShort(g, update));
+  const together = short.length > 1 ? emitTogether(g, short, rule) : [];
+  return updates.map(
+    (update) => together[short.indexOf(update)] ?? emitUpdate(g, update, rule, parted.has(update)),
+  );
+}
+
+/** Emits the update of several vectors as that of one, which they are joined to and cut out of again. */
+function emitTogether(
+  g: GraphBuilder,
+  updates: readonly Update[],
+  { optimizer, options }: { readonly optimizer: Optimizer; readonly options: OptimizerOptions },
+): Updated[] {
+  const [{ slots, scalars }] = updates as readonly [Update];
+  const join = (of: (update: Update) => string) =>
+    g.op('Concat', updates.map(of), { axis: attr.int(0) }, { name: 'joined' });
+  const sizes = g.int64s(updates.map(({ parameter }) => Number(g.shapeOf(parameter)[0])));
+  const cut = (name: string) => g.ops('Split', [name, sizes], {}, { outputs: updates.length, name: 'cut' });
+  const keys = Object.keys(slots);
+  const next = optimizer.emit(
+    g,
+    {
+      parameter: join(({ parameter }) => parameter),
+      gradient: join(({ gradient }) => gradient),
+      slots: Object.fromEntries(keys.map((key) => [key, join((update) => update.slots[key]!)])),
+      scalars,
+    },
+    options,
+  );
+  const parameters = cut(next.parameter);
+  const kept = keys.map((key) => [key, cut(next.slots[key]!)] as const);
+  return updates.map((_, at) => ({
+    parameter: parameters[at]!,
+    slots: Object.fromEntries(kept.map(([key, parts]) => [key, parts[at]!])),
+  }));
+}
+
 /**
  * Emits the update of a weight. One that is kept in parts is updated part by part, as the body of a Scan: each operator
  * of the update goes over all of its operands, and only what is small is still in the cache for the next.
  */
-export function emitUpdate(
+function emitUpdate(
   g: GraphBuilder,
   update: Update,
   { optimizer, options }: { readonly optimizer: Optimizer; readonly options: OptimizerOptions },
