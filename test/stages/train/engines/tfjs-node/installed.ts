@@ -9,6 +9,8 @@ const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), '
 export const places = { root: process.cwd(), cache };
 
 const folder = findPackage(places);
+/** Where the package lies, if it does. */
+export const packageFolder = folder;
 
 /** Joins the titles of tests that are skipped. */
 export const absent = folder === undefined ? ' (skipped: run `maas engines install tfjs-node`)' : '';
