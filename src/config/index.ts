@@ -6,3 +6,4 @@ export { named, type Named, type NamedDefinition } from './named.js';
 export { readSection } from './read-section.js';
 export { openProject, type OpenOptions } from './open-project.js';
 export { placeIn, type ConfigPath } from './place.js';
+export { matchesAny, matchesPattern } from './name-pattern.js';

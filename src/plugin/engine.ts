@@ -65,6 +65,8 @@ export interface TrainOrder {
   readonly work: string;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: TrainProgress) => void;
+  /** Is told the loss of each batch before its update, in order; steps count from 1. Engines may leave it be. */
+  readonly onStep?: (step: number, loss: number) => void;
 }
 
 export interface TrainProgress {

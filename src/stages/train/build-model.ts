@@ -1,15 +1,16 @@
 import type { ConfigPath } from '../../config/index.js';
-import type { Dataset, Signature } from '../../data/index.js';
+import type { Dataset, Feature, Signature } from '../../data/index.js';
 import { MaasError, type Place } from '../../errors.js';
 import { GraphBuilder } from '../../ir/builder.js';
 import type { Dim, Model } from '../../ir/graph.js';
 import { removeDead } from '../../ir/rewrite.js';
 import { tensor } from '../../ir/tensor.js';
 import { emitFeatures, featureOpsets } from './emit-features.js';
+import { openGroups, type FeatureGroups } from './feature-groups.js';
 import { emitOutputs } from './emit-outputs.js';
 import type { ActivationName } from './layers/activations.js';
 import type { DenseOptions } from './layers/dense.js';
-import { openLayers } from './layers/emit-layers.js';
+import { firstSource, openLayers } from './layers/emit-layers.js';
 import { drawWeights } from './layers/initializers.js';
 import type { LayerChoice } from './layers/layer.js';
 import { sizesOf } from './layers/shapes.js';
@@ -31,6 +32,8 @@ export interface DraftOptions {
   readonly seed: number;
   /** Where a value of the config is written, for error messages. */
   readonly place: (path: ConfigPath) => Place;
+  /** Inputs of the layers beside `features`, which are all of them. */
+  readonly inputs?: FeatureGroups;
 }
 
 /**
@@ -41,7 +44,7 @@ export interface DraftOptions {
 export function buildModel(
   source: readonly LayerChoice[] | PresetChoice,
   dataset: Dataset,
-  { seed, place }: DraftOptions,
+  { seed, place, inputs = {} }: DraftOptions,
 ): Draft {
   const { signature } = dataset;
   const g = new GraphBuilder(signature.name);
@@ -50,17 +53,22 @@ export function buildModel(
   for (const { name, dtype, shape } of signature.inputs) g.input(name, dtype, shape);
 
   const embeddings: string[] = [];
-  const encoded = emitFeatures(g, dataset, (stem, dims) => {
-    const random = randomStream(seed, `initial/${stem}`, 0);
+  const weight = (stem: string, dims: readonly number[]): string => {
     const name = g.unique(stem);
+    const random = randomStream(seed, `initial/${name}`, 0);
     embeddings.push(name);
     return g.initializer(name, tensor('float32', dims, drawWeights('randomUniform', dims, noFans, random)));
-  });
+  };
+  const emit = (features: readonly Feature[]): string => emitFeatures(g, dataset, weight, features);
+  const groups = openGroups(inputs, signature.features, emit, place);
   const preset = 'name' in source ? source : undefined;
-  const choices = 'name' in source ? layersOf(source, sizesOf({ g }, encoded), place) : source;
+  const rowSizes = (): number[] => sizesOf({ g }, groups.sources.get(firstSource)!());
+  const choices = 'name' in source ? layersOf(source, rowSizes(), place) : source;
   const path = preset ? pathOf(preset) : ['train', 'model', 'layers'];
-  const layers = openLayers(g, { seed, path, place, ids: signature.features[0]?.ids });
-  const x = layers.emit(fitToData(choices, signature, place), encoded);
+  const ids = new Map(signature.features.map((feature) => [feature.input, feature.ids]));
+  const layers = openLayers(g, { seed, path, place, ids });
+  const x = layers.emit(fitToData(choices, signature, place), groups.sources);
+  groups.expectRead();
   if (g.rankOf(x) !== 2) throw notFlat(g.shapeOf(x), place([...path, findHead(choices)!]));
   const prediction = emitOutputs(g, x, signature);
   const model: Model = {

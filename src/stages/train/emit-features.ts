@@ -12,6 +12,7 @@ export const featureOpsets = { '': 21, 'ai.onnx.ml': 4, 'com.microsoft': 1 };
  * Emits what turns the raw inputs into one float32 matrix [N, features]. Unless the dataset has another transform for a
  * feature, numbers and the elements of an array have mean 0 and deviation 1 over the train split, and each category has a column
  * that is 1 where it stands. An array by itself keeps its shape; ids stay the whole numbers that they are, int64.
+ * @param chosen The features that go into it; all by default.
  * @param weight For transforms that are learned; without it they are refused.
  * @throws MaasError MAAS_MODEL_SHAPE
  */
@@ -23,27 +24,30 @@ export function emitFeatures(
     transforms = {},
   }: Pick<Dataset, 'signature' | 'statistics' | 'transforms'>,
   weight: Site['weight'] = refuseWeight,
+  chosen: readonly Feature[] = features,
 ): string {
   const site: Site = { g, weight };
   const parts = inputs.flatMap(({ name, dtype }): string[] => {
-    const own = features.filter((feature) => feature.input === name);
-    if (own[0]?.ids !== undefined) {
-      if (inputs.length > 1) throw notAlone(name);
+    const all = features.filter((feature) => feature.input === name);
+    const own = all.filter((feature) => chosen.includes(feature));
+    if (own.length === 0) return [];
+    if (own[0]!.ids !== undefined) {
+      if (chosen.length > 1) throw notAlone(name);
       return [name];
     }
-    if (own[0]?.type === 'array') {
+    if (own[0]!.type === 'array') {
       const scaled = emitArrayScaling(g, name, statistics[name]!);
       // By itself it keeps its shape.
-      return [inputs.length === 1 ? scaled : g.op('Flatten', [scaled])];
+      return [chosen.length === 1 ? scaled : g.op('Flatten', [scaled])];
     }
-    const filled = dtype === 'string' ? name : emitFilling(g, name, own);
+    const filled = dtype === 'string' ? name : emitFilling(g, name, all);
     const columns = own.map((feature): Fitted & { emit: Emit } => {
       const { name: chosen, facts } = transforms[feature.name] ?? defaultFor(feature, statistics);
       return { feature, facts, emit: transformOf(chosen).emit };
     });
     const groups = new Map<Emit, Fitted[]>();
     for (const { emit, ...column } of columns) groups.set(emit, [...(groups.get(emit) ?? []), column]);
-    return [...groups].map(([emit, group]) => emit(site, pick(g, filled, group, columns.length), group));
+    return [...groups].map(([emit, group]) => emit(site, pick(g, filled, group, all.length), group));
   });
   return parts.length === 1 ? parts[0]! : g.op('Concat', parts, { axis: attr.int(1) }, { name: 'inputs' });
 }
@@ -92,7 +96,7 @@ function emitFilling(g: GraphBuilder, input: string, features: readonly Feature[
 
 function notAlone(name: string): MaasError {
   return new MaasError('MAAS_MODEL_SHAPE', `"${name}" holds ids, which cannot be put beside other columns`, {
-    hint: `Predict from it alone: data.features: [${name}].`,
+    hint: `Give it an input of its own, train.model.inputs: {ids: ${name}}, or predict from it alone: data.features: [${name}].`,
   });
 }
 

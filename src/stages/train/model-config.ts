@@ -1,9 +1,10 @@
 import { z } from 'zod';
 import { named } from '../../config/named.js';
+import type { FeatureGroups } from './feature-groups.js';
 import { fileKeys, fineTuneKeys, sourceOf, type FileKey, type FineTuneOptions } from './fine-tune/config.js';
 import type { DenseOptions } from './layers/dense.js';
 import { layers, type LayerChoice } from './layers/index.js';
-import { layerSchema } from './layers/list-schema.js';
+import { layerSchema, sourceName } from './layers/list-schema.js';
 import { presets, type PresetChoice } from './presets/index.js';
 
 const layerList = z
@@ -37,6 +38,7 @@ export function findHead(list: readonly LayerChoice[]): number | undefined {
 export interface ModelOptions extends Partial<FineTuneOptions> {
   readonly layers?: readonly LayerChoice[];
   readonly preset?: PresetChoice;
+  readonly inputs?: FeatureGroups;
 }
 
 const sources = ['layers', 'preset', ...(Object.keys(fileKeys) as FileKey[])] as const;
@@ -44,6 +46,17 @@ const sources = ['layers', 'preset', ...(Object.keys(fileKeys) as FileKey[])] as
 export const modelSchema: z.ZodType<ModelOptions> = z
   .strictObject({
     layers: layerList.optional().describe('Layers from the inputs to the outputs.'),
+    inputs: z
+      .record(
+        sourceName,
+        z
+          .union([z.string().min(1), z.array(z.string().min(1)).min(1, 'expected at least one feature')])
+          .transform((value): readonly string[] => (Array.isArray(value) ? value : [value])),
+      )
+      .optional()
+      .describe(
+        'Inputs of the layers, each made of the features that it lists; * in a name stands for any text. A layer reads one by inputs: NAME.',
+      ),
     preset: (named(presets, 'preset') as z.ZodType<PresetChoice>)
       .optional()
       .describe('A model by its name: mlp, or {mlp: {units: [64, 64]}}.'),
@@ -59,6 +72,8 @@ export const modelSchema: z.ZodType<ModelOptions> = z
     if (source === undefined) report([], `expected one of: ${sources.join(', ')}`);
     for (const other of others)
       report([other], `a model comes from one place: remove ${source}, or ${other}`);
+    if (source !== undefined && source !== 'layers' && given.inputs !== undefined)
+      report(['inputs'], `inputs are for models from layers, not from ${source}`);
     if (source === undefined || sourceOf(given)) return;
     for (const key of Object.keys(fineTuneKeys) as (keyof typeof fineTuneKeys)[]) {
       if (given[key] !== undefined)

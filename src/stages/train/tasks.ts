@@ -2,18 +2,23 @@ import type { ListrTask } from 'listr2';
 import type { StageRun } from '../../plugin/api.js';
 import { describeProgress } from '../../ui/progress.js';
 import type { TrainOptions } from './config.js';
-import type { Training } from './train.js';
+import type { Training, TrainingRun } from './train.js';
 
-export function trainTasks(run: StageRun<TrainOptions>): ListrTask[] {
-  let training: Training;
+/** What the first tasks make. */
+export interface Prepared {
+  training?: Training;
+}
+
+/** Reads the data and builds the model. */
+export function preparingTasks(run: TrainingRun, prepared: Prepared): ListrTask[] {
   return [
     {
       title: 'load data',
       task: async (_context, task) => {
         // Loaded on demand: it brings protobuf along, which no other command should pay for.
         const work = await import('./train.js');
-        training = await work.Training.open(run);
-        const { train, validation, test } = training.dataset.splits;
+        prepared.training = await work.Training.open(run);
+        const { train, validation, test } = prepared.training.dataset.splits;
         task.title = `load data: ${train.rows} rows to train on, ${validation.rows} to validate, ${test.rows} to test`;
       },
     },
@@ -21,25 +26,32 @@ export function trainTasks(run: StageRun<TrainOptions>): ListrTask[] {
       title: 'build model',
       enabled: run.options.model !== undefined,
       task: async (_context, task) => {
-        task.title = `build model: ${(await training.build()).toLocaleString('en-US')} weights`;
+        task.title = `build model: ${(await prepared.training!.build()).toLocaleString('en-US')} weights`;
       },
     },
+  ];
+}
+
+export function trainTasks(run: StageRun<TrainOptions>): ListrTask[] {
+  const prepared: Prepared = {};
+  return [
+    ...preparingTasks(run, prepared),
     {
       title: 'train',
       task: async (_context, task) => {
         const describe = describeProgress();
-        const { history } = await training.fit((progress) => {
+        const { history } = await prepared.training!.fit((progress) => {
           task.output = describe(progress);
         });
         const last = history.at(-1);
         task.title = `train: ${history.length} epochs${last ? `, loss ${last.loss.toPrecision(4)}` : ''}`;
       },
     },
-    { title: 'write files', task: () => training.write() },
+    { title: 'write files', task: () => prepared.training!.write() },
     {
       title: 'evaluate',
       task: async (_context, task) => {
-        const { accuracy, r2 } = await training.evaluate();
+        const { accuracy, r2 } = await prepared.training!.evaluate();
         const figure = accuracy === undefined ? `R² ${r2!.toFixed(4)}` : `accuracy ${accuracy.toFixed(4)}`;
         task.title = `evaluate: ${figure} on the test split`;
       },

@@ -79,12 +79,12 @@ export class Training {
    */
   async build(): Promise<number> {
     const { options, project, result } = this.run;
-    const { preset, layers } = options.model!;
+    const { preset, layers, inputs } = options.model!;
     const source = sourceOf(options.model!);
     const at = { seed: project.seed, place: (path: ConfigPath) => placeIn(project, path) };
     this.#draft =
       source === undefined
-        ? buildModel((preset ?? layers)!, this.dataset, at)
+        ? buildModel((preset ?? layers)!, this.dataset, { ...at, ...(inputs && { inputs }) })
         : adoptModel(await openFile(project, source), options.model!, this.dataset, at);
     result.notes.push(...(this.#draft.notes ?? []));
     const { model, trainable } = this.#draft;
@@ -92,25 +92,18 @@ export class Training {
     return sizes.reduce((sum, dims) => sum + dims.reduce((product, dim) => product * dim, 1), 0);
   }
 
+  /** The optimizer that the config names, with its learning rate. */
+  get optimizer(): TrainOrder['optimizer'] {
+    return this.order().optimizer;
+  }
+
   /** Fits the weights with the engine that the config names. */
   async fit(onProgress: (progress: TrainProgress) => void): Promise<TrainOutcome> {
-    const { options, project, registry, store, work, signal, emit, result, ranks } = this.run;
+    const { options, project, registry, store, work, emit, result, ranks } = this.run;
     const log = ranks ? undefined : await openRunLog({ store: store!, work }, 'train', options.logSteps);
     if (log) result.measured['runLog'] = relative(project.root, log.path);
     const order: TrainOrder = {
-      dataset: this.dataset,
-      ...resolveFit(options, this.dataset, project),
-      epochs: options.epochs,
-      batchSize: options.batchSize,
-      accumulate: options.accumulate,
-      ...(options.ema && { ema: options.ema }),
-      seed: project.seed,
-      threads: options.threads,
-      options: options.engine.options as TrainOrder['options'],
-      work,
-      places: placesOf(project),
-      signal,
-      ...(ranks && { ranks }),
+      ...this.order(),
       onProgress: (progress) => {
         emit({ event: 'train-progress', ...progress });
         log?.add(progress);
@@ -125,6 +118,41 @@ export class Training {
     else this.#outcome = await this.fitDraft(engine, order, this.#draft!);
     result.notes.push(...(this.#outcome.notes ?? []), ...(log?.trouble === undefined ? [] : [log.trouble]));
     return this.#outcome;
+  }
+
+  /**
+   * Fits the model as it was drafted under orders that differ; nothing comes of it.
+   * @throws MaasError MAAS_USAGE for an engine that brings its own model.
+   */
+  async attempt(changes: Partial<TrainOrder>): Promise<void> {
+    const { options, registry } = this.run;
+    const engine = registry.engines.get(options.engine.name)!;
+    if (engine.ownsModel) {
+      throw new MaasError('MAAS_USAGE', `the ${options.engine.name} engine brings a model of its own`, {
+        hint: 'What it trains is its own matter: try its options there.',
+      });
+    }
+    await this.fitDraft(engine, { ...this.order(), ...changes }, this.#draft!);
+  }
+
+  private order(): TrainOrder {
+    const { options, project, work, signal, ranks } = this.run;
+    return {
+      dataset: this.dataset,
+      ...resolveFit(options, this.dataset, project),
+      epochs: options.epochs,
+      batchSize: options.batchSize,
+      accumulate: options.accumulate,
+      ...(options.ema && { ema: options.ema }),
+      seed: project.seed,
+      threads: options.threads,
+      options: options.engine.options as TrainOrder['options'],
+      work,
+      places: placesOf(project),
+      signal,
+      ...(ranks && { ranks }),
+      onProgress: () => undefined,
+    };
   }
 
   /** With processes that were started with this one, or else with new ones. */

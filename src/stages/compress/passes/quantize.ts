@@ -5,7 +5,7 @@ import { liftConstants, removeDead, replaceNodes } from '../../../ir/rewrite.js'
 import { valuesOf } from '../../../ir/tensor.js';
 import { definePass, type PassContext, type PassReport } from '../../../plugin/api.js';
 import { labelOf, readDense, type DenseLayer } from './dense-layer.js';
-import { matchesAny } from './match-names.js';
+import { matchesAny } from '../../../config/index.js';
 import { calibrate } from './quantize/calibrate.js';
 import { createDynamicEmitter } from './quantize/dynamic.js';
 import type { EmitLayer, QuantizedLayer } from './quantize/layer.js';

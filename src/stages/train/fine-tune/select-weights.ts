@@ -1,4 +1,4 @@
-import type { ConfigPath } from '../../../config/index.js';
+import { matchesAny, matchesPattern, type ConfigPath } from '../../../config/index.js';
 import { didYouMean } from '../../../suggest.js';
 import { MaasError, type Place } from '../../../errors.js';
 
@@ -19,7 +19,7 @@ export function selectWeights(
 ): string[] {
   for (const [key, patterns] of Object.entries({ freeze, train: train ?? [] })) {
     patterns.forEach((pattern, index) => {
-      if (names.some((name) => matches(name, pattern))) return;
+      if (names.some((name) => matchesPattern(name, pattern))) return;
       throw new MaasError('MAAS_CONFIG_INVALID', `no weight of the model is called ${pattern}`, {
         place: place(['train', 'model', key, index]),
         hint: didYouMean(pattern, names) ?? `The weights are ${shortList(names)}; * stands for any text.`,
@@ -27,15 +27,8 @@ export function selectWeights(
     });
   }
   return names.filter(
-    (name) =>
-      (train === undefined || train.some((pattern) => matches(name, pattern))) &&
-      !freeze.some((pattern) => matches(name, pattern)),
+    (name) => (train === undefined || matchesAny(name, train)) && !matchesAny(name, freeze),
   );
-}
-
-function matches(name: string, pattern: string): boolean {
-  const parts = pattern.split('*').map((part) => part.replace(/[$()*+.?[\\\]^{|}]/g, '\\$&'));
-  return new RegExp(`^${parts.join('.*')}$`, 's').test(name);
 }
 
 /** Names for one line. */

@@ -14,58 +14,68 @@ export interface LayersOptions {
   /** Path of the list in the config. */
   readonly path: ConfigPath;
   readonly place: (path: ConfigPath) => Place;
-  /** How many ids the data has, where the first layer gets ids. */
-  readonly ids?: number | undefined;
+  /** How many ids there are, by the value that holds them. */
+  readonly ids?: ReadonlyMap<string, number | undefined>;
 }
+
+/** What layers may read beside each other, by name; it is emitted when the first of them does. */
+export type Sources = ReadonlyMap<string, () => string>;
 
 /** Emits layers one after another, or as their names and inputs say. */
 export interface LayerEmitter {
   /** Weights that gradients change, in the order in which they were emitted. */
   readonly trainable: readonly string[];
-  /** @returns the output of the last layer. */
-  emit(choices: readonly LayerChoice[], x: string): string;
+  /**
+   * @param sources Among them `features`, which the first layer gets when it names no inputs.
+   * @returns the output of the last layer.
+   */
+  emit(choices: readonly LayerChoice[], sources: Sources): string;
 }
 
-/** Name of what the first layer gets. */
-const source = 'features';
+/** Name of the source that the first layer gets. */
+export const firstSource = 'features';
 
 export function openLayers(g: GraphBuilder, { seed, path: root, place, ids }: LayersOptions): LayerEmitter {
   const trainable: string[] = [];
   const counts = new Map<string, number>();
-  const taken = new Set<string>();
-
-  /** Values of a list and those around it, by the names of the layers that gave them. */
-  type Named = ReadonlyMap<string, string>;
+  const taken = new Map<string, 'layer' | 'input'>();
 
   const emitList = (
     choices: readonly LayerChoice[],
-    first: string,
+    first: () => string,
     path: ConfigPath,
-    around: Named,
+    around: Sources,
   ): string => {
-    const values = new Map(around).set(source, around.get(source) ?? first);
-    return choices.reduce((x, choice, index) => {
+    const values = new Map(around);
+    let x = first;
+    for (const [index, choice] of choices.entries()) {
       const at = [...path, index, choice.name];
       const { name, inputs } = wiringOf(choice);
       const read = inputs?.map((input, position) => find(values, input, [...at, 'inputs', position]));
-      const output = emitOne(choice, read ?? [x], at, values);
-      if (name !== undefined) values.set(name, output);
-      return output;
-    }, first);
+      const output = emitOne(choice, read ?? [x()], at, values);
+      x = () => output;
+      if (name !== undefined) values.set(name, x);
+    }
+    return x();
   };
 
-  const find = (values: Named, name: string, path: ConfigPath): string => {
+  const find = (values: Sources, name: string, path: ConfigPath): string => {
     const value = values.get(name);
-    if (value !== undefined) return value;
+    if (value !== undefined) return value();
     throw new MaasError('MAAS_MODEL_SHAPE', `no layer before this one is named "${name}"`, {
       place: place(path),
       hint: didYouMean(name, [...values.keys()]) ?? `Names so far: ${[...values.keys()].join(', ')}.`,
     });
   };
 
-  const emitOne = (choice: LayerChoice, read: readonly string[], path: ConfigPath, around: Named): string => {
+  const emitOne = (
+    choice: LayerChoice,
+    read: readonly string[],
+    path: ConfigPath,
+    around: Sources,
+  ): string => {
     const layer = layerOf(choice.name);
-    const site = siteOf(choice, path, around);
+    const site = siteOf(choice, read, path, around);
     if ('merge' in layer) {
       if (read.length < 2)
         throw site.misfit('takes two inputs or more', 'Name them: inputs: [first, second].');
@@ -76,7 +86,7 @@ export function openLayers(g: GraphBuilder, { seed, path: root, place, ids }: La
     return layer.emit(site, read[0]!, choice.options);
   };
 
-  const siteOf = (choice: LayerChoice, path: ConfigPath, around: Named): Site => {
+  const siteOf = (choice: LayerChoice, read: readonly string[], path: ConfigPath, around: Sources): Site => {
     const name = nameOf(choice, path);
     const own = (part: string): string => g.unique(`${name}/${part}`);
     return {
@@ -100,9 +110,14 @@ export function openLayers(g: GraphBuilder, { seed, path: root, place, ids }: La
         new MaasError('MAAS_MODEL_SHAPE', `${showPath(path)} ${message}`, { place: place(path), hint }),
       nested: (key, choices, x) =>
         isList(choices)
-          ? emitList(choices, x, [...path, key], around)
-          : emitOne(choices, [x], [...path, key, choices.name], new Map(around).set(source, x)),
-      ids,
+          ? emitList(choices, () => x, [...path, key], around)
+          : emitOne(
+              choices,
+              [x],
+              [...path, key, choices.name],
+              new Map(around).set(firstSource, () => x),
+            ),
+      ids: ids?.get(read[0]!),
     };
   };
 
@@ -111,17 +126,25 @@ export function openLayers(g: GraphBuilder, { seed, path: root, place, ids }: La
     const count = (counts.get(choice.name) ?? 0) + 1;
     counts.set(choice.name, count);
     const name = given ?? `${choice.name}_${count}`;
-    if (taken.has(name)) {
-      throw new MaasError('MAAS_MODEL_SHAPE', `two layers are named "${name}"`, {
+    const holder = taken.get(name);
+    if (holder !== undefined) {
+      const both = holder === 'layer' ? 'two layers are' : 'an input and a layer are both';
+      throw new MaasError('MAAS_MODEL_SHAPE', `${both} named "${name}"`, {
         place: place(path),
         hint: 'Give each a name of its own.',
       });
     }
-    taken.add(name);
+    taken.set(name, 'layer');
     return name;
   };
 
-  return { trainable, emit: (choices, x) => emitList(choices, x, root, new Map()) };
+  return {
+    trainable,
+    emit(choices, sources) {
+      for (const name of sources.keys()) taken.set(name, 'input');
+      return emitList(choices, sources.get(firstSource)!, root, sources);
+    },
+  };
 }
 
 function isList(choices: LayerChoice | readonly LayerChoice[]): choices is readonly LayerChoice[] {

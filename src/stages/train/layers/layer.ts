@@ -28,7 +28,7 @@ export interface Site {
   readonly misfit: (message: string, hint: string) => MaasError;
   /** Emits a layer, or a list of layers, inside this one, under its option `key`. */
   readonly nested: (key: string, choices: LayerChoice | readonly LayerChoice[], x: string) => string;
-  /** How many ids the data has, where the first layer gets ids. */
+  /** How many ids the data has, where the layer gets ids. */
   readonly ids: number | undefined;
 }
 

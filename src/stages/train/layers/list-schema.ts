@@ -12,19 +12,20 @@ export interface Wiring {
   readonly inputs?: readonly string[];
 }
 
+/** A name by which layers read a value. */
+export const sourceName = z
+  .string()
+  .regex(/^[A-Za-z]\w*$/, 'expected letters, digits and _, a letter first')
+  .refine((name) => name !== 'features', '"features" names what the first layer gets');
+
 const wiring = {
-  name: z
-    .string()
-    .regex(/^[A-Za-z]\w*$/, 'expected letters, digits and _, a letter first')
-    .refine((name) => name !== 'features', '"features" names what the first layer gets')
-    .optional()
-    .describe('Name by which later layers may read its output.'),
+  name: sourceName.optional().describe('Name by which later layers may read its output.'),
   inputs: z
     .union([z.string(), z.array(z.string()).min(1)])
     .transform((value): readonly string[] => (Array.isArray(value) ? value : [value]))
     .optional()
     .describe(
-      'Names of the layers that it reads; features is what the first layer gets. Default: the layer before it.',
+      'Names of the layers, or of train.model.inputs, that it reads; features is what the first layer gets. Default: the layer before it.',
     ),
 };
 

@@ -17,7 +17,7 @@ function build(written: readonly unknown[], sizes: readonly number[]) {
   g.input('x', 'float32', ['N', ...sizes]);
   const place = (path: ConfigPath) => ({ file: path.join('.') });
   const emitter = openLayers(g, { seed: 1, path: ['layers'], place });
-  const y = emitter.emit(schema.parse(written), 'x');
+  const y = emitter.emit(schema.parse(written), new Map([['features', () => 'x']]));
   g.output(y);
   return { g, y, shape: g.shapeOf(y), trainable: emitter.trainable };
 }

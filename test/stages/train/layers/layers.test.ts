@@ -35,8 +35,9 @@ const waves = (dims: readonly number[], wave: (k: number) => number) =>
 function build({ layer, options, input, ids }: Case): { graph: Graph; trainable: readonly string[] } {
   const g = new GraphBuilder();
   g.input('x', ids ? 'int64' : 'float32', ['N', ...input.slice(1)]);
-  const emitter = openLayers(g, { seed: 1, path: ['layers'], place, ids });
-  g.output(emitter.emit([{ name: layer, options: layers[layer].options.parse(options) }], 'x'), 'y');
+  const emitter = openLayers(g, { seed: 1, path: ['layers'], place, ids: new Map([['x', ids]]) });
+  const sources = new Map([['features', () => 'x']]);
+  g.output(emitter.emit([{ name: layer, options: layers[layer].options.parse(options) }], sources), 'y');
   const graph = g.build();
   const initializers = new Map(graph.initializers);
   for (const name of emitter.trainable) {

@@ -165,6 +165,7 @@ async function run(
       for (let at = 0; at < count; at++) {
         if (!Number.isFinite(losses[at])) throw diverged(`the loss is ${losses[at]}`, epoch, batch + at);
         lossSum += losses[at]! * rows;
+        job.onStep?.(step + at + 1, losses[at]!);
       }
       step += count;
       batch += count;
