@@ -16,7 +16,8 @@ const schema = jsonSchema(await builtIns());
 let validate: ValidateFunction;
 beforeAll(() => {
   validate = new Ajv().compile(schema);
-});
+  // Generating code for so large a schema takes its time on a machine that is busy.
+}, 60_000);
 
 /** Every key of every mapping, by path, with the schemas that describe it. */
 function keysOf(at: JsonSchema, path = ''): [string, JsonSchema][] {
