@@ -121,6 +121,14 @@ export function createMetrics(host: Pick<ModelHost, 'models' | 'ready'>): Metric
     },
   });
   addProcessMetrics(registers);
+  const exchanges = remember((model: string, version: string, protocol: string, status: string) => {
+    const of = { model, version, protocol, status };
+    return { requests: requests.labels(of), durations: durations.labels(of) };
+  });
+  const models = remember((model: string, version: string) => {
+    const of = { model, version };
+    return { batches: batches.labels(of), runs: runs.labels(of) };
+  });
 
   return {
     contentType: registry.contentType,
@@ -130,21 +138,17 @@ export function createMetrics(host: Pick<ModelHost, 'models' | 'ready'>): Metric
     },
     ended({ protocol, status, model, seconds: duration }) {
       inFlight.dec();
-      const of = {
-        model: model?.name ?? '',
-        version: model?.version ?? '',
-        protocol,
-        status: String(status),
-      };
-      requests.inc(of);
-      durations.observe(of, duration);
+      const of = exchanges(model?.name ?? '', model?.version ?? '', protocol, String(status));
+      of.requests.inc();
+      of.durations.observe(duration);
     },
     abandoned: () => {
       inFlight.dec();
     },
     ran({ name, version }, rows, duration) {
-      batches.observe({ model: name, version }, rows);
-      runs.observe({ model: name, version }, duration);
+      const of = models(name, version);
+      of.batches.observe(rows);
+      of.runs.observe(duration);
     },
     workerLost: () => {
       losses.inc();
@@ -152,6 +156,17 @@ export function createMetrics(host: Pick<ModelHost, 'models' | 'ready'>): Metric
     reloaded: (result) => {
       reloads.inc({ result });
     },
+  };
+}
+
+/** Finding the series of some labels takes longer than counting it: each is looked up once. */
+function remember<Labels extends string[], T>(find: (...labels: Labels) => T): (...labels: Labels) => T {
+  const found = new Map<string, T>();
+  return (...labels) => {
+    const key = labels.join('\0');
+    let series = found.get(key);
+    if (series === undefined) found.set(key, (series = find(...labels)));
+    return series;
   };
 }
 

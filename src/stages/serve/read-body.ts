@@ -19,6 +19,7 @@ export function readBody(message: IncomingMessage, limit: number): Promise<Buffe
   return new Promise((resolve, reject) => {
     let chunks: Buffer[] = [];
     let length = 0;
+    let ended = false;
     message.on('data', (chunk: Buffer) => {
       length += chunk.length;
       if (length <= limit) chunks.push(chunk);
@@ -28,10 +29,13 @@ export function readBody(message: IncomingMessage, limit: number): Promise<Buffe
       }
     });
     message.once('end', () => {
+      ended = true;
       resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks));
     });
     message.once('error', reject);
     message.once('close', () => {
+      // It closes after every request; an error takes longer to make than the rest of this.
+      if (ended) return;
       reject(new RequestError(400, 'the connection closed before the whole body was there'));
     });
   });

@@ -23,12 +23,17 @@ function checkType(headers: HttpRequest['headers']): void {
   }
 }
 
-/** The text of a JSON body. @throws RequestError 415 for other types, 400 for an empty body or bad UTF-8. */
-export function textOf({ headers, body }: HttpRequest): string {
+/** The bytes of a JSON body. @throws RequestError 415 for other types, 400 for an empty body or bad UTF-8. */
+export function jsonOf({ headers, body }: Pick<HttpRequest, 'headers' | 'body'>): Buffer {
   checkType(headers);
   if (body.length === 0) throw new RequestError(400, 'the request has no body');
   if (!isUtf8(body)) throw new RequestError(400, 'the body is not valid UTF-8');
-  return body.toString('utf8');
+  return body;
+}
+
+/** The text of a JSON body. @throws RequestError as `jsonOf` does */
+export function textOf(request: HttpRequest): string {
+  return jsonOf(request).toString('utf8');
 }
 
 /** @throws RequestError 400 with line and column when the text is not JSON. */

@@ -7,6 +7,7 @@ import {
   type NumericDType,
 } from '../../../ir/tensor.js';
 import { RequestError } from '../request-error.js';
+import type { ScannedList } from './scan.js';
 
 /** Names that the Open Inference Protocol gives to the element types. */
 const names: Partial<Record<DType, string>> = {
@@ -57,6 +58,24 @@ export function decodeTensor(name: string, dtype: DType, dims: readonly number[]
   if (dtype === 'bool') return { dtype, dims, data: readBooleans(name, flat) };
   if (dtype === 'float32' || dtype === 'float64') return { dtype, dims, data: readFloats(name, dtype, flat) };
   return { dtype, dims, data: readIntegers(name, dtype, flat) };
+}
+
+/** What `decodeTensor` gives for a list that was scanned. @throws RequestError 400 as it does */
+export function takeScanned(
+  name: string,
+  dtype: DType,
+  dims: readonly number[],
+  { values, parse }: ScannedList,
+): NdArray {
+  if (values.length === sizeOf(dims)) {
+    if (dtype === 'float32') {
+      const data = values instanceof Float32Array ? values : Float32Array.from(values);
+      if (data.every(Number.isFinite)) return { dtype, dims, data };
+    } else if (dtype === 'int64' && values instanceof Float64Array && values.every(Number.isSafeInteger)) {
+      return { dtype, dims, data: BigInt64Array.from(values, BigInt) };
+    }
+  }
+  return decodeTensor(name, dtype, dims, parse());
 }
 
 /** Numbers beyond what JSON holds (NaN, infinities) are printed as null; integers of any size in full. */

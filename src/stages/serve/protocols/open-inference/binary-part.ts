@@ -1,5 +1,5 @@
 import type { HttpRequest } from '../../../../plugin/api.js';
-import { textOf } from '../../json/body.js';
+import { jsonOf } from '../../json/body.js';
 import { RequestError } from '../../request-error.js';
 
 /** What follows the JSON of a request: tensors one after another, in the order of the inputs. */
@@ -39,13 +39,13 @@ export class BinaryPart {
 }
 
 /**
- * The JSON of an inference request and the bytes behind it.
+ * The JSON of an inference request, UTF-8, and the bytes behind it.
  * @throws RequestError 400, 415
  */
-export function splitBody(request: HttpRequest): { text: string; rest: BinaryPart } {
+export function splitBody(request: HttpRequest): { json: Buffer; rest: BinaryPart } {
   const { headers, body } = request;
   const declared = headers['inference-header-content-length'];
-  if (declared === undefined) return { text: textOf(request), rest: new BinaryPart(new Uint8Array()) };
+  if (declared === undefined) return { json: jsonOf(request), rest: new BinaryPart(new Uint8Array()) };
   const length = /^\d+$/.test(String(declared)) ? Number(declared) : NaN;
   if (!(length <= body.length)) {
     throw new RequestError(
@@ -54,10 +54,9 @@ export function splitBody(request: HttpRequest): { text: string; rest: BinaryPar
     );
   }
   // Bytes behind it make the whole no JSON, whatever its type says: clients send either.
-  const text = textOf({
-    ...request,
-    headers: { ...headers, 'content-type': 'application/json' },
+  const json = jsonOf({
+    headers: { 'content-encoding': headers['content-encoding'] },
     body: body.subarray(0, length),
   });
-  return { text, rest: new BinaryPart(body.subarray(length)) };
+  return { json, rest: new BinaryPart(body.subarray(length)) };
 }

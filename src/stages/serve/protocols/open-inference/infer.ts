@@ -3,7 +3,8 @@ import type { NdArray } from '../../../../ir/tensor.js';
 import type { HttpRequest, HttpResponse, ServedModel } from '../../../../plugin/api.js';
 import { decodeBinary, encodeBinary } from '../../binary/tensors.js';
 import { isObject, jsonResponse, parseBody } from '../../json/body.js';
-import { datatypeOf, decodeTensor, encodeData } from '../../json/tensors.js';
+import { scanTensors, type ScannedList } from '../../json/scan.js';
+import { datatypeOf, decodeTensor, encodeData, takeScanned } from '../../json/tensors.js';
 import { RequestError } from '../../request-error.js';
 import { splitBody, type BinaryPart } from './binary-part.js';
 
@@ -14,13 +15,15 @@ interface AskedOutput {
 
 /** Answers `…/infer`: tensors as JSON, or as bytes behind the JSON, for each tensor as the caller says. */
 export async function infer(request: HttpRequest, model: ServedModel): Promise<HttpResponse> {
-  const { text, rest } = splitBody(request);
+  const { json, rest } = splitBody(request);
+  const single = model.inputs.every(({ dtype }) => dtype === 'float32');
+  const scanned = scanTensors(json, single);
   const bigints = model.inputs.some(({ dtype }) => dtype === 'int64' || dtype === 'uint64');
-  const body = parseBody(text, { bigints });
+  const body = parseBody(scanned?.text ?? json.toString('utf8'), { bigints });
   if (!isObject(body)) throw new RequestError(400, 'the body must be an object with inputs');
   const { id } = body;
   if (id !== undefined && typeof id !== 'string') throw new RequestError(400, 'id must be a string');
-  const inputs = readInputs(model, body['inputs'], rest);
+  const inputs = readInputs(model, body['inputs'], rest, scanned?.lists);
   const asked = readOutputs(model, body);
   const results = await model.predict(inputs);
   const head = {
@@ -31,9 +34,9 @@ export async function infer(request: HttpRequest, model: ServedModel): Promise<H
   const parts: Uint8Array[] = [];
   const outputs = asked.map(({ name, binary }) => encodeOutput(name, results[name]!, binary, parts));
   // Put together by hand: JSON.stringify knows no 64-bit integers.
-  const json = `${JSON.stringify(head).slice(0, -1)},"outputs":[${outputs.join(',')}]}`;
-  if (parts.length === 0) return jsonResponse(json, { model });
-  const start = Buffer.from(json);
+  const text = `${JSON.stringify(head).slice(0, -1)},"outputs":[${outputs.join(',')}]}`;
+  if (parts.length === 0) return jsonResponse(text, { model });
+  const start = Buffer.from(text);
   return {
     status: 200,
     headers: {
@@ -45,7 +48,12 @@ export async function infer(request: HttpRequest, model: ServedModel): Promise<H
   };
 }
 
-function readInputs(model: ServedModel, inputs: unknown, rest: BinaryPart): Record<string, NdArray> {
+function readInputs(
+  model: ServedModel,
+  inputs: unknown,
+  rest: BinaryPart,
+  lists: readonly ScannedList[] | undefined,
+): Record<string, NdArray> {
   const ports = new Map(model.inputs.map((port) => [port.name, port]));
   const read: Record<string, NdArray> = {};
   for (const input of list(inputs, 'inputs')) {
@@ -70,8 +78,13 @@ function readInputs(model: ServedModel, inputs: unknown, rest: BinaryPart): Reco
       );
     }
     const size = parameter(input, 'binary_data_size');
-    if (size === undefined) read[name] = decodeTensor(name, port.dtype, shape, data);
-    else if (data !== undefined) {
+    if (size === undefined) {
+      // A number under data stands for a list that was scanned: nothing else gets past the scanner.
+      const list = typeof data === 'number' ? lists?.[data] : undefined;
+      read[name] = list
+        ? takeScanned(name, port.dtype, shape, list)
+        : decodeTensor(name, port.dtype, shape, data);
+    } else if (data !== undefined) {
       throw new RequestError(400, `input ${name} has both data and binary_data_size`);
     } else read[name] = decodeBinary(name, port.dtype, shape, rest.take(name, size));
   }

@@ -1,0 +1,185 @@
+import { endianness } from 'node:os';
+import { parseJson } from './parse.js';
+
+/**
+ * The lists of numbers under `"data"` keys of a JSON text, read straight from its bytes into typed arrays: `JSON.parse`
+ * makes a list of doubles first, which takes longer than many a model.
+ */
+export interface Scanned {
+  /** The text with a number in place of each list: its place in `lists`. */
+  readonly text: string;
+  readonly lists: readonly ScannedList[];
+}
+
+export interface ScannedList {
+  readonly values: Float32Array | Float64Array;
+  /** The same as `parseJson` gives it. */
+  readonly parse: () => unknown;
+}
+
+const [quote, backslash, comma, open, close] = [0x22, 0x5c, 0x2c, 0x5b, 0x5d];
+const [minus, plus, dot, zero, nine] = [0x2d, 0x2b, 0x2e, 0x30, 0x39];
+
+/** Where a scan is in its bytes. */
+interface Cursor {
+  readonly bytes: Buffer;
+  at: number;
+  /** A double, and its bits. */
+  readonly double: Float64Array;
+  readonly words: Uint32Array;
+}
+
+/**
+ * Undefined when there is anything but flat lists of numbers under `"data"`, or no JSON: what knows all of JSON, and the
+ * right words for what is wrong, reads it then. Bytes must be UTF-8. `single` rounds to single precision, exactly as
+ * `Math.fround(Number(text))` does; else values are doubles, integers of at most 2⁵³ among them.
+ */
+export function scanTensors(bytes: Buffer, single: boolean): Scanned | undefined {
+  const double = new Float64Array(1);
+  const cursor: Cursor = { bytes, at: 0, double, words: new Uint32Array(double.buffer) };
+  const lists: ScannedList[] = [];
+  let text = '';
+  let copied = 0;
+  for (;;) {
+    const start = bytes.indexOf(quote, cursor.at);
+    if (start < 0) break;
+    const end = endOfString(bytes, start);
+    if (end < 0) return undefined;
+    cursor.at = end + 1;
+    if (end - start !== 5 || bytes.toString('latin1', start + 1, end) !== 'data') continue;
+    skipBlanks(cursor);
+    // As a value it is a text like any other.
+    if (bytes[cursor.at] !== 0x3a) continue;
+    cursor.at++;
+    skipBlanks(cursor);
+    const from = cursor.at;
+    const values = scanNumbers(cursor, single);
+    if (!values) return undefined;
+    const until = cursor.at;
+    // With a blank behind it, so that nothing that follows becomes a part of the number.
+    text += `${bytes.toString('utf8', copied, from)}${lists.length} `;
+    copied = until;
+    lists.push({
+      values,
+      parse: () => parseJson(bytes.toString('latin1', from, until), { bigints: !single }),
+    });
+  }
+  if (lists.length === 0) return undefined;
+  return { text: text + bytes.toString('utf8', copied, bytes.length), lists };
+}
+
+function endOfString(bytes: Buffer, start: number): number {
+  for (let at = start + 1; ; at++) {
+    at = bytes.indexOf(quote, at);
+    if (at < 0) return -1;
+    let slashes = 0;
+    while (bytes[at - 1 - slashes] === backslash) slashes++;
+    if (slashes % 2 === 0) return at;
+  }
+}
+
+function isBlank(byte: number | undefined): boolean {
+  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
+}
+
+function skipBlanks(cursor: Cursor): void {
+  while (isBlank(cursor.bytes[cursor.at])) cursor.at++;
+}
+
+/** From an opening bracket behind its closing one. */
+function scanNumbers(cursor: Cursor, single: boolean): Float32Array | Float64Array | undefined {
+  const { bytes } = cursor;
+  if (bytes[cursor.at] !== open) return undefined;
+  cursor.at++;
+  skipBlanks(cursor);
+  let values = single ? new Float32Array(16) : new Float64Array(16);
+  let count = 0;
+  if (bytes[cursor.at] === close) {
+    cursor.at++;
+    return values.subarray(0, 0);
+  }
+  for (;;) {
+    const value = scanNumber(cursor, single);
+    if (value === undefined) return undefined;
+    if (count === values.length) {
+      // The rest is about as dense as what was read so far.
+      const wider = new (single ? Float32Array : Float64Array)(2 * count);
+      wider.set(values);
+      values = wider;
+    }
+    values[count++] = value;
+    if (isBlank(bytes[cursor.at])) skipBlanks(cursor);
+    const byte = bytes[cursor.at++];
+    if (byte === close) return values.slice(0, count);
+    if (byte !== comma) return undefined;
+    if (isBlank(bytes[cursor.at])) skipBlanks(cursor);
+  }
+}
+
+const powers = Array.from({ length: 23 }, (_, exponent) => 10 ** exponent);
+/** Of the bits of a double that single precision drops, those next to one half. */
+const [dropped, half, near] = [0x1fff_ffff, 0x1000_0000, 64];
+const lowWord = endianness() === 'LE' ? 0 : 1;
+
+/**
+ * A JSON number. Up to 2⁵³ digits and powers of ten to 22 are exact in doubles, so that one product or quotient of them
+ * is rounded once (Clinger 1990). Beyond, 19 digits are off by a few units in the last place, which single precision does
+ * not see except next to the middle between two of its numbers; there, and for doubles, `Number` reads the text.
+ */
+function scanNumber(cursor: Cursor, single: boolean): number | undefined {
+  const { bytes } = cursor;
+  const start = cursor.at;
+  let at = start;
+  const negative = bytes[at] === minus;
+  if (negative) at++;
+  let byte = bytes[at]!;
+  if (!(byte >= zero && byte <= nine)) return undefined;
+  let mantissa = 0;
+  let digits = 0;
+  let scale = 0;
+  if (byte === zero) byte = bytes[++at]!;
+  else {
+    for (; byte >= zero && byte <= nine; byte = bytes[++at]!) {
+      if (digits < 19) {
+        mantissa = mantissa * 10 + (byte - zero);
+        digits++;
+      } else scale++;
+    }
+  }
+  if (byte >= zero && byte <= nine) return undefined;
+  if (byte === dot) {
+    byte = bytes[++at]!;
+    const first = at;
+    for (; byte >= zero && byte <= nine; byte = bytes[++at]!) {
+      if (digits < 19) {
+        mantissa = mantissa * 10 + (byte - zero);
+        if (mantissa > 0) digits++;
+        scale--;
+      }
+    }
+    if (at === first) return undefined;
+  }
+  if (byte === 0x65 || byte === 0x45) {
+    byte = bytes[++at]!;
+    const down = byte === minus;
+    if (down || byte === plus) byte = bytes[++at]!;
+    const first = at;
+    let exponent = 0;
+    for (; byte >= zero && byte <= nine; byte = bytes[++at]!)
+      exponent = Math.min(9999, exponent * 10 + byte - zero);
+    if (at === first) return undefined;
+    scale += down ? -exponent : exponent;
+  }
+  cursor.at = at;
+  if (scale < -22 || scale > 22) return Number(bytes.toString('latin1', start, at));
+  const value = scale < 0 ? mantissa / powers[-scale]! : mantissa * powers[scale]!;
+  if (mantissa > Number.MAX_SAFE_INTEGER) {
+    if (!single) return Number(bytes.toString('latin1', start, at));
+    cursor.double[0] = value;
+    const distance = (cursor.words[lowWord]! & dropped) - half;
+    // Below the normal numbers single precision drops more bits than these.
+    if ((distance > -near && distance < near) || value < 1.2e-38)
+      return Number(bytes.toString('latin1', start, at));
+  }
+  return negative ? -value : value;
+}

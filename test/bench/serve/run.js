@@ -1,0 +1,209 @@
+// `npm run bench:serve`: what `maas serve` answers a second, next to what the machine allows: a bare session at its best
+// batch size on the same cores, and a bare node:http server that takes and gives as many bytes. And next to other servers,
+// with the same model and the same client.
+//   --json                      prints one object instead of a table
+//   --models mlp,cnn            --protocols json,binary   --concurrency 1,8,64   --seconds 2
+//   --peers fastapi,mlserver    which ones; an empty text for none
+//   --python FOLDER             with a virtual environment for each peer, by its name; without it they are made from PyPI
+import { fork, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { buildIfStale } from '../../../bin/build.js';
+import { models, writeModel } from './models.js';
+import { findPython, peers, startPeer, versionOf } from './peers.js';
+
+const { values: flags } = parseArgs({
+  options: {
+    json: { type: 'boolean', default: false },
+    models: { type: 'string', default: Object.keys(models).join() },
+    protocols: { type: 'string', default: 'json,binary' },
+    concurrency: { type: 'string', default: '1,8,64' },
+    peers: { type: 'string', default: Object.keys(peers).join() },
+    seconds: { type: 'string', default: '2' },
+    python: { type: 'string' },
+  },
+});
+const list = (text) => text.split(',').filter(Boolean);
+const seconds = Number(flags.seconds);
+const here = (name) => fileURLToPath(new URL(name, import.meta.url));
+const say = (text) => process.stderr.write(`${text}\n`);
+const cores = availableParallelism();
+const rounds = 3;
+
+/** A child that answers each message with one. */
+function start(name) {
+  const child = fork(here(name), { stdio: ['ignore', 2, 2, 'ipc'] });
+  const message = () => new Promise((resolve) => child.once('message', resolve));
+  return {
+    message,
+    async ask(order) {
+      const answer = message();
+      child.send(order);
+      const said = await answer;
+      if (said.failed) throw new Error(said.failed);
+      return said;
+    },
+    stop: () => child.kill('SIGKILL'),
+  };
+}
+
+/** `maas serve FILE`, as a user starts it. */
+async function startMaas(path) {
+  const child = spawn(
+    process.execPath,
+    [here('../../../bin/run.js'), 'serve', path, '--port', '0', '--events'],
+    {
+      cwd: scratch,
+      stdio: ['ignore', 'pipe', 2],
+    },
+  );
+  for await (const line of createInterface({ input: child.stdout })) {
+    const event = JSON.parse(line);
+    if (event.event !== 'serving') continue;
+    child.stdout.resume();
+    const stop = () => new Promise((resolve) => child.once('exit', resolve) && child.kill('SIGTERM'));
+    const path = `/v2/models/${encodeURIComponent(event.model)}/infer`;
+    return { port: Number(new URL(event.url).port), path, stop };
+  }
+  throw new Error('maas serve did not start');
+}
+
+const scratch = mkdtempSync(join(tmpdir(), 'maas-bench-serve-'));
+const versions = { node: process.version };
+const rows = [];
+let port = 20_000 + (process.pid % 20_000);
+try {
+  await buildIfStale(new URL('../../..', import.meta.url));
+  const built = (path) => import(new URL(`../../../dist/${path}.js`, import.meta.url));
+  const ir = {
+    ...(await built('ir/builder')),
+    ...(await built('ir/graph')),
+    ...(await built('ir/tensor')),
+    ...(await built('ir/onnx/save')),
+  };
+  versions.onnxruntime = (await built('runtime/version')).runtimeVersion();
+  const pythons = {};
+  for (const name of list(flags.peers)) {
+    pythons[name] = findPython(name, flags.python, say);
+    if (pythons[name]) versions[name] = versionOf(name, pythons[name]);
+    else say(`skipped ${name}: there is no Python for it in ${flags.python}`);
+  }
+  for (const model of list(flags.models)) await benchModel(model, writeModel(model, scratch, ir), pythons);
+} finally {
+  rmSync(scratch, { recursive: true, force: true });
+}
+const machine = { cpu: cpus()[0].model, cores, load: loadavg()[0] };
+if (flags.json) console.log(JSON.stringify({ machine, versions, rows }, null, 2));
+else printTable();
+
+async function benchModel(model, path, pythons) {
+  const bare = start('bare.js');
+  const limit = await bare.ask({ path, model, seconds: Math.min(seconds, 1) });
+  bare.stop();
+  say(
+    `${model}: a bare session gives ${round(limit.served)} rows/s in batches of ${limit.rows} ` +
+      `(${limit.workers} × ${limit.threads} threads), p99 of one row ${limit.p99.toFixed(2)} ms`,
+  );
+  const cells = list(flags.protocols).flatMap((protocol) => [
+    ...list(flags.concurrency).map((text) => ({ model, concurrency: Number(text), protocol, rows: 1 })),
+    { model, concurrency: 4, protocol, rows: 256 },
+  ]);
+  const served = await startMaas(path);
+  const echo = start('echo.js');
+  const floor = { path: served.path, ...(await echo.message()) };
+  for (const cell of cells) await compare(cell, served, { ...floor, echo }, limit);
+  echo.stop();
+  await served.stop();
+  for (const [name, python] of Object.entries(pythons)) {
+    if (python) await benchPeer(name, python, path, cells);
+  }
+  for (const cell of cells) {
+    rows.push(cell);
+    say(describe(cell));
+  }
+}
+
+/** Ours and the floor of HTTP in turn, several times: others may be at work on this machine. Figures are medians. */
+async function compare(cell, served, floor, bare) {
+  const ours = [];
+  const theirs = [];
+  for (let round = 0; round < rounds; round++) {
+    ours.push(await measure(served, cell, seconds / rounds));
+    await floor.echo.ask({ bytes: ours[0].answerBytes });
+    theirs.push(await measure(floor, cell, seconds / rounds));
+  }
+  for (const figure of ['served', 'p50', 'p99']) cell[figure] = median(ours.map((each) => each[figure]));
+  Object.assign(cell, { bare: bare.served, bareP99: bare.p99 });
+  cell.http = median(theirs.map((each) => each.served));
+  cell.limit = Math.min(cell.bare, cell.http);
+  const shares = ours.map((each, round) => each.served / Math.min(bare.served, theirs[round].served));
+  cell.efficiency = median(shares);
+  cell.peers = {};
+}
+
+async function benchPeer(name, python, path, cells) {
+  const order = { python, model: path, port: (port += 2), folder: join(scratch, `${name}-${port}`) };
+  // LitServe starts a process for each worker; the others run their session in one.
+  const threads = name === 'litserve' ? 1 : cores;
+  const server = await startPeer(name, { ...order, threads, workers: cores }).catch((error) => {
+    say(`skipped ${name}: ${error.message}`);
+  });
+  if (!server) return;
+  for (const cell of cells) {
+    if (!peers[name].protocols.includes(cell.protocol)) continue;
+    try {
+      const { served, p50, p99 } = await measure(server, cell, seconds);
+      cell.peers[name] = { served, p50, p99 };
+    } catch (error) {
+      cell.peers[name] = { failed: error.message };
+      say(
+        `${name}, ${cell.model} ${cell.protocol} c=${cell.concurrency} rows=${cell.rows}: ${error.message}`,
+      );
+    }
+  }
+  await server.stop();
+}
+
+async function measure({ port, path }, { model, protocol, concurrency, rows }, seconds) {
+  const load = start('load.js');
+  try {
+    return await load.ask({ port, path, model, protocol, concurrency, rows, seconds, warmUp: 0.5 });
+  } finally {
+    load.stop();
+  }
+}
+
+function median(values) {
+  return [...values].sort((a, b) => a - b)[values.length >> 1];
+}
+
+function round(value) {
+  return value >= 100 ? Math.round(value) : Number(value.toPrecision(3));
+}
+
+function describe({
+  model,
+  protocol,
+  concurrency,
+  rows: count,
+  served,
+  p99,
+  efficiency,
+  limit,
+  peers: others,
+}) {
+  const theirs = Object.entries(others).map(([name, { served: by, p99: late }]) =>
+    by === undefined ? `${name} failed` : `${name} ${round(by)}/s ${late.toFixed(2)} ms`,
+  );
+  const head = `${model} ${protocol} c=${concurrency}${count > 1 ? ` × ${count} rows` : ''}`;
+  return `${head}: ${round(served)}/s of ${round(limit)} (${(100 * efficiency).toFixed(0)} %), p99 ${p99?.toFixed(2)} ms | ${theirs.join(' | ')}`;
+}
+
+function printTable() {
+  console.log(`${cpus()[0].model}, ${cores} cores; ${JSON.stringify(versions)}`);
+  for (const row of rows) console.log(describe(row));
+}
