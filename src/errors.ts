@@ -69,6 +69,10 @@ export const catalogue = {
     hint: 'Check permissions and free space, then run the same command again.',
   },
   MAAS_PORT: { exit: 'environment', hint: 'Choose another with --port, or stop the program that holds it.' },
+  MAAS_PROGRAM: {
+    exit: 'environment',
+    hint: 'Check that the program is installed and works by itself, then run the same command again.',
+  },
   MAAS_REGISTRY: {
     exit: 'environment',
     hint: 'Check the address, the login and the network, then run the same command again: what was uploaded stays.',

@@ -16,6 +16,7 @@ export {
   rollbackRelease,
   type TargetSource,
 } from './target-context.js';
+export { dockerTarget, podmanTarget } from './targets/container/index.js';
 export { localTarget } from './targets/local/index.js';
 export { ociTarget } from './targets/oci/index.js';
 

@@ -15,6 +15,15 @@ import { appendSwitch, readHistory, releaseTags } from './history.js';
 import { type ImageOptions, Images } from './images.js';
 import type { CollectParts } from './parts.js';
 
+/** The image to switch to. */
+export interface NextImage {
+  /** Digest of the release in it. */
+  readonly release: string;
+  readonly image: Descriptor;
+  /** Folder of the release, where it is at hand: after a rollback it is not. */
+  readonly path?: string;
+}
+
 /** What runs images, or names the one to be run. */
 export interface ImageRuntime<Options extends ImageOptions> {
   readonly name: string;
@@ -29,9 +38,11 @@ export interface ImageRuntime<Options extends ImageOptions> {
   switchTo(
     context: TargetContext<Options>,
     images: Images,
-    next: { readonly release: string; readonly image: Descriptor },
+    next: NextImage,
     note: (text: string) => void,
   ): Promise<void>;
+  /** Told of releases whose images are no longer kept. */
+  forget?(context: TargetContext<Options>, releases: readonly string[]): Promise<void>;
   plan?(context: TargetContext<Options>, release: Release): Promise<readonly string[]>;
 }
 
@@ -96,7 +107,7 @@ class ImageTarget<Options extends ImageOptions> {
         run: (note) =>
           images.locked(async () => {
             await images.push(release);
-            await this.switchTo(context, images, 'deploy', release.digest, note);
+            await this.switchTo(context, images, 'deploy', release, note);
           }),
       },
       {
@@ -128,7 +139,7 @@ class ImageTarget<Options extends ImageOptions> {
     await find();
     return images.locked(async () => {
       const digest = await find();
-      await this.switchTo(context, images, 'rollback', digest, () => undefined);
+      await this.switchTo(context, images, 'rollback', { digest }, () => undefined);
       return digest;
     });
   }
@@ -144,6 +155,7 @@ class ImageTarget<Options extends ImageOptions> {
         .map(({ digest }) => digest)
         .filter((digest) => !safe.has(digest));
       const removed = await images.place.remove(old);
+      await this.runtime.forget?.(context, old);
       await images.tidy(past, context.keep);
       return removed;
     });
@@ -161,7 +173,7 @@ class ImageTarget<Options extends ImageOptions> {
     context: TargetContext<Options>,
     images: Images,
     action: 'deploy' | 'rollback',
-    to: string,
+    { digest: to, path }: { readonly digest: string; readonly path?: string },
     note: Note,
   ): Promise<void> {
     const { place, layout } = images;
@@ -170,6 +182,6 @@ class ImageTarget<Options extends ImageOptions> {
     if (from !== to) {
       await appendSwitch(place, layout, { at: new Date().toISOString(), by: whoAmI(), action, from, to });
     }
-    await this.runtime.switchTo(context, images, { release: to, image }, note);
+    await this.runtime.switchTo(context, images, { release: to, image, ...(path && { path }) }, note);
   }
 }

@@ -16,11 +16,11 @@ import { parsePinned, parseRepository, type Repository } from './reference.js';
 import { Registry } from './registry.js';
 
 /** Options of every target that makes images. */
-export const imageOptions = {
+export const imageOptions = (directory: string) => ({
   directory: z
     .string()
     .min(1)
-    .default('.maas/oci')
+    .default(directory)
     .describe('OCI layout that images are built in, relative to the config file.'),
   base: z
     .string()
@@ -37,7 +37,7 @@ export const imageOptions = {
     .string()
     .optional()
     .describe('File with logins, as `docker login` writes it. Default: ~/.docker/config.json.'),
-};
+});
 
 /** A repository to push to. */
 export const repositoryOption = z.string().refine((text) => parseRepository(text) !== undefined, {

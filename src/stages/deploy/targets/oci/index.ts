@@ -26,7 +26,7 @@ const options = z
       .describe(
         'File for the current image as one tar, for `docker load` and `podman load`, relative to the config file.',
       ),
-    ...imageOptions,
+    ...imageOptions('.maas/oci'),
   })
   .refine(({ image, archive }) => image === undefined || archive === undefined, {
     path: ['archive'],
