@@ -1,6 +1,6 @@
 import type { RegisterHook } from '../plugin/hook.js';
 import { cleanupPasses, compressStage, foldPass, quantizePass } from './compress/index.js';
-import { deployStage, dockerTarget, localTarget, ociTarget, podmanTarget } from './deploy/index.js';
+import { deployStage, targets } from './deploy/index.js';
 import { openInferenceProtocol, predictProtocol, serveService, tfServingProtocol } from './serve/index.js';
 import { commandEngine, onnxEngine, tfjsNodeEngine, trainStage } from './train/index.js';
 
@@ -11,7 +11,7 @@ const register: RegisterHook = () =>
     stages: [trainStage, compressStage, deployStage],
     engines: [onnxEngine, tfjsNodeEngine, commandEngine],
     passes: [quantizePass, foldPass, ...cleanupPasses],
-    targets: [localTarget, ociTarget, dockerTarget, podmanTarget],
+    targets,
     protocols: [predictProtocol, openInferenceProtocol, tfServingProtocol],
     services: [serveService],
   });

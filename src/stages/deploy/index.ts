@@ -3,9 +3,14 @@ import { defineStage } from '../../plugin/api.js';
 import { type DeployOptions, deployOptions } from './config.js';
 import { isWhole } from './release-folder.js';
 import { openTarget } from './target-context.js';
+import { dockerTarget, podmanTarget } from './targets/container/index.js';
+import { kserveTarget, kubernetesTarget } from './targets/kubernetes/index.js';
+import { localTarget } from './targets/local/index.js';
+import { ociTarget } from './targets/oci/index.js';
 import { buildTasks, targetTasks } from './tasks.js';
 
 export { type DeployOptions } from './config.js';
+export { dockerTarget, localTarget, ociTarget, podmanTarget };
 export { type DeployPlan, planDeploy } from './plan.js';
 export {
   currentReleaseLink,
@@ -16,9 +21,9 @@ export {
   rollbackRelease,
   type TargetSource,
 } from './target-context.js';
-export { dockerTarget, podmanTarget } from './targets/container/index.js';
-export { localTarget } from './targets/local/index.js';
-export { ociTarget } from './targets/oci/index.js';
+
+/** All that maas itself can bring releases to, the default first. */
+export const targets = [localTarget, ociTarget, dockerTarget, podmanTarget, kubernetesTarget, kserveTarget];
 
 /** Makes the model a release that can prove itself, and brings it to the target. */
 export const deployStage = defineStage<DeployOptions>({

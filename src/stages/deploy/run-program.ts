@@ -49,7 +49,7 @@ export async function runProgram(program: string, args: readonly string[], run: 
   const { exitCode, stdout, stderr } = await tryProgram(program, args, run);
   if (exitCode === 0) return stdout;
   const said = stderr.trim().split('\n').slice(-5).join('\n  ');
-  const verb = args.filter((word) => !word.startsWith('-'))[0] ?? '';
+  const verb = args.find((word) => !word.startsWith('-')) ?? '';
   throw new MaasError('MAAS_PROGRAM', `${program} ${verb} failed with exit code ${exitCode}:\n  ${said}`, {
     details: { program, args: [...args], exitCode, stderr },
   });

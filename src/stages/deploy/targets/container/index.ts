@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { MaasError } from '../../../../errors.js';
 import type { Target, TargetContext } from '../../../../plugin/api.js';
 import { checkServer } from '../../check-server.js';
-import type { Descriptor } from '../oci/blob.js';
+import { exposedPort } from '../oci/image.js';
 import { defineImageTarget, type NextImage } from '../oci/image-target.js';
 import { imageOptions, type Images } from '../oci/images.js';
 import { type CollectParts, collectParts } from '../oci/parts.js';
@@ -107,7 +107,7 @@ class Switch {
     const { context, engine, images, wanted } = this;
     await this.putBack();
     if (await this.isInPlace()) return;
-    this.port = await exposedPort(images, wanted.image);
+    this.port = await exposedPort(images.layout, wanted.image);
     await engine.load(images.layout, wanted.image, this.image, context.signal);
     await this.tryOut();
     context.signal.throwIfAborted();
@@ -199,13 +199,4 @@ class Switch {
       ...args,
     ];
   }
-}
-
-/** The port that the server of an image listens on. */
-async function exposedPort({ layout }: Images, image: Descriptor): Promise<number> {
-  const { config } = await layout.readManifest(image);
-  const { config: set } = JSON.parse((await layout.readBlob(config.digest)).toString('utf8')) as {
-    config: { ExposedPorts: Record<string, unknown> };
-  };
-  return Number.parseInt(Object.keys(set.ExposedPorts)[0]!);
 }

@@ -43,7 +43,8 @@ export interface ImageRuntime<Options extends ImageOptions> {
   ): Promise<void>;
   /** Told of releases whose images are no longer kept. */
   forget?(context: TargetContext<Options>, releases: readonly string[]): Promise<void>;
-  plan?(context: TargetContext<Options>, release: Release): Promise<readonly string[]>;
+  /** See `Target.plan`. */
+  plan?(context: TargetContext<Options>, images: Images, release: Release): Promise<readonly string[]>;
 }
 
 type Note = (text: string) => void;
@@ -63,7 +64,7 @@ export function defineImageTarget<Options extends ImageOptions>(
     options: runtime.options,
     current: (context) => target.current(context),
     steps: (context, release) => target.steps(context, release),
-    ...(runtime.plan && { plan: runtime.plan.bind(runtime) }),
+    plan: (context, release) => target.plan(context, release),
     list: (context) => target.list(context),
     prune: (context) => target.prune(context),
     rollback: (context, count) => target.rollback(context, count),
@@ -118,6 +119,10 @@ class ImageTarget<Options extends ImageOptions> {
         },
       },
     ];
+  }
+
+  async plan(context: TargetContext<Options>, release: Release): Promise<readonly string[]> {
+    return (await this.runtime.plan?.(context, this.open(context), release)) ?? [];
   }
 
   async list(context: TargetContext<Options>): Promise<ReleaseRecord[]> {

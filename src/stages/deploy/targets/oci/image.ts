@@ -6,9 +6,11 @@ import { user } from './base-layer.js';
 import { type Descriptor, type ImageManifest, type Layer, mediaTypes, releaseAnnotation } from './blob.js';
 import type { Layout } from './layout.js';
 import type { ImageParts } from './parts.js';
+import type { Place } from './place.js';
 import { digestStream, gzipEvenly, type LayerFile, packLayer } from './tar-layer.js';
 
 interface ImageConfig {
+  readonly config: { readonly ExposedPorts: Readonly<Record<string, unknown>> };
   readonly rootfs: { readonly diff_ids: readonly string[] };
 }
 
@@ -125,4 +127,12 @@ async function knownLayers(layout: Layout): Promise<Map<string, Layer>> {
     });
   }
   return known;
+}
+
+/** The port that the server of an image listens on. */
+export async function exposedPort(place: Place, image: Descriptor): Promise<number> {
+  const { config } = await place.readManifest(image);
+  const text = (await place.readBlob(config.digest)).toString('utf8');
+  const { ExposedPorts } = (JSON.parse(text) as ImageConfig).config;
+  return Number.parseInt(Object.keys(ExposedPorts)[0]!);
 }

@@ -1,0 +1,193 @@
+import { resolve } from 'node:path';
+import type { z } from 'zod';
+import { MaasError } from '../../../../errors.js';
+import type { Target, TargetContext } from '../../../../plugin/api.js';
+import { exposedPort } from '../oci/image.js';
+import { defineImageTarget, type NextImage } from '../oci/image-target.js';
+import { type CollectParts, collectParts } from '../oci/parts.js';
+import type { Place } from '../oci/place.js';
+import { Kubectl } from './kubectl.js';
+import { readManifests, writeManifests } from './manifest-file.js';
+import {
+  describeDeployment,
+  describeInferenceService,
+  type Manifest,
+  releaseLabel,
+  type Workload,
+} from './manifests.js';
+import { type ClusterOptions, kserveOptions, kubernetesOptions } from './options.js';
+import { forgetManifests, recallManifests, storeManifests } from './stored-manifests.js';
+
+/** What the two ways to run a model in a cluster differ in. */
+interface Variant<Options extends ClusterOptions> {
+  readonly name: string;
+  readonly summary: string;
+  readonly options: z.ZodType<Options>;
+  /** The object that tells what runs. */
+  readonly kind: string;
+  describe(workload: Workload<Options>): Manifest[];
+  /** kubectl's words for "until it is ready". */
+  readyWords(name: string): string[];
+  /** Where its server answers, as a path of the cluster's API; undefined when it has no Service of its own. */
+  proxyPath?(workload: Workload<Options>): string;
+}
+
+const deployment: Variant<z.infer<typeof kubernetesOptions>> = {
+  name: 'kubernetes',
+  summary: 'A Deployment and its Service in a Kubernetes cluster.',
+  options: kubernetesOptions,
+  kind: 'deployment.apps',
+  describe: describeDeployment,
+  readyWords: (name) => ['rollout', 'status', `deployment.apps/${name}`],
+  proxyPath: ({ name, options }) => `/api/v1/namespaces/${options.namespace}/services/${name}:http/proxy`,
+};
+
+const inferenceService: Variant<z.infer<typeof kserveOptions>> = {
+  name: 'kserve',
+  summary: 'An InferenceService of KServe in a Kubernetes cluster.',
+  options: kserveOptions,
+  kind: 'inferenceservices.serving.kserve.io',
+  describe: describeInferenceService,
+  readyWords: (name) => ['wait', '--for=condition=Ready', `inferenceservices.serving.kserve.io/${name}`],
+};
+
+export const makeKubernetesTarget = (collect: CollectParts): Target => makeTarget(deployment, collect);
+export const makeKserveTarget = (collect: CollectParts): Target => makeTarget(inferenceService, collect);
+export const kubernetesTarget = makeKubernetesTarget(collectParts);
+export const kserveTarget = makeKserveTarget(collectParts);
+
+function makeTarget<Options extends ClusterOptions>(
+  variant: Variant<Options>,
+  collect: CollectParts,
+): Target {
+  return defineImageTarget<Options>(
+    {
+      name: variant.name,
+      summary: variant.summary,
+      options: variant.options,
+      async current(context) {
+        const { options, project } = context;
+        const found =
+          options.manifests === undefined
+            ? await openCluster(context).get(variant.kind, nameOf(context))
+            : (await readManifests(resolve(project.root, options.manifests)))[0];
+        return found?.metadata?.annotations?.[releaseLabel];
+      },
+      async switchTo(context, images, next, note) {
+        const workload = await describeWorkload(context, images.place, next);
+        const { manifests } = context.options;
+        if (manifests === undefined) await new Rollout(variant, context, workload).make(next);
+        else
+          await writeOut(resolve(context.project.root, manifests), variant.describe(workload), next.release);
+        const where = manifests ?? `${context.options.namespace}/${workload.name}`;
+        note(`${where} → ${next.release.slice(0, 12)}`);
+      },
+      async forget(context, releases) {
+        if (context.options.manifests !== undefined) return;
+        await forgetManifests(openCluster(context), nameOf(context), releases);
+      },
+      async plan(context, images, release) {
+        if (context.options.manifests !== undefined) return [];
+        const image = await images.locked(() => images.put(release));
+        const workload = await describeWorkload(context, images.layout, { release: release.digest, image });
+        const diff = await openCluster(context).diff(variant.describe(workload));
+        return diff === '' ? [] : [diff];
+      },
+    },
+    collect,
+  );
+}
+
+function openCluster({ project, options, signal }: TargetContext<ClusterOptions>): Kubectl {
+  return new Kubectl(project, options, signal);
+}
+
+function nameOf({ project, options }: TargetContext<ClusterOptions>): string {
+  if (options.name !== undefined) return options.name;
+  const name = project.name
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^[^a-z]+|-+$/g, '')
+    .slice(0, 63);
+  if (name !== '') return name;
+  throw new MaasError('MAAS_CONFIG_INVALID', `no object of a cluster can be named "${project.name}"`, {
+    place: { file: project.configFile },
+    hint: 'Set deploy.target.kubernetes.name.',
+  });
+}
+
+async function describeWorkload<Options extends ClusterOptions>(
+  context: TargetContext<Options>,
+  place: Place,
+  { release, image }: NextImage,
+): Promise<Workload<Options>> {
+  const { options } = context;
+  const reference = `${options.image}@${image.digest}`;
+  const port = await exposedPort(place, image);
+  return { name: nameOf(context), options, image: reference, release, port };
+}
+
+/** The annotation tells what runs, once all of it does. */
+function announce(manifests: readonly Manifest[], release: string): Manifest[] {
+  return manifests.map((manifest) => ({
+    ...manifest,
+    metadata: { ...manifest.metadata, annotations: { [releaseLabel]: release } },
+  }));
+}
+
+function writeOut(file: string, manifests: readonly Manifest[], release: string): Promise<void> {
+  return writeManifests(file, announce(manifests, release));
+}
+
+/** One switch of a cluster to another release. */
+class Rollout<Options extends ClusterOptions> {
+  private readonly cluster: Kubectl;
+
+  constructor(
+    private readonly variant: Variant<Options>,
+    private readonly context: TargetContext<Options>,
+    private readonly workload: Workload<Options>,
+  ) {
+    this.cluster = openCluster(context);
+  }
+
+  /** Applies the objects and waits for their pods; when those fail, what ran before is applied again. */
+  async make({ release, path }: NextImage): Promise<void> {
+    const { cluster, variant, workload } = this;
+    const { name, options } = workload;
+    const before = (await cluster.get(variant.kind, name))?.metadata?.annotations?.[releaseLabel];
+    // Going back means to what ran then, whatever the config says by now.
+    const stored = path === undefined ? await recallManifests(cluster, name, release) : undefined;
+    const manifests = stored ?? variant.describe(workload);
+    await storeManifests(cluster, name, options.namespace, release, manifests);
+    try {
+      await this.bring(manifests);
+      await this.check(release);
+    } catch (error) {
+      const former = before === undefined ? undefined : await recallManifests(cluster, name, before);
+      if (former !== undefined) await this.bring(former);
+      throw error;
+    }
+    await cluster.annotate(variant.kind, name, releaseLabel, release);
+  }
+
+  private async bring(manifests: readonly Manifest[]): Promise<void> {
+    await this.cluster.apply(manifests);
+    await this.cluster.waitFor(this.variant.readyWords(this.workload.name), this.context.options.timeout);
+  }
+
+  /** Asks the Service which release its model is of. */
+  private async check(release: string): Promise<void> {
+    const root = this.variant.proxyPath?.(this.workload);
+    if (root === undefined) return;
+    const model = encodeURIComponent(this.context.project.name);
+    const { versions } = JSON.parse(await this.cluster.raw(`${root}/v2/models/${model}`)) as {
+      versions?: readonly string[];
+    };
+    if (versions?.includes(release) === true) return;
+    throw new MaasError(
+      'MAAS_VERIFY_FAILED',
+      `the Service answers with release ${versions?.join(', ') ?? 'unknown'} instead of ${release}`,
+    );
+  }
+}

@@ -1,0 +1,85 @@
+import { resolve } from 'node:path';
+import { MaasError } from '../../../../errors.js';
+import type { Project } from '../../../../plugin/api.js';
+import { runProgram, tryProgram } from '../../run-program.js';
+import { asDocuments } from './manifest-file.js';
+import type { Manifest } from './manifests.js';
+import type { ClusterOptions } from './options.js';
+
+/** Owner of the fields that maas sets, as server-side apply knows it. */
+const fieldManager = 'maas';
+
+/** A namespace of a cluster, through kubectl: its own logins, proxies and plugins. */
+export class Kubectl {
+  private readonly prefix: readonly string[];
+
+  constructor(
+    project: Project,
+    { namespace, context, kubeconfig }: ClusterOptions,
+    private readonly signal: AbortSignal,
+  ) {
+    this.prefix = [
+      `--namespace=${namespace}`,
+      ...(context === undefined ? [] : [`--context=${context}`]),
+      ...(kubeconfig === undefined ? [] : [`--kubeconfig=${resolve(project.root, kubeconfig)}`]),
+    ];
+  }
+
+  /** @returns undefined when there is no such object. */
+  async get(kind: string, name: string): Promise<Manifest | undefined> {
+    const text = await this.must(['get', kind, name, '--ignore-not-found', '--output=json']);
+    return text === '' ? undefined : (JSON.parse(text) as Manifest);
+  }
+
+  /** Has the cluster take the objects over, each whole; fields that others own and set otherwise are an error. */
+  async apply(manifests: readonly object[]): Promise<void> {
+    const flags = ['--server-side', `--field-manager=${fieldManager}`, '--filename=-'];
+    await this.must(['apply', ...flags], asDocuments(manifests));
+  }
+
+  /** What applying would change, as kubectl tells it; empty when nothing would. */
+  async diff(manifests: readonly Manifest[]): Promise<string> {
+    const flags = ['--server-side', `--field-manager=${fieldManager}`, '--filename=-'];
+    const { exitCode, stdout, stderr } = await this.try(['diff', ...flags], asDocuments(manifests));
+    if (exitCode <= 1 && exitCode >= 0) return stdout.trim();
+    throw new MaasError('MAAS_PROGRAM', `kubectl diff failed: ${stderr.trim()}`);
+  }
+
+  /** @throws MaasError MAAS_VERIFY_FAILED when the pods are not ready in time. */
+  async waitFor(what: readonly string[], seconds: number): Promise<void> {
+    const { exitCode, stdout, stderr } = await this.try([...what, `--timeout=${seconds}s`]);
+    if (exitCode === 0) return;
+    const said = `${stdout}\n${stderr}`.trim().split('\n').slice(-3).join('; ');
+    throw new MaasError('MAAS_VERIFY_FAILED', `the pods did not become ready: ${said}`, {
+      hint: 'Look at them with `kubectl describe pods` and `kubectl logs`. What ran before was brought back.',
+    });
+  }
+
+  async annotate(kind: string, name: string, key: string, value: string): Promise<void> {
+    await this.must(['annotate', '--overwrite', kind, name, `${key}=${value}`]);
+  }
+
+  /** Removes an object, if it is there. */
+  async remove(kind: string, name: string): Promise<void> {
+    await this.must(['delete', kind, name, '--ignore-not-found']);
+  }
+
+  /** Asks a Service over the cluster's own proxy. */
+  raw(path: string): Promise<string> {
+    return this.must(['get', '--raw', path]);
+  }
+
+  private try(args: readonly string[], input?: string) {
+    return tryProgram('kubectl', [...this.prefix, ...args], {
+      signal: this.signal,
+      ...(input !== undefined && { input }),
+    });
+  }
+
+  private must(args: readonly string[], input?: string): Promise<string> {
+    return runProgram('kubectl', [...this.prefix, ...args], {
+      signal: this.signal,
+      ...(input !== undefined && { input }),
+    });
+  }
+}

@@ -1,0 +1,260 @@
+import { execa } from 'execa';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { parseAllDocuments, stringify } from 'yaml';
+import type { Release, Target, TargetContext } from '../../../../../src/plugin/api.js';
+import { ociTarget } from '../../../../../src/stages/deploy/index.js';
+import {
+  makeKserveTarget,
+  makeKubernetesTarget,
+} from '../../../../../src/stages/deploy/targets/kubernetes/index.js';
+import { deploy, makeContext, makePlainRelease, makeRoot } from '../../../../conformance/target-suite.js';
+import { makeRelease } from '../../make-release.js';
+import { hasProgram, startRegistry } from '../oci/registry-server.js';
+import { tinyParts } from '../oci/tiny-parts.js';
+import { podmanEnvironment, whyNoPodman } from '../podman.js';
+import { ApiServer } from './api-server.js';
+
+const kubernetes = makeKubernetesTarget(tinyParts);
+const kserve = makeKserveTarget(tinyParts);
+const release = 'maas.dev/release';
+
+let root: string;
+let releases: [Release, Release, Release];
+beforeAll(async () => {
+  root = await makeRoot('maas-kubernetes-');
+  releases = (await Promise.all(['a', 'b', 'c'].map((content) => makePlainRelease(root, content)))) as never;
+});
+afterAll(() => rm(root, { recursive: true, force: true }));
+
+describe.skipIf(!hasProgram('docker-registry') || !hasProgram('kubectl'))(
+  'a cluster',
+  { timeout: 120_000 },
+  () => {
+    let registry: Awaited<ReturnType<typeof startRegistry>>;
+    let cluster: ApiServer;
+    let serving: string | undefined;
+    let count = 0;
+
+    beforeAll(async () => {
+      registry = await startRegistry(root);
+      process.env['KUBECACHEDIR'] = join(root, 'cache');
+    });
+    afterAll(() => registry.stop());
+    beforeEach(async () => {
+      count += 1;
+      cluster = new ApiServer();
+      const server = await cluster.listen();
+      const named = { name: 'here', cluster: { server } };
+      await writeFile(
+        join(root, 'kubeconfig'),
+        stringify({
+          apiVersion: 'v1',
+          kind: 'Config',
+          clusters: [named],
+          users: [{ name: 'me', user: { token: 'x' } }],
+          contexts: [{ name: 'here', context: { cluster: 'here', user: 'me' } }],
+          'current-context': 'here',
+        }),
+      );
+      serving = undefined;
+      cluster.answer = () => ({ name: 'plain', versions: [serving ?? runningRelease()] });
+    });
+    afterEach(() => cluster.close());
+
+    /** The release of the pods, as the Deployment has them started. */
+    function runningRelease(): string {
+      const spec = cluster.object('deployments/plain')?.spec as
+        { template: { metadata: { annotations: Record<string, string> } } } | undefined;
+      return spec?.template.metadata.annotations[release] ?? '';
+    }
+
+    function contextFor(target: Target, options: object = {}, keep = 5): TargetContext {
+      const image = `${registry.host}/team/plain-${count}`;
+      const parsed = target.options.parse({
+        image,
+        kubeconfig: 'kubeconfig',
+        directory: `oci-${count}`,
+        timeout: 3,
+        ...options,
+      });
+      return makeContext(root, parsed, keep);
+    }
+
+    it('gets the objects, tells what runs, goes back, and forgets old releases', async () => {
+      const context = contextFor(kubernetes, { autoscale: { max: 6 } }, 2);
+      const [a, b, c] = releases;
+      expect(await kubernetes.current(context)).toBeUndefined();
+      await deploy(kubernetes, context, a);
+      expect([...cluster.objects.keys()].filter((key) => !key.startsWith('configmaps/'))).toEqual([
+        'deployments/plain',
+        'services/plain',
+        'poddisruptionbudgets/plain',
+        'horizontalpodautoscalers/plain',
+      ]);
+      expect(cluster.object('deployments/plain')!.spec).not.toHaveProperty('replicas');
+      await deploy(kubernetes, context, b);
+      expect(await kubernetes.current(context)).toBe(b.digest);
+      expect(runningRelease()).toBe(b.digest);
+      expect(await kubernetes.rollback(context, 1)).toBe(a.digest);
+      expect(runningRelease()).toBe(a.digest);
+      await deploy(kubernetes, context, c);
+      expect((await kubernetes.list(context)).map(({ digest }) => digest)).toEqual([c.digest, a.digest]);
+      expect(cluster.object(`configmaps/plain-maas-${b.digest.slice(0, 12)}`)).toBeUndefined();
+      expect(cluster.object(`configmaps/plain-maas-${a.digest.slice(0, 12)}`)).toBeDefined();
+    });
+
+    it('goes back to the objects of then, whatever the config says now', async () => {
+      const [a, b] = releases;
+      await deploy(kubernetes, contextFor(kubernetes, { replicas: 5 }), a);
+      await deploy(kubernetes, contextFor(kubernetes, { replicas: 1 }), b);
+      expect(cluster.object('deployments/plain')!.spec).toHaveProperty('replicas', 1);
+      await kubernetes.rollback(contextFor(kubernetes, { replicas: 1 }), 1);
+      expect(cluster.object('deployments/plain')!.spec).toHaveProperty('replicas', 5);
+    });
+
+    it.each([
+      [
+        'pods do not become ready',
+        () => {
+          const bad = releases[1].digest;
+          cluster.isHealthy = (object) => !JSON.stringify(object.spec ?? '').includes(bad);
+        },
+        /did not become ready/,
+      ],
+      [
+        'Service answers with another release',
+        () => {
+          serving = 'other';
+        },
+        /answers with release other/,
+      ],
+    ])('whose %s is brought back to what ran before', async (_, breakIt, message) => {
+      const context = contextFor(kubernetes);
+      const [a, b] = releases;
+      await deploy(kubernetes, context, a);
+      breakIt();
+      await expect(deploy(kubernetes, context, b)).rejects.toMatchObject({
+        code: 'MAAS_VERIFY_FAILED',
+        message: expect.stringMatching(message) as string,
+      });
+      expect(runningRelease()).toBe(a.digest);
+      expect(await kubernetes.current(context)).toBe(a.digest);
+      cluster.isHealthy = () => true;
+      serving = undefined;
+      await deploy(kubernetes, context, b);
+      expect(await kubernetes.current(context)).toBe(b.digest);
+    });
+
+    it('finishes a deploy that was killed while its pods started', async () => {
+      const context = contextFor(kubernetes);
+      const [a, b] = releases;
+      await deploy(kubernetes, context, a);
+      const stop = new AbortController();
+      cluster.isHealthy = () => false;
+      const cut = deploy(kubernetes, { ...context, signal: stop.signal }, b);
+      setTimeout(() => {
+        stop.abort();
+      }, 1500);
+      await expect(cut).rejects.toThrow();
+      expect(await kubernetes.current(context)).toBe(a.digest);
+      cluster.isHealthy = () => true;
+      await deploy(kubernetes, context, b);
+      expect(await kubernetes.current(context)).toBe(b.digest);
+      expect(runningRelease()).toBe(b.digest);
+    });
+
+    it('tells what a deploy would change', async () => {
+      const context = contextFor(kubernetes);
+      await deploy(kubernetes, context, releases[0]);
+      const [diff] = await kubernetes.plan!(context, releases[1]);
+      expect(diff).toContain(`+        ${release}: ${releases[1].digest}`);
+      expect(runningRelease()).toBe(releases[0].digest);
+    });
+
+    it('with KServe gets an InferenceService by digest', async () => {
+      const context = contextFor(kserve, { canaryTrafficPercent: 10 });
+      await deploy(kserve, context, releases[0]);
+      expect(await kserve.current(context)).toBe(releases[0].digest);
+      expect(cluster.object('inferenceservices/plain')!.spec).toMatchObject({
+        predictor: {
+          canaryTrafficPercent: 10,
+          containers: [
+            {
+              name: 'kserve-container',
+              image: expect.stringMatching(/@sha256:[0-9a-f]{64}$/) as string,
+              env: [{ name: 'PROTOCOL', value: 'v2' }],
+            },
+          ],
+        },
+      });
+    });
+
+    it('that cannot be reached is an error of the environment', async () => {
+      await cluster.close();
+      await expect(kubernetes.current(contextFor(kubernetes))).rejects.toMatchObject({
+        code: 'MAAS_PROGRAM',
+      });
+      cluster = new ApiServer();
+      await cluster.listen();
+    });
+
+    it('may be left to whoever applies from a repository', async () => {
+      const context = contextFor(kubernetes, { manifests: 'cluster/model.yaml' });
+      const [a, b] = releases;
+      await deploy(kubernetes, context, a);
+      await deploy(kubernetes, context, b);
+      expect(cluster.asked).toEqual([]);
+      const text = await readFile(join(root, 'cluster', 'model.yaml'), 'utf8');
+      const objects = parseAllDocuments(text).map((document) => document.toJS() as { kind: string });
+      expect(objects.map(({ kind }) => kind)).toEqual(['Deployment', 'Service', 'PodDisruptionBudget']);
+      expect(await kubernetes.current(context)).toBe(b.digest);
+      expect(await kubernetes.rollback(context, 1)).toBe(a.digest);
+    });
+  },
+);
+
+describe.skipIf(whyNoPodman() !== undefined)('the Deployment', { timeout: 240_000 }, () => {
+  it('runs as podman plays it, with the image of a release', async ({ skip }) => {
+    Object.assign(process.env, podmanEnvironment(root));
+    const { artifact } = await makeRelease(join(root, 'project'));
+    const archive = join(root, 'things.tar');
+    const built = { ...makeContext(root, ociTarget.options.parse({ directory: 'real', archive })) };
+    await deploy(ociTarget, built, artifact);
+    await execa('podman', ['load', '-i', archive]);
+    const folder = join(root, 'played');
+    await mkdir(folder);
+    const { describeDeployment } =
+      await import('../../../../../src/stages/deploy/targets/kubernetes/manifests.js');
+    const options = kubernetes.options.parse({ image: 'localhost/plain', replicas: 1 }) as never;
+    const [deployment] = describeDeployment({
+      name: 'played',
+      options,
+      image: 'localhost/plain:latest',
+      release: artifact.digest,
+      port: 8080,
+    });
+    const file = join(folder, 'deployment.yaml');
+    await writeFile(file, stringify(deployment, { aliasDuplicateObjects: false }));
+    const played = await execa('podman', ['play', 'kube', file], { reject: false });
+    if (played.exitCode !== 0) {
+      process.stderr.write(`skipped: podman plays no Deployment here: ${played.stderr.slice(-400)}\n`);
+      skip();
+    }
+    try {
+      const { stdout } = await execa('podman', ['ps', '--all', '--format', '{{.Names}} {{.Status}}']);
+      const name = /(\S*server\S*) /.exec(stdout)![1]!;
+      const ask = `fetch('http://127.0.0.1:8080/v2/models/things').then((r) => r.json()).then((m) => console.log(m.versions[0]))`;
+      let seen = '';
+      for (let tries = 0; tries < 60 && seen !== artifact.digest; tries += 1) {
+        const run = await execa('podman', ['exec', name, 'node', '-e', ask], { reject: false });
+        seen = run.stdout.trim();
+        if (seen !== artifact.digest) await new Promise((resolve) => setTimeout(resolve, 250));
+      }
+      expect(seen).toBe(artifact.digest);
+    } finally {
+      await execa('podman', ['play', 'kube', '--down', file], { reject: false });
+    }
+  });
+});
