@@ -1,7 +1,8 @@
 import { basename, extname } from 'node:path';
 import { z } from 'zod';
 import { named, type Named } from '../config/named.js';
-import { extensions, formatOf } from './readers/formats.js';
+import { folderColumn, imageOptions } from './images/spec.js';
+import { extensions, formatOf, holdsArrays } from './readers/formats.js';
 import { transforms, transformsFor, type TransformName } from './transforms/index.js';
 
 const share = z
@@ -123,14 +124,15 @@ export const dataSchema = z
       .min(1)
       .refine((path) => formatOf(path) !== undefined, {
         error: ({ input }) =>
-          `no reader for "${extname(String(input)) || String(input)}", expected a file that ends in ${extensions.join(', ')}`,
+          `no reader for "${extname(String(input)) || String(input)}", expected a folder, or a file that ends in ${extensions.join(', ')}`,
       })
       .meta({
         description:
-          'File with one row per line: delimited text with the column names first, or JSON Lines, both also packed with gzip; Parquet; or arrays: NPZ, NPY, IDX. Relative to this file.',
+          'File with one row per line: delimited text with the column names first, or JSON Lines, both also packed with gzip; Parquet; arrays: NPZ, NPY, IDX; or a folder that has the images of each class in a folder of their own. Relative to this file.',
       }),
     target: z.string().min(1).meta({
-      description: 'Column to predict; of arrays the name of one, or the file that holds it (NPY, IDX).',
+      description:
+        'Column to predict; of arrays the name of one, or the file that holds it (NPY, IDX); of a folder of images what to call its class folders.',
     }),
     features: columnNames
       .optional()
@@ -139,11 +141,11 @@ export const dataSchema = z
       .optional()
       .meta({ description: 'Columns to leave out, such as identifiers and copies of the target.' }),
     types: z
-      .record(z.string(), z.enum(['number', 'category', 'text', 'tokens']))
+      .record(z.string(), z.enum(['number', 'category', 'text', 'tokens', 'image']))
       .optional()
       .meta({
         description:
-          'Types of columns, where the guess from the values is wrong; text is never guessed, nor are tokens: arrays of ids, for an embedding.',
+          'Types of columns, where the guess from the values is wrong. Never guessed: text; tokens, which are arrays of ids for an embedding; image, a column of the paths of image files, relative to the source.',
       }),
     task: z.enum(['classification', 'regression']).optional().meta({
       description:
@@ -170,6 +172,9 @@ export const dataSchema = z
       description:
         'Query whose rows are the data; the file is its table `source`: SELECT size, kind FROM source WHERE size > 0. Needs the package @duckdb/node-api.',
     }),
+    images: imageOptions
+      .optional()
+      .describe('How images become pixels, when training and when served. Needs the package sharp.'),
     memory: z.number().nonnegative().default(256).meta({
       description:
         'Size in MB from which a source is no longer read into memory: it is encoded once, kept on disk and trained on in blocks.',
@@ -184,6 +189,8 @@ export const dataSchema = z
       exclude = [],
       types = {},
       transforms: given,
+      images,
+      sql,
     } = context.value;
     const conflict = (path: (string | number)[], message: string): void => {
       context.issues.push({ code: 'custom', input: context.value, path, message });
@@ -203,8 +210,22 @@ export const dataSchema = z
       else if (type !== undefined && type !== takes)
         conflict(path, `${choice.name} is for columns of type ${takes}, and data.types says ${type}`);
     }
-    if (types[target] === 'text' || types[target] === 'tokens')
-      conflict(['types', target], 'the target is a number or a category');
+    const isFolder = formatOf(source)?.kind === 'folder';
+    for (const type of ['text', 'tokens', 'image'] as const) {
+      if (types[target] === type) conflict(['types', target], 'the target is a number or a category');
+    }
+    if (holdsArrays(source)) {
+      for (const [name, type] of Object.entries(types))
+        if (type === 'image') conflict(['types', name], `${basename(source)} has no paths of images`);
+    }
+    if (images && !isFolder && !Object.values(types).includes('image'))
+      conflict(['images'], 'no column has images: say which under data.types, such as {file: image}');
+    if (isFolder && sql !== undefined) conflict(['sql'], `${basename(source)} is a folder, and no table`);
+    if (isFolder && target === folderColumn)
+      conflict(
+        ['target'],
+        `"${folderColumn}" is what the images are called: give their classes another name`,
+      );
     exclude.forEach((name, index) => {
       if (name === target) conflict(['exclude', index], `"${name}" is the target, it cannot be excluded`);
     });
@@ -212,9 +233,9 @@ export const dataSchema = z
 
 export type DataConfig = z.output<typeof dataSchema>;
 export type Split = DataConfig['split'];
-export type ColumnType = 'number' | 'category' | 'text';
+export type ColumnType = 'number' | 'category' | 'text' | 'image';
 
-export type CellType = Exclude<ColumnType, 'text'>;
+export type CellType = Exclude<ColumnType, 'text' | 'image'>;
 
 /** What the config says that a column holds, by its type or by its transform. */
 export function declaredType({ types, transforms: given }: DataConfig, name: string): ColumnType | undefined {
@@ -229,8 +250,8 @@ export function holdsTokens({ types }: Pick<DataConfig, 'types'>, name: string):
   return types?.[name] === 'tokens';
 }
 
-/** How a column's cells are read: texts are strings as categories are. */
+/** How a column's cells are read: texts are strings as categories are, and so are what stands for images. */
 export function cellType(config: DataConfig, name: string): CellType | undefined {
   const type = declaredType(config, name);
-  return type === 'text' ? 'category' : type;
+  return type === 'text' || type === 'image' ? 'category' : type;
 }

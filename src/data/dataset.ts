@@ -11,6 +11,8 @@ export interface StoredRows extends FileRange {
   readonly block: number;
   /** Of strings: the file has the index of each in this list, as uint32. */
   readonly texts?: readonly string[];
+  /** Of each row of the column, the row in the file; without it they are the same. */
+  readonly order?: Uint32Array;
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { ArrayColumn } from './arrays/read-arrays.js';
+import type { ImageColumn } from './images/open-images.js';
 import type { Column, Columns } from './columns.js';
 import type { ColumnType } from './config.js';
 import type { SplitName } from './dataset.js';
@@ -11,7 +12,7 @@ export interface ColumnSchema {
   readonly role: 'feature' | 'target' | 'excluded';
   /** The rest is left out for columns that are excluded: nobody looked at their cells. */
   readonly type?: ColumnType | 'array';
-  /** Of a row of an array. */
+  /** Of a row of an array, or of an image. */
   readonly shape?: readonly number[];
   /** Rows without a value, and how the source writes that. */
   readonly missing?: number;
@@ -40,7 +41,7 @@ export function describeSchema(
   table: RawTable,
   { features, target }: Columns,
   splits: SplitRows,
-  arrays: readonly ArrayColumn[] = [],
+  arrays: readonly (ArrayColumn | ImageColumn)[] = [],
 ): DataSchema {
   return {
     schemaVersion: 1,
@@ -54,6 +55,7 @@ export function describeSchema(
       if (name === target.name) return describe(target, 'target');
       const column = features.find((feature) => feature.name === name);
       const array = arrays.find((each) => each.name === name);
+      if (array && 'spec' in array) return { name, role: 'feature', type: 'image', shape: array.shape };
       if (array) {
         const { shape, ids } = array;
         return { name, role: 'feature', type: 'array', shape, ...(ids !== undefined && { max: ids - 1 }) };

@@ -1,5 +1,6 @@
 import type { CategoryColumn, Column, Columns } from './columns.js';
 import type { ArrayColumn } from './arrays/read-arrays.js';
+import type { ImageColumn } from './images/open-images.js';
 import { fillOf } from './missing.js';
 import type { Feature, Port, Signature } from './signature.js';
 import type { Target } from './target.js';
@@ -14,12 +15,16 @@ export function describeSignature(
   train: readonly number[],
   name: string,
   digest: string,
-  arrays: readonly ArrayColumn[] = [],
+  arrays: readonly (ArrayColumn | ImageColumn)[] = [],
 ): Signature {
   return assembleSignature(
     [
       ...features.map((column) => observe(column, train)),
-      ...arrays.map(({ name: array, shape, ids }): Observed => {
+      ...arrays.map((column): Observed => {
+        const { name: array, shape } = column;
+        if ('spec' in column)
+          return { name: array, type: 'image', shape, image: { ...column.spec, decoder: column.decoder } };
+        const { ids } = column;
         return { name: array, type: 'array', shape, ...(ids !== undefined && { ids }) };
       }),
     ],
@@ -63,9 +68,13 @@ export function assembleSignature(
     ...(numbers > 0 ? [{ name: numbersInput, dtype: 'float32' as const, shape: ['N', numbers] }] : []),
     ...described
       .filter(({ type }) => type !== 'number')
-      .map(({ name: input, shape, ids }): Port =>
+      .map(({ name: input, shape, ids, image }): Port =>
         shape
-          ? { name: input, dtype: ids === undefined ? 'float32' : 'int64', shape: ['N', ...shape] }
+          ? {
+              name: input,
+              dtype: image ? 'uint8' : ids === undefined ? 'float32' : 'int64',
+              shape: ['N', ...shape],
+            }
           : { name: input, dtype: 'string', shape: ['N', 1] },
       ),
   ];

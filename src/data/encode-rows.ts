@@ -1,5 +1,6 @@
 import { allocate, isNumeric, type NdArray, type TypedArray } from '../ir/tensor.js';
 import type { Feature, Port, Signature } from './signature.js';
+import { BadImage } from './images/bad-image.js';
 import { didYouMean } from '../suggest.js';
 
 /** What is wrong with one field of one row. */
@@ -20,7 +21,8 @@ const maxErrors = 20;
 
 /**
  * Turns raw feature objects into the model's inputs, [rows, …] each, the way training did. A category the model has
- * not seen is no error: the graph gives it no weight. A feature that training saw missing may be null or left out.
+ * not seen is no error: the graph gives it no weight. A feature that training saw missing may be null or left out. Images
+ * are pixels here, as images/read-fields.ts makes them.
  */
 export function encodeRows(signature: Signature, rows: readonly unknown[]): EncodedRows {
   const inputs = Object.fromEntries(
@@ -75,6 +77,7 @@ function put(input: NdArray, row: number, feature: Feature, value: unknown): str
     return undefined;
   }
   if (feature.type === 'array') return putArray(input.data as TypedArray, at, feature, value);
+  if (feature.type === 'image') return putPixels(input.data as TypedArray, at, value);
   if (feature.type === 'text' && typeof value !== 'string') return `must be text, found ${describe(value)}`;
   if (feature.type !== 'number') {
     const text = categoryOf(feature, value);
@@ -114,6 +117,14 @@ function describe(value: unknown): string {
 
 export function isId(value: number, ids: number): boolean {
   return Number.isInteger(value) && value >= 0 && value < ids;
+}
+
+/** Writes the pixels of an image; returns what is wrong with it, if anything. */
+function putPixels(data: TypedArray, at: number, value: unknown): string | undefined {
+  if (value instanceof BadImage) return value.message;
+  if (!(value instanceof Uint8Array)) return `must be an image file in base64, found ${describe(value)}`;
+  (data as Uint8Array).set(value, at);
+  return undefined;
 }
 
 /** Writes nested lists one element after the other; returns what is wrong with them, if anything. */

@@ -6,16 +6,19 @@ import { sizeOf, type NdArray } from '../ir/tensor.js';
 import { digestArrays, readArrays, type ArrayColumn, type ArraySource } from './arrays/read-arrays.js';
 import { selectColumns, type CategoryColumn, type NumberColumn } from './columns.js';
 import { declaredType, holdsTokens, type DataConfig } from './config.js';
-import type { Dataset, Statistics, Table } from './dataset.js';
+import type { Column, Dataset, Statistics, Table } from './dataset.js';
 import { describeSchema, type ColumnSchema } from './describe-schema.js';
 import { inspectData } from './inspect.js';
 import { dropUnlabelled } from './drop-rows.js';
+import { imageColumns, openImages, readFolder, type ImageColumn } from './images/open-images.js';
+import { decodeImages, measurePixels, takePixels } from './images/pixels.js';
 import { fillOf, noteFilled } from './missing.js';
 import {
   digestSource,
   expandedSize,
   formatOf,
   holdsArrays,
+  isFolder,
   openReader,
   readSource,
   watchSource,
@@ -25,8 +28,8 @@ import { loadStream } from './stream/load-stream.js';
 import { Shelf } from './stream/shelf.js';
 import { describeSignature, numbersInput } from './describe-signature.js';
 import type { Feature, Signature } from './signature.js';
-import { splitRows } from './split.js';
-import { gatherColumn } from './rows.js';
+import { splitRows, type SplitRows } from './split.js';
+import { gatherColumn, partsOf } from './rows.js';
 import { measureArray, measureColumns } from './statistics.js';
 import { encodeTarget, readTarget } from './target.js';
 import { fitTransforms } from './transforms/fit.js';
@@ -46,7 +49,7 @@ const loaderVersion = 2;
 /**
  * Reads the data that the config names, checks every cell that is used, splits the rows and encodes them as tensors.
  * Numbers go in one input `features`, float32 [N, F], in the order of the source; each text column is an input of its
- * own, string [N, 1], and so is each array, float32 [N, …].
+ * own, string [N, 1], and so is each array, float32 [N, …], and each image, uint8 [N, channels, height, width].
  * @throws MaasError MAAS_DATA_*; the first thing that is wrong, with its line and column where it has one.
  */
 export async function loadDataset(config: DataConfig, options: LoadOptions): Promise<Dataset> {
@@ -92,13 +95,12 @@ function markTexts(dataset: Dataset, config: DataConfig): Dataset {
 }
 
 async function loadSmall(path: string, config: DataConfig, options: LoadOptions): Promise<Dataset> {
-  const { table: source, arrays } = await read(path, config, options);
-  const { table, dropped } =
-    arrays.length > 0 ? { table: source, dropped: 0 } : dropUnlabelled(source, config);
+  const { table, arrays, images, notes: found, dropped } = await read(path, config, options);
+  const wide = [...arrays, ...images];
   const columns = await selectColumns(
     table,
     config,
-    arrays.map(({ name }) => name),
+    wide.map(({ name }) => name),
   );
   const target = readTarget(columns.target, config, path);
   const rows = splitRows(table, target, config.split, options.seed);
@@ -121,6 +123,8 @@ async function loadSmall(path: string, config: DataConfig, options: LoadOptions)
   for (const { name, shape, values } of arrays) {
     if (values instanceof Float32Array) statistics[name] = measureArray(values, sizeOf(shape), rows.train);
   }
+  const pixels = await decode(images, config, options);
+  for (const column of images) statistics[column.name] = measureImages(column, pixels[column.name]!, rows);
   const encode = (part: readonly number[]): Table => ({
     rows: part.length,
     lines: Uint32Array.from(part, (row) => table.lines[row]!),
@@ -128,36 +132,85 @@ async function loadSmall(path: string, config: DataConfig, options: LoadOptions)
       ...(numbers.length > 0 && { [numbersInput]: encodeNumbers(numbers, part) }),
       ...Object.fromEntries(categories.map((column) => [column.name, encodeTexts(column, part)])),
       ...Object.fromEntries(arrays.map((array) => [array.name, encodeArray(array, part)])),
+      ...Object.fromEntries(images.map(({ name }) => [name, takePixels(pixels[name]!, part)])),
     },
     target: encodeTarget(target, part),
   });
   const digest = digestParts(table.sha256, config, options.seed);
   const notes = [
+    ...found,
     ...(dropped > 0 ? [`left out ${dropped} rows without a value for ${config.target}`] : []),
     ...noteFilled(columns.features, rows.train),
-    ...inspectData(columns, target, rows, table.lines, asColumns(arrays, table)),
+    ...inspectData(columns, target, rows, table.lines, asColumns(wide, table)),
   ];
   return {
     digest,
-    signature: describeSignature(columns, target, rows.train, options.name, digest, arrays),
+    signature: describeSignature(columns, target, rows.train, options.name, digest, wide),
     statistics,
-    schema: describeSchema(table, columns, rows, arrays),
+    schema: describeSchema(table, columns, rows, wide),
     notes,
     splits: { train: encode(rows.train), validation: encode(rows.validation), test: encode(rows.test) },
   };
 }
 
-async function read(path: string, config: DataConfig, { root, signal }: LoadOptions): Promise<ArraySource> {
-  if (holdsArrays(path)) return watchSource(path, () => readArrays(config, root));
-  const { delimiter, sql } = config;
-  return { table: await readSource(path, { delimiter, sql, signal }), arrays: [] };
+/** What a source that fits into memory holds; pixels of images are not among it. */
+interface Source extends ArraySource {
+  readonly images: readonly ImageColumn[];
+  readonly notes: readonly string[];
+  /** Rows without a target that were left out. */
+  readonly dropped: number;
 }
 
-/** Whether a source is left on disk. Arrays are read into memory always. */
+async function read(
+  path: string,
+  config: DataConfig,
+  { root, signal }: Pick<LoadOptions, 'root' | 'signal'>,
+): Promise<Source> {
+  const none = { arrays: [], images: [], notes: [], dropped: 0 };
+  if (isFolder(config.source)) return { ...none, ...(await readFolder(path, config, signal)) };
+  if (holdsArrays(path)) {
+    const found = await watchSource(path, () => readArrays(config, root));
+    return { ...none, ...found, ...(found.arrays.length === 0 && dropUnlabelled(found.table, config)) };
+  }
+  const { delimiter, sql } = config;
+  const source = dropUnlabelled(await readSource(path, { delimiter, sql, signal }), config);
+  const names = imageColumns(config);
+  if (names.length === 0) return { ...none, ...source };
+  return { ...none, ...source, ...(await openImages(source.table, names, config, signal)) };
+}
+
+/** Pixels by the names of their columns. */
+async function decode(
+  images: readonly ImageColumn[],
+  { images: how, memory }: DataConfig,
+  { root, signal }: LoadOptions,
+): Promise<Record<string, Column<'uint8'>>> {
+  const options = { root, memory: memory * 2 ** 20, resizes: how?.size !== undefined, signal };
+  const decoded: Record<string, Column<'uint8'>> = {};
+  for (const column of images) decoded[column.name] = await decodeImages(column, options);
+  return decoded;
+}
+
+/** What the config says of a column's mean and deviation, or what the train split has. */
+function measureImages(
+  { shape, normalization: { mean, std } }: ImageColumn,
+  pixels: Column<'uint8'>,
+  { train }: SplitRows,
+): Statistics {
+  if (mean && std) return { mean: Float32Array.from(mean), deviation: Float32Array.from(std) };
+  return measurePixels(partsOf(takePixels(pixels, train)), shape);
+}
+
+/** Whether a source is left on disk. Arrays are read into memory always; of images that is the pixels' own matter. */
 async function isLarge(path: string, config: DataConfig): Promise<boolean> {
-  if (holdsArrays(path)) return false;
+  if (holdsArrays(path) || isFolder(config.source)) return false;
   const { size } = await stat(path).catch(() => ({ size: 0 }));
-  return expandedSize(path, size) > config.memory * 2 ** 20;
+  if (expandedSize(path, size) <= config.memory * 2 ** 20) return false;
+  if (imageColumns(config).length === 0) return true;
+  throw new MaasError('MAAS_DATA_COLUMN', 'a list of images is read into memory, and this one is too large', {
+    place: { file: path },
+    hint: `Raise data.memory above ${Math.ceil(expandedSize(path, size) / 2 ** 20)} (MB): of the images only the list counts.`,
+  });
 }
 
 /** Encoded data lies beside the artifacts, for all stages. */
@@ -195,10 +248,23 @@ export async function digestDataset(
   { root, seed, signal }: Pick<LoadOptions, 'root' | 'seed' | 'signal'>,
 ): Promise<string> {
   const path = resolve(root, config.source);
-  const sha256 = holdsArrays(path)
-    ? await digestArrays(config, root, signal)
-    : await digestSource(path, signal);
-  return digestParts(sha256, config, seed, await isLarge(path, config));
+  return digestParts(
+    await digestBytes(path, config, { root, signal }),
+    config,
+    seed,
+    await isLarge(path, config),
+  );
+}
+
+async function digestBytes(
+  path: string,
+  config: DataConfig,
+  { root, signal }: Pick<LoadOptions, 'root' | 'signal'>,
+): Promise<string> {
+  if (holdsArrays(path)) return digestArrays(config, root, signal);
+  if (isFolder(config.source) || imageColumns(config).length > 0)
+    return (await read(path, config, { root, signal })).table.sha256;
+  return digestSource(path, signal);
 }
 
 /** Where the source lies does not matter, what is in it does. Large data is shuffled block by block. */
@@ -246,7 +312,10 @@ function encodeArray({ shape, values }: ArrayColumn, rows: readonly number[]): N
 }
 
 /** Arrays as columns of their digests, by which rows are found alike. */
-function asColumns(arrays: readonly ArrayColumn[], { header, columns }: RawTable): CategoryColumn[] {
+function asColumns(
+  arrays: readonly Pick<ArrayColumn, 'name'>[],
+  { header, columns }: RawTable,
+): CategoryColumn[] {
   return arrays.map(({ name }) => ({
     name,
     type: 'category',

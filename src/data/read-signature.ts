@@ -6,11 +6,21 @@ import type { Signature } from './signature.js';
 
 const featureSchema = z.strictObject({
   name: z.string(),
-  type: z.enum(['number', 'category', 'text', 'array']),
+  type: z.enum(['number', 'category', 'text', 'array', 'image']),
   input: z.string(),
   column: z.int().nonnegative(),
   shape: z.array(z.int().positive()).optional(),
   ids: z.int().positive().optional(),
+  image: z
+    .strictObject({
+      height: z.int().positive(),
+      width: z.int().positive(),
+      channels: z.literal([1, 3, 4]),
+      fit: z.enum(['cover', 'contain', 'fill']),
+      background: z.string(),
+      decoder: z.string(),
+    })
+    .optional(),
   min: z.number().optional(),
   max: z.number().optional(),
   categories: z.array(z.string()).optional(),

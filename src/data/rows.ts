@@ -15,8 +15,9 @@ export const blocksKept = 8;
 const singleReads = 4;
 /** From this many elements on, a row is copied as a block. */
 const wide = 32;
-/** Rows of a part. */
+/** Rows of a part, and its bytes where rows are long. */
 const partRows = 65_536;
+const partBytes = 2 ** 26;
 
 export function isStored(column: Column): column is Column & { readonly data: StoredRows } {
   return 'path' in column.data;
@@ -45,12 +46,13 @@ export function openRows(column: Column): ReadRows {
       copyRows(data, into, width, order, start, count);
     };
   }
-  const { texts } = column.data;
+  const { texts, order: stored } = column.data;
   const dtype = column.dtype === 'string' ? 'uint32' : column.dtype;
-  const rowAt = openBlocks(column.data, dtype, column.dims[0]!, width);
+  const rowAt = openBlocks(column.data, dtype, width);
   return (order, start, count, into) => {
     for (let row = 0; row < count; row++) {
-      const { data, at } = rowAt(order[start + row]!);
+      const index = order[start + row]!;
+      const { data, at } = rowAt(stored ? stored[index]! : index);
       const goal = row * width;
       if (texts) for (let i = 0; i < width; i++) into[goal + i] = texts[data[at + i] as number]!;
       else if (width >= wide) (into as Float32Array).set(data.subarray(at, at + width) as Float32Array, goal);
@@ -86,12 +88,12 @@ interface RowAt {
 
 /** Reads blocks as they are asked for, and keeps the latest. What it returns is overwritten by the next call. */
 function openBlocks(
-  { path, offset, block }: StoredRows,
+  { path, offset, length, block }: StoredRows,
   dtype: NumericDType,
-  rows: number,
   width: number,
 ): (row: number) => RowAt {
   const bytes = (width * bitsOf[dtype]) / 8;
+  const rows = length / bytes;
   const kept = new Map<number, TypedArray>();
   const asked = new Map<number, number>();
   const single = allocate(dtype, width);
@@ -182,7 +184,8 @@ export function sliceColumn(column: Column, start: number, end: number): NdArray
       data: dtype === 'string' ? whole.slice(from, to) : whole.subarray(from, to),
     };
   }
-  const { path, offset, texts } = column.data;
+  const { path, offset, texts, order } = column.data;
+  if (order) return gatherColumn(column, range(start, end));
   const type = dtype === 'string' ? 'uint32' : dtype;
   const data = allocate(type, (end - start) * width);
   readInto(data, path, offset + (start * width * bitsOf[type]) / 8);
@@ -190,11 +193,16 @@ export function sliceColumn(column: Column, start: number, end: number): NdArray
   return { dtype: 'string', dims: shape, data: Array.from(data as Uint32Array, (index) => texts[index]!) };
 }
 
+function range(start: number, end: number): Uint32Array {
+  return Uint32Array.from({ length: end - start }, (_, at) => start + at);
+}
+
 /** A column part by part, in its own order: nothing of it need be in memory whole. */
 export function* partsOf(column: Column): Generator<NdArray> {
   const rows = column.dims[0]!;
-  for (let start = 0; start < rows; start += partRows) {
-    yield sliceColumn(column, start, Math.min(start + partRows, rows));
+  const most = Math.max(1, Math.min(partRows, Math.floor(partBytes / rowBytes(column))));
+  for (let start = 0; start < rows; start += most) {
+    yield sliceColumn(column, start, Math.min(start + most, rows));
   }
 }
 

@@ -1,18 +1,27 @@
 import type { DType } from '../ir/tensor.js';
+import type { ImageSpec } from './images/spec.js';
 
 /** One raw feature of a row, as a caller of `/predict` writes it, and its place in the model's inputs. */
 export interface Feature {
   readonly name: string;
-  /** A category is one of few texts, a text is looked into; an array is nested lists of numbers of one `shape`. */
-  readonly type: 'number' | 'category' | 'text' | 'array';
+  /**
+   * A category is one of few texts, a text is looked into; an array is nested lists of numbers of one `shape`; an image is
+   * a file in base64.
+   */
+  readonly type: 'number' | 'category' | 'text' | 'array' | 'image';
   /** Model input that it goes into. */
   readonly input: string;
   /** Column within that input. */
   readonly column: number;
-  /** Of arrays. */
+  /** Of arrays; of images [channels, height, width]. */
   readonly shape?: readonly number[];
   /** Of arrays of ids, how many ids there are: 0 to one less. */
   readonly ids?: number;
+  /** How an image becomes the pixels that the model takes, uint8 of `shape`. */
+  readonly image?: ImageSpec & {
+    /** What read the images of training: another version may round in another way. */
+    readonly decoder: string;
+  };
   /** Range seen in training data, for numbers. */
   readonly min?: number;
   readonly max?: number;

@@ -1,6 +1,8 @@
+import { extname } from 'node:path';
+
 /** How a source is written, by the end of its name. */
 export interface Format {
-  readonly kind: 'delimited' | 'lines' | 'parquet' | 'npz' | 'npy' | 'idx';
+  readonly kind: 'delimited' | 'lines' | 'parquet' | 'npz' | 'npy' | 'idx' | 'folder';
   /** Between fields of delimited text, unless the config says otherwise. */
   readonly delimiter: string;
   readonly gzip: boolean;
@@ -24,13 +26,21 @@ const kinds: Readonly<Record<string, Omit<Format, 'gzip'>>> = {
 /** Endings of `data.source` that there is a reader for. */
 export const extensions = [...Object.keys(kinds), '.csv.gz', '.tsv.gz', '.jsonl.gz'];
 
-/** The format that the name of a file tells, or undefined. */
+/** The format that the name of a source tells, or undefined. What has no ending, or ends in a slash, is a folder. */
 export function formatOf(path: string): Format | undefined {
   const name = path.toLowerCase();
+  const folder = { kind: 'folder', delimiter: '', gzip: false } as const;
+  if (/[/\\]$/.test(name)) return folder;
   const gzip = name.endsWith('.gz');
   const bare = gzip ? name.slice(0, -3) : name;
   const found = Object.entries(kinds).find(([ending]) => bare.endsWith(ending));
-  return found && { ...found[1], gzip };
+  if (found) return { ...found[1], gzip };
+  return extname(name) === '' ? folder : undefined;
+}
+
+/** Whether a source is a folder of images. */
+export function isFolder(path: string): boolean {
+  return formatOf(path)?.kind === 'folder';
 }
 
 /** Whether a source holds arrays, not a table. */

@@ -8,8 +8,8 @@ import type { RawTable, ReadOptions } from './raw-table.js';
 import { readAll, type Reader } from './reader.js';
 
 export type { Fields } from './fields.js';
-export { expandedSize, formatOf, holdsArrays } from './formats.js';
-export { checkSource, digestSource, watchSource } from './open-source.js';
+export { expandedSize, formatOf, holdsArrays, isFolder } from './formats.js';
+export { checkSource, describeOpenError, digestSource, watchSource } from './open-source.js';
 export type { RawTable } from './raw-table.js';
 export { noRows, type Reader } from './reader.js';
 

@@ -32,21 +32,26 @@ export async function checkSource(path: string): Promise<void> {
   }
 }
 
-async function describeOpenError(path: string, error: NodeJS.ErrnoException): Promise<unknown> {
+/** @param what What `path` was to be. */
+export async function describeOpenError(
+  path: string,
+  error: NodeJS.ErrnoException,
+  what = 'file',
+): Promise<unknown> {
   const place = { file: path };
   if (error.code === 'ENOENT' || error.code === 'ENOTDIR') {
     const neighbours = await readdir(dirname(path)).catch(() => []);
     const hint = didYouMean(basename(path), neighbours);
-    return new MaasError('MAAS_DATA_MISSING', 'there is no such file', { place, hint, cause: error });
+    return new MaasError('MAAS_DATA_MISSING', `there is no such ${what}`, { place, hint, cause: error });
   }
   if (error.code === 'EACCES' || error.code === 'EPERM') {
-    return new MaasError('MAAS_DATA_MISSING', 'the file may not be read (permission denied)', {
+    return new MaasError('MAAS_DATA_MISSING', `the ${what} may not be read (permission denied)`, {
       place,
       hint: 'Give yourself the right to read it, for instance with chmod u+r.',
       cause: error,
     });
   }
-  return new MaasError('MAAS_DATA_MISSING', `the file cannot be opened: ${error.message}`, {
+  return new MaasError('MAAS_DATA_MISSING', `the ${what} cannot be opened: ${error.message}`, {
     place,
     cause: error,
   });

@@ -1,9 +1,8 @@
-import { randomUUID } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { asDiskError } from '../../errors.js';
 import type { Column, Dataset, SplitName, Statistics, StoredRows, Table } from '../dataset.js';
 import type { DataSchema } from '../describe-schema.js';
+import { KeptFolders, onDisk } from '../kept-folders.js';
 import type { Signature } from '../signature.js';
 import { openColumns, type Layout } from './column-files.js';
 import { splitNames } from './encode.js';
@@ -12,8 +11,6 @@ import { splitNames } from './encode.js';
 const version = 1;
 /** Encoded data sets that stay. */
 const keptSets = 2;
-/** Milliseconds after which a folder that nobody finished is taken to be left behind by a kill. */
-const stale = 24 * 60 * 60 * 1000;
 
 /** What is kept of encoded data beside its columns. The signature lacks the name and the digest. */
 export interface Kept {
@@ -29,15 +26,19 @@ export interface Kept {
 
 /** Encoded data by the digest of what it was made from: later stages, and a run after a kill, need not do it again. */
 export class Shelf {
-  constructor(private readonly root: string) {}
+  readonly #folders: KeptFolders;
+
+  constructor(root: string) {
+    this.#folders = new KeptFolders(root, keptSets);
+  }
 
   /** Whether anything is kept at all. */
-  async isEmpty(): Promise<boolean> {
-    return (await this.#names()).length === 0;
+  isEmpty(): Promise<boolean> {
+    return this.#folders.isEmpty();
   }
 
   async find(digest: string, name: string): Promise<Dataset | undefined> {
-    const folder = join(this.root, digest);
+    const folder = this.#folders.pathOf(digest);
     try {
       const text = await readFile(join(folder, 'dataset.json'), 'utf8');
       const { version: found, ...kept } = JSON.parse(text) as Kept & { readonly version: number };
@@ -46,8 +47,7 @@ export class Shelf {
       for (const { path, length } of filesOf(dataset)) {
         if ((await stat(path)).size !== length) return undefined;
       }
-      const now = new Date();
-      await utimes(folder, now, now);
+      await this.#folders.touch(digest);
       return dataset;
     } catch {
       // Whatever is wrong with it, it can be made again.
@@ -56,52 +56,21 @@ export class Shelf {
   }
 
   /** An empty folder to encode into. */
-  async begin(): Promise<string> {
-    const folder = join(this.root, `new-${randomUUID()}`);
-    return this.#onDisk(async () => {
-      await mkdir(folder, { recursive: true });
-      return folder;
-    });
+  begin(): Promise<string> {
+    return this.#folders.begin();
   }
 
   /** Keeps what was encoded under its digest, and removes older ones. */
   async keep(folder: string, kept: Kept, digest: string, name: string): Promise<Dataset> {
-    return this.#onDisk(async () => {
+    await onDisk(async () => {
       const used = new Set(filesOf(open(kept, folder, name, digest)).map(({ path }) => path));
       for (const file of await readdir(folder)) {
         if (!used.has(join(folder, file))) await rm(join(folder, file));
       }
       await writeFile(join(folder, 'dataset.json'), JSON.stringify({ version, ...toJson(kept) }));
-      const goal = join(this.root, digest);
-      await rm(goal, { recursive: true, force: true });
-      await rename(folder, goal);
-      await this.#prune(digest);
-      return open(kept, goal, name, digest);
     });
-  }
-
-  async #prune(newest: string): Promise<void> {
-    const dated = await Promise.all(
-      (await this.#names()).map(async (name) => ({ name, at: (await stat(join(this.root, name))).mtimeMs })),
-    );
-    const done = dated.filter(({ name }) => !name.startsWith('new-') && name !== newest);
-    const old = done.sort((a, b) => b.at - a.at).slice(keptSets - 1);
-    const left = dated.filter(({ name, at }) => name.startsWith('new-') && Date.now() - at > stale);
-    for (const { name } of [...old, ...left]) {
-      await rm(join(this.root, name), { recursive: true, force: true });
-    }
-  }
-
-  async #names(): Promise<string[]> {
-    return readdir(this.root).catch(() => []);
-  }
-
-  async #onDisk<Result>(work: () => Promise<Result>): Promise<Result> {
-    try {
-      return await work();
-    } catch (error) {
-      throw asDiskError(error, 'cannot keep the encoded data');
-    }
+    await this.#folders.keep(folder, digest);
+    return open(kept, this.#folders.pathOf(digest), name, digest);
   }
 }
 

@@ -10,7 +10,7 @@ function choiceFor({ name, type }: Feature, { transforms }: DataConfig): Transfo
   const own = transforms.columns?.[name] as TransformChoice | undefined;
   if (own) return own;
   const { numbers, categories, texts } = transforms;
-  const byType = { number: numbers, category: categories, text: texts, array: undefined };
+  const byType = { number: numbers, category: categories, text: texts, array: undefined, image: undefined };
   const chosen = byType[type] as TransformChoice | undefined;
   return chosen ?? (type === 'text' ? { name: 'textVectorization', options: textDefaults } : undefined);
 }

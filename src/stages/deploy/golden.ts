@@ -4,7 +4,7 @@ import type { Table } from '../../data/dataset.js';
 import { gatherRows, lineOf } from '../../data/rows.js';
 import type { Signature } from '../../data/signature.js';
 import { MaasError } from '../../errors.js';
-import type { DType, NdArray } from '../../ir/tensor.js';
+import { sizeOf, type DType, type NdArray } from '../../ir/tensor.js';
 import { openSession } from '../../runtime/session.js';
 import { joinRows, pickRows, type RawRow, takeRow, toPlain, toRawRow } from './rows.js';
 
@@ -30,6 +30,8 @@ export interface Golden {
 }
 
 const maxRows = 16;
+/** Numbers of all rows, so that the file stays small. */
+const maxNumbers = 2 ** 20;
 /** Far above what another CPU or thread count does to float32, far below what a wrong weight does. */
 const tolerance = 1e-4;
 
@@ -38,7 +40,8 @@ const tolerance = 1e-4;
  * @throws MaasError MAAS_MODEL_INVALID when the model cannot be opened or answers with something that is not a number.
  */
 export async function makeGolden(modelFile: string, signature: Signature, table: Table): Promise<Golden> {
-  const picked = pickRows(table, maxRows);
+  const width = Object.values(table.inputs).reduce((sum, { dims }) => sum + sizeOf(dims.slice(1)), 0);
+  const picked = pickRows(table, Math.max(1, Math.min(maxRows, Math.floor(maxNumbers / width))));
   const session = await openSession(modelFile);
   try {
     const fetches = signature.outputs.map((output) => output.name);

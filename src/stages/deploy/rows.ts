@@ -1,6 +1,8 @@
 import type { Table } from '../../data/dataset.js';
 import { numbersOf } from '../../data/rows.js';
 import type { Feature } from '../../data/signature.js';
+import { encodePng } from '../../data/images/png.js';
+import { shapeOf } from '../../data/images/spec.js';
 import { allocate, type NdArray, sizeOf } from '../../ir/tensor.js';
 
 /** What a caller of `/predict` sends for one row: a value by feature name, null where there is none. */
@@ -80,15 +82,19 @@ export function joinRows(batches: readonly Readonly<Record<string, NdArray>>[]):
   });
 }
 
-/** Row `row` of a model's inputs as a caller of `/predict` would write it. */
+/** Row `row` of a model's inputs as a caller of `/predict` would write it; an image as a file of the same pixels. */
 export function toRawRow(
   features: readonly Feature[],
   inputs: Readonly<Record<string, NdArray>>,
   row: number,
 ): RawRow {
   return Object.fromEntries(
-    features.map(({ name, input, column, shape }): [string, RawValue] => {
+    features.map(({ name, input, column, shape, image }): [string, RawValue] => {
       const { dtype, dims, data } = inputs[input]!;
+      if (image) {
+        const png = encodePng(takeRow(inputs, row)[input]!.data as Uint8Array, shapeOf(image));
+        return [name, `data:image/png;base64,${png.toString('base64')}`];
+      }
       if (shape) return [name, nest(toPlain(takeRow(inputs, row)[input]!), shape)];
       const value = data[row * sizeOf(dims.slice(1)) + column]!;
       if (typeof value === 'string') return [name, value];

@@ -44,10 +44,14 @@ export async function loadModel(path: string, options: LoadOptions): Promise<Loa
 
 /**
  * Opens a model and runs it in.
- * @throws MaasError MAAS_MODEL_INVALID, MAAS_MODEL_UNSUPPORTED, MAAS_VERIFY_FAILED, MAAS_RUNTIME
+ * @throws MaasError MAAS_MODEL_INVALID, MAAS_MODEL_UNSUPPORTED, MAAS_VERIFY_FAILED, MAAS_RUNTIME; MAAS_ENGINE_MISSING
+ * without what reads the images that the model takes
  */
 export async function openModel(files: ModelFiles, options: LoadOptions): Promise<LoadedModel> {
   const { name, version, projectName, signature, size } = files;
+  // Now, and not at the first image.
+  if (signature?.features.some(({ type }) => type === 'image'))
+    await (await import('../../data/images/sharp.js')).loadSharp();
   const runner = await openRunner(files, options);
   const identity = { name, version };
   const batcher = new Batcher({

@@ -36,7 +36,7 @@ function describePredict({ name, signature, inputs, outputs }: ServedModel): Sch
   if (!signature) {
     const values = (ports: readonly Port[]): Schema =>
       object(Object.fromEntries(ports.map((port) => [port.name, {}])));
-    return operation(`Run ${name} on rows`, oneOrMany(values(inputs)), oneOrMany(values(outputs)));
+    return operation(`Run ${name} on rows`, json(oneOrMany(values(inputs))), oneOrMany(values(outputs)));
   }
   const { features } = signature;
   const row = object(
@@ -51,7 +51,9 @@ function describePredict({ name, signature, inputs, outputs }: ServedModel): Sch
           probabilities: object(Object.fromEntries(labels.map((label) => [label, { type: 'number' }]))),
         })
       : object({ prediction: { type: 'number' } });
-  return operation(`Predict ${signature.target.name}`, oneOrMany(row), oneOrMany(prediction));
+  const isImage = features.length === 1 && features[0]!.type === 'image';
+  const content = { ...json(oneOrMany(row)), ...(isImage && { 'image/*': {} }) };
+  return operation(`Predict ${signature.target.name}`, content, oneOrMany(prediction));
 }
 
 function schemaOf({ type, min, max, categories, shape = [], ids }: Feature): Schema {
@@ -61,6 +63,7 @@ function schemaOf({ type, min, max, categories, shape = [], ids }: Feature): Sch
       ids === undefined ? { type: 'number' } : { type: 'integer', minimum: 0, maximum: ids - 1 },
     );
   }
+  if (type === 'image') return { type: 'string', contentEncoding: 'base64', contentMediaType: 'image/*' };
   if (type !== 'number') return { type: 'string', ...(categories && { examples: categories }) };
   const seen =
     min === undefined || max === undefined ? {} : { description: `From ${min} to ${max} in training.` };
@@ -84,16 +87,17 @@ function describeInfer({ inputs, outputs }: ServedModel): Schema {
   });
   return operation(
     'Open Inference Protocol v2 inference',
-    object({ inputs: tensors(inputs) }),
+    json(object({ inputs: tensors(inputs) })),
     object({ model_name: { type: 'string' }, model_version: { type: 'string' }, outputs: tensors(outputs) }),
   );
 }
 
-function operation(summary: string, request: Schema, response: Schema): Schema {
+/** @param content Of the request, by its media type. */
+function operation(summary: string, content: Schema, response: Schema): Schema {
   const error = { description: 'What is wrong', content: json({ $ref: '#/components/schemas/Error' }) };
   return {
     summary,
-    requestBody: { required: true, content: json(request) },
+    requestBody: { required: true, content },
     responses: {
       '200': { description: 'The answer', content: json(response) },
       '400': error,

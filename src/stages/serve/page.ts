@@ -18,7 +18,7 @@ export function renderPage(host: ServeHost): HttpResponse {
     headers: {
       'content-type': 'text/html; charset=utf-8',
       'content-security-policy':
-        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'",
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'none'",
       'x-content-type-options': 'nosniff',
       vary: 'accept',
     },
@@ -58,6 +58,9 @@ button.main { background: var(--bar); border-color: var(--bar); color: #fff; }
 .row span { display: flex; justify-content: space-between; gap: 1rem; }
 .track { background: var(--soft); border-radius: .3rem; height: .7rem; }
 .fill { background: var(--bar); border-radius: .3rem; height: 100%; }
+.drop { border: 2px dashed var(--line); border-radius: .4rem; padding: .75rem; }
+.drop.over { border-color: var(--bar); }
+.drop img { display: block; image-rendering: pixelated; margin-top: .75rem; max-height: 16rem; max-width: 100%; min-width: 4rem; }
 .error { color: #c22; }
 pre { background: var(--soft); padding: .75rem; border-radius: .4rem; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .8rem; }
 </style>
@@ -83,13 +86,39 @@ $('about').textContent = model
   ? facts.project + (model.task ? ' · ' + model.task + ' of ' + model.target : '') + ' · version ' + model.version.slice(0, 12)
   : 'No model is loaded yet.';
 const zeros = ([size, ...rest]) => size === undefined ? 0 : Array.from({ length: size }, () => zeros(rest));
+/** A file to choose or to drop; its value is a data URL. */
+const imageField = (name) => {
+  const input = make('input', { type: 'file', accept: 'image/*', required: true });
+  const preview = make('img', { alt: '', hidden: true });
+  const label = make('label', { className: 'drop' }, name, make('small', { textContent: ' drop an image here, or choose one' }), input, preview);
+  const field = { name, type: 'image', input, url: '' };
+  input.addEventListener('change', () => {
+    const reader = new FileReader();
+    reader.onload = () => {
+      field.url = preview.src = reader.result;
+      preview.hidden = false;
+      showCurl();
+    };
+    if (input.files[0]) reader.readAsDataURL(input.files[0]);
+  });
+  for (const kind of ['dragover', 'dragleave', 'drop']) label.addEventListener(kind, (event) => {
+    event.preventDefault();
+    label.classList.toggle('over', kind === 'dragover');
+    if (kind !== 'drop' || event.dataTransfer.files.length === 0) return;
+    input.files = event.dataTransfer.files;
+    input.dispatchEvent(new Event('change'));
+  });
+  $('form').append(label);
+  return field;
+};
 const fields = (model ? model.features : []).map((feature) => {
   const { name, type, min, max, categories, missing } = feature;
   let input;
   if (type === 'category' && categories && categories.length <= 200) {
     input = make('select', {}, ...categories.map((value) => make('option', { value, textContent: value })));
     if (missing) input.prepend(make('option', { value: '', textContent: 'not known' }));
-  } else if (type === 'text') input = make('textarea', { rows: 3 });
+  } else if (type === 'image') return imageField(name);
+  else if (type === 'text') input = make('textarea', { rows: 3 });
   else if (type === 'category') input = make('input');
   else if (type === 'array') input = make('textarea', { value: JSON.stringify(zeros(feature.shape)) });
   else {
@@ -100,14 +129,27 @@ const fields = (model ? model.features : []).map((feature) => {
   $('form').append(make('label', {}, name, make('small', { textContent: range }), input));
   return { name, type, input, missing };
 });
+const valueOf = ({ type, input, url }) => {
+  if (type === 'image') return url;
+  return type === 'number' ? Number(input.value) : type === 'array' ? JSON.parse(input.value) : input.value;
+};
 const read = () => Object.fromEntries(
   fields
     .filter(({ input, missing }) => !missing || input.value !== '')
-    .map(({ name, type, input }) => [name, type === 'number' ? Number(input.value) : type === 'array' ? JSON.parse(input.value) : input.value]),
+    .map((field) => [field.name, valueOf(field)]),
 );
 const showCurl = () => {
-  const body = JSON.stringify(read()).replaceAll("'", "'\\''");
-  $('curl').textContent = 'curl -s ' + location.origin + "/predict -H 'content-type: application/json' -d '" + body + "'";
+  const [first, ...others] = fields;
+  const quote = (text) => "'" + text.replaceAll("'", "'\\''") + "'";
+  const fileOf = ({ input }) => input.files[0] ? input.files[0].name : 'image.png';
+  const row = Object.fromEntries(Object.entries(read()).map(([name, value]) => {
+    const field = fields.find((each) => each.name === name);
+    return [name, field.type === 'image' ? 'BASE64 OF ' + fileOf(field) : value];
+  }));
+  const body = first && first.type === 'image' && others.length === 0
+    ? "'content-type: image/png' --data-binary " + quote('@' + fileOf(first))
+    : "'content-type: application/json' -d " + quote(JSON.stringify(row));
+  $('curl').textContent = 'curl -s ' + location.origin + '/predict -H ' + body;
 };
 const bar = (name, value) => make('div', { className: 'row' },
   make('span', {}, make('b', { textContent: name }), (100 * value).toFixed(1) + ' %'),

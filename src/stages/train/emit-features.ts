@@ -11,7 +11,8 @@ export const featureOpsets = { '': 21, 'ai.onnx.ml': 4, 'com.microsoft': 1 };
 /**
  * Emits what turns the raw inputs into one float32 matrix [N, features]. Unless the dataset has another transform for a
  * feature, numbers and the elements of an array have mean 0 and deviation 1 over the train split, and each category has a column
- * that is 1 where it stands. An array by itself keeps its shape; ids stay the whole numbers that they are, int64.
+ * that is 1 where it stands. Each channel of images is scaled by itself. An array or image by itself keeps its shape; ids
+ * stay the whole numbers that they are, int64.
  * @param chosen The features that go into it; all by default.
  * @param weight For transforms that are learned; without it they are refused.
  * @throws MaasError MAAS_MODEL_SHAPE
@@ -35,8 +36,9 @@ export function emitFeatures(
       if (chosen.length > 1) throw notAlone(name);
       return [name];
     }
-    if (own[0]!.type === 'array') {
-      const scaled = emitArrayScaling(g, name, statistics[name]!);
+    if (own[0]!.shape) {
+      const emit = own[0]!.type === 'image' ? emitImageScaling : emitArrayScaling;
+      const scaled = emit(g, name, statistics[name]!);
       // By itself it keeps its shape.
       return [chosen.length === 1 ? scaled : g.op('Flatten', [scaled])];
     }
@@ -83,6 +85,21 @@ function emitArrayScaling(
   const row = (values: Float32Array, part: string) =>
     g.constant(tensor('float32', [values.length], values), `${input}.${part}`);
   return g.op('Div', [g.op('Sub', [input, row(mean, 'mean')]), row(scale, 'deviation')]);
+}
+
+/** Pixels 0 to 255 → 0 to 1, less the mean of their channel, by its deviation: in two operations. */
+function emitImageScaling(
+  g: GraphBuilder,
+  input: string,
+  { mean, deviation }: Dataset['statistics'][string],
+): string {
+  const row = (values: Float32Array, part: string) => {
+    const scaled = values.map((value) => value * 255);
+    return g.constant(tensor('float32', [1, values.length, 1, 1], scaled), `${input}.${part}`);
+  };
+  const scale = deviation.map((spread, at) => scaleOf(mean[at]!, spread));
+  const pixels = g.op('Cast', [input], { to: attr.int(1) });
+  return g.op('Div', [g.op('Sub', [pixels, row(mean, 'mean')]), row(scale, 'deviation')]);
 }
 
 /** Puts what stands for a missing number where there is NaN; where nothing does, NaN stays and shows in the answer. */

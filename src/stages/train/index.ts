@@ -42,6 +42,7 @@ export const trainStage = defineStage<TrainOptions>({
       data: await digestDataset(data, { root, seed, signal }),
       // They change the model, and not the rows.
       ...(Object.keys(data.transforms).length > 0 && { transforms: data.transforms as unknown as Json }),
+      ...(data.images?.mean && { images: { mean: data.images.mean, std: data.images.std! } }),
     };
   },
   tasks: trainTasks,

@@ -1,7 +1,13 @@
 import { encodeRows } from '../../../data/encode-rows.js';
 import type { Signature } from '../../../data/signature.js';
 import type { NdArray } from '../../../ir/tensor.js';
-import { defineProtocol, type HttpRequest, type HttpResponse, type ServeHost } from '../../../plugin/api.js';
+import {
+  defineProtocol,
+  type HttpRequest,
+  type HttpResponse,
+  type ServedModel,
+  type ServeHost,
+} from '../../../plugin/api.js';
 import { isObject, jsonResponse, parseBody, textOf } from '../json/body.js';
 import { decodePart, findModel } from '../find-model.js';
 import { printRow, readInstances, refuseWhole } from '../json/columns.js';
@@ -13,7 +19,8 @@ type Prediction =
 
 /**
  * `POST /predict`, or `/predict/MODEL`: one raw feature object, or a list of them, in; one prediction, or a list of them,
- * out. A model that says nothing of features takes its inputs by name, a row at a time, and gives its outputs so.
+ * out. A model of images alone takes the bytes of one, too. A model that says nothing of features takes its inputs by
+ * name, a row at a time, and gives its outputs so.
  */
 export const predictProtocol = defineProtocol({
   name: 'predict',
@@ -28,11 +35,7 @@ async function predict(request: HttpRequest, host: ServeHost): Promise<HttpRespo
   allowMethods(request.method, ['POST']);
   const model = await findModel(host, nameIn(request.path), undefined);
   const { signature, inputs } = model;
-  const bigints = !signature && inputs.some(({ dtype }) => dtype === 'int64' || dtype === 'uint64');
-  const body = parseBody(textOf(request), { bigints });
-  if (!Array.isArray(body) && !isObject(body)) {
-    throw new RequestError(400, 'send one object with the features of a row, or a list of such objects');
-  }
+  const body = readBody(request, model);
   const rows: readonly unknown[] = Array.isArray(body) ? body : [body];
   if (rows.length === 0) return jsonResponse('[]', { model });
   if (!signature) {
@@ -41,7 +44,7 @@ async function predict(request: HttpRequest, host: ServeHost): Promise<HttpRespo
     const printed = rows.map((_, row) => printRow(Object.keys(outputs), outputs, row));
     return jsonResponse(Array.isArray(body) ? `[${printed.join(',')}]` : printed[0]!, { model });
   }
-  const encoded = encodeRows(signature, rows);
+  const encoded = encodeRows(signature, await withPixels(signature, rows));
   if (!encoded.ok) {
     const count = encoded.errors.length;
     const message =
@@ -59,6 +62,25 @@ async function predict(request: HttpRequest, host: ServeHost): Promise<HttpRespo
 function nameIn(path: string): string | undefined {
   const name = path.slice('/predict/'.length);
   return name === '' ? undefined : decodePart(name);
+}
+
+function readBody(request: HttpRequest, { signature, inputs }: ServedModel): object | readonly unknown[] {
+  const type = String(request.headers['content-type'] ?? '');
+  if (/^image\//i.test(type)) {
+    const [feature, ...others] = signature?.features ?? [];
+    if (feature?.type === 'image' && others.length === 0) return { [feature.name]: request.body };
+    throw new RequestError(415, `the model does not take an image alone: send JSON, and no ${type}`);
+  }
+  const bigints = !signature && inputs.some(({ dtype }) => dtype === 'int64' || dtype === 'uint64');
+  const body = parseBody(textOf(request), { bigints });
+  if (Array.isArray(body) || isObject(body)) return body;
+  throw new RequestError(400, 'send one object with the features of a row, or a list of such objects');
+}
+
+/** What decodes images is loaded for models that take some. */
+async function withPixels(signature: Signature, rows: readonly unknown[]): Promise<readonly unknown[]> {
+  if (signature.features.every(({ type }) => type !== 'image')) return rows;
+  return (await import('../../../data/images/read-fields.js')).readImageFields(signature, rows);
 }
 
 function decode(

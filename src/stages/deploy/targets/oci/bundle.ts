@@ -38,11 +38,17 @@ function packageRoot(): string {
 
 /**
  * Follows the imports of the server's entry through dist/, and the dependencies of every package that is met.
+ * @param needs Names of packages that only some models need, and this one does.
  * @param root Folder of this package; its dist/ must be built.
  */
-export async function collectServer(root: string = packageRoot()): Promise<ServerBundle> {
+export async function collectServer(
+  needs: readonly string[] = [],
+  root: string = packageRoot(),
+): Promise<ServerBundle> {
   const entry = 'dist/commands/cli/serve-image.js';
-  const { modules, packages: named } = await traceModules(join(root, entry));
+  const { modules, packages: traced } = await traceModules(join(root, entry));
+  const { peerDependenciesMeta = {} } = await readPackage(root);
+  const named = traced.filter((name) => !peerDependenciesMeta[name]?.optional || needs.includes(name));
   const files = [join(root, 'package.json'), ...modules];
   const app = files.map((file) => ({ path: `app/${toPosix(relative(root, file))}`, from: file }));
   const packages = await resolvePackages(named, root);
@@ -90,6 +96,9 @@ interface PackageJson {
   readonly version: string;
   readonly license?: string;
   readonly dependencies?: Readonly<Record<string, string>>;
+  /** Builds for several platforms, of which those for this one are installed. */
+  readonly optionalDependencies?: Readonly<Record<string, string>>;
+  readonly peerDependenciesMeta?: Readonly<Record<string, { readonly optional?: boolean }>>;
 }
 
 /** The packages and all that they depend on, each found as Node finds it, sorted by name. */
@@ -102,10 +111,13 @@ async function resolvePackages(names: readonly string[], root: string): Promise<
     // One flat node_modules holds them all; two versions of a package would need a tree.
     if (known !== undefined)
       throw new Error(`two versions of ${name} are needed: ${known.folder}, ${folder}`);
-    const { version, license, dependencies } = await readPackage(folder);
+    const { version, license, dependencies, optionalDependencies = {} } = await readPackage(folder);
     found.set(name, { name, version, license, folder });
     for (const next of Object.keys(dependencies ?? {})) {
       if (!onlyInstalls[name]?.includes(next)) await visit(next, folder);
+    }
+    for (const next of Object.keys(optionalDependencies)) {
+      if (await lookForPackage(next, folder)) await visit(next, folder);
     }
   };
   for (const name of names) await visit(name, root);
@@ -113,6 +125,12 @@ async function resolvePackages(names: readonly string[], root: string): Promise<
 }
 
 async function findPackage(name: string, from: string): Promise<string> {
+  const found = await lookForPackage(name, from);
+  if (found === undefined) throw new Error(`the package ${name} is not installed`);
+  return found;
+}
+
+async function lookForPackage(name: string, from: string): Promise<string | undefined> {
   for (const folder of createRequire(join(from, 'package.json')).resolve.paths(name) ?? []) {
     const candidate = join(folder, ...name.split('/'));
     if (
@@ -123,7 +141,7 @@ async function findPackage(name: string, from: string): Promise<string> {
     )
       return candidate;
   }
-  throw new Error(`the package ${name} is not installed`);
+  return undefined;
 }
 
 async function readPackage(folder: string): Promise<PackageJson> {

@@ -1,5 +1,5 @@
 import { readFile, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { MaasError } from '../../../../errors.js';
 
 /** What a program or library says it needs to be loaded. */
@@ -59,17 +59,21 @@ const folders: Readonly<Record<number, readonly string[]>> = {
 
 /**
  * Shared libraries of this machine that the given files load, and those that these load in turn, as their loader
- * finds them: absolute paths, sorted. A library beside the file that needs it is taken as part of that file's package.
+ * finds them: absolute paths, sorted. A library beside the file that needs it, or among the files given, is taken as part
+ * of a package.
  * @throws MaasError MAAS_RUNTIME naming a library that is not found.
  */
 export async function findLibraries(files: readonly string[]): Promise<string[]> {
   const found = new Set<string>();
+  const given = new Set(files.map((file) => basename(file)));
   const visit = async (path: string): Promise<void> => {
     const elf = readElf(await readFile(path));
     if (elf === undefined) return;
     const wanted = await Promise.all(
       elf.libraries.map(async (name) =>
-        (await isFile(join(dirname(path), name))) && !found.has(path) ? [] : [await locate(name, elf, path)],
+        given.has(name) || ((await isFile(join(dirname(path), name))) && !found.has(path))
+          ? []
+          : [await locate(name, elf, path)],
       ),
     );
     if (elf.interpreter !== undefined) wanted.push([elf.interpreter]);

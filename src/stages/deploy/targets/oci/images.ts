@@ -91,7 +91,7 @@ export class Images {
     await checkRelease(release.path);
     const pinned = parsePinned(options.base, options.insecure);
     const base = pinned && (await pullBase(layout, pinned, this.client(pinned.repository)));
-    const parts = await this.collect(project, base);
+    const parts = await this.collect(project, base, release);
     const image = await buildImage({ layout, release, name: project.name, parts, signal });
     await layout.publish(release.digest, image);
     return image;

@@ -1,5 +1,7 @@
+import { join } from 'node:path';
 import { canonicalJson } from '../../../../artifacts/index.js';
-import type { Project } from '../../../../plugin/api.js';
+import { readSignature } from '../../../../data/index.js';
+import type { Project, Release } from '../../../../plugin/api.js';
 import type { BaseImage } from './base-image.js';
 import { collectBase } from './base-layer.js';
 import { collectServer, type ServerBundle } from './bundle.js';
@@ -18,12 +20,25 @@ export interface ImageParts {
   readonly port: number;
 }
 
-/** @param base Image to build on; without one the base is made of this very Node. */
-export type CollectParts = (project: Project, base?: BaseImage) => Promise<ImageParts>;
+/**
+ * @param base Image to build on; without one the base is made of this very Node.
+ * @param release What is to be served: its model may need packages that others do not.
+ */
+export type CollectParts = (
+  project: Project,
+  base?: BaseImage,
+  release?: Pick<Release, 'path'>,
+) => Promise<ImageParts>;
+
+/** Packages beside those of every server that answer for a release's model. */
+async function neededPackages({ path }: Pick<Release, 'path'>): Promise<string[]> {
+  const { features } = await readSignature(join(path, 'signature.json'));
+  return features.some(({ type }) => type === 'image') ? ['sharp'] : [];
+}
 
 /** The server of this very installation, set up as the project's `serve` section says. */
-export const collectParts: CollectParts = async (project, image) => {
-  const server = await collectServer();
+export const collectParts: CollectParts = async (project, image, release) => {
+  const server = await collectServer(release && (await neededPackages(release)));
   const base = image ?? (await collectBase(nativesOf(server)));
   // In a container the network that it is given is what keeps others out.
   const serve = { ...(project.config['serve'] as Record<string, unknown> | undefined), host: '0.0.0.0' };
