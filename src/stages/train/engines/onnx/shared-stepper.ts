@@ -2,6 +2,7 @@ import { encodeModel } from '../../../../ir/onnx/save.js';
 import type { NdArray } from '../../../../ir/tensor.js';
 import type { SessionThread } from '../../../../runtime/thread/session-thread.js';
 import type { Company } from './company.js';
+import { useBlocks } from './block-convolutions.js';
 import type { CompiledStep } from './compile-step.js';
 import { splitStep } from './split-step.js';
 import { putState, type State, type Stepper } from './stepper.js';
@@ -26,7 +27,8 @@ export async function openSharedStepper(
   { ranks, wanted, stop, onTimes }: Company,
 ): Promise<SharedStepper> {
   const split = splitStep(compiled);
-  const first = await thread.open(encodeModel(split.gradients), { threads, optimization: 'basic' });
+  const gradients = { ...split.gradients, graph: await useBlocks(split.gradients.graph, thread) };
+  const first = await thread.open(encodeModel(gradients), { threads, optimization: 'basic' });
   const second = await thread.open(encodeModel(split.update), { threads, optimization: 'basic' });
   await putState(thread, compiled, state);
   const kept = compiled.carried.map(({ input }) => input);

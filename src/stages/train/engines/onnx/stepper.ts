@@ -1,6 +1,7 @@
 import { encodeModel } from '../../../../ir/onnx/save.js';
 import type { NdArray } from '../../../../ir/tensor.js';
 import type { SessionThread } from '../../../../runtime/thread/session-thread.js';
+import { useBlocks } from './block-convolutions.js';
 import type { CompiledStep } from './compile-step.js';
 import { stackSteps } from './stack-steps.js';
 
@@ -42,7 +43,8 @@ export async function openStepper(
   state: State | undefined,
   threads: number,
 ): Promise<Stepper> {
-  const { model, inputs, outputs } = stackSteps(compiled);
+  const graph = await useBlocks(compiled.model.graph, thread);
+  const { model, inputs, outputs } = stackSteps({ ...compiled, model: { ...compiled.model, graph } });
   const session = await thread.open(encodeModel(model), { threads, optimization: 'basic' });
   const kept = compiled.carried.map(({ input }) => input);
   await putState(thread, compiled, state);
