@@ -5,6 +5,7 @@ import type { Model } from '../../ir/graph.js';
 import { saveModel } from '../../ir/onnx/save.js';
 import type { Pass, PassReport } from '../../plugin/api.js';
 import { applyPass } from './apply-passes.js';
+import { search, type SearchResult } from './auto/search.js';
 import type { CompressOptions } from './config.js';
 import { checkLatency, checkQuality, enforce, type ChangedLayer, type Verdict } from './gates.js';
 import { tryLayerNoise } from './layer-noise.js';
@@ -27,6 +28,7 @@ export class Compression {
   readonly records: PassRecord[] = [];
   private readonly verdicts: Verdict[] = [];
   private model: Model;
+  private found: SearchResult | undefined;
 
   constructor(private readonly job: CompressJob) {
     this.model = job.subject.model;
@@ -42,6 +44,17 @@ export class Compression {
     return record;
   }
 
+  /** Tries recipes, and goes on with the one that is chosen. */
+  async search(folder: string, onTry: (name: string) => void): Promise<SearchResult> {
+    const { subject, options, passes, signal } = this.job;
+    const { gates, auto } = options;
+    const found = await search({ subject, options: auto!, gates, passes, folder, signal, onTry });
+    this.model = found.chosen.model;
+    this.records.push(...found.chosen.records);
+    this.found = found;
+    return found;
+  }
+
   /** Writes the compressed model, and measures its size and quality. */
   async measure(): Promise<WrittenReport> {
     const { subject, out, options } = this.job;
@@ -51,7 +64,8 @@ export class Compression {
     const { rows, ...judgement } = await subject.judge(out);
     const measurement = { ...judgement, bytesBefore: subject.bytes, bytesAfter };
     this.verdicts.push(...checkQuality(options.gates, measurement));
-    return writeReport({ rows, passes: this.records, measurement, verdicts: this.verdicts });
+    const { records: passes, verdicts, found } = this;
+    return writeReport({ rows, passes, measurement, verdicts, ...(found && { found }) });
   }
 
   /** Times the model against the one it was made from. */

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { named, type Named } from '../../config/named.js';
+import { describeSchema } from '../../config/describe-schema.js';
+import { named, parseInside, type Named } from '../../config/named.js';
 import type { Registry } from '../../plugin/api.js';
 
 const gates = z
@@ -85,39 +86,93 @@ const gates = z
 
 export type Gates = z.output<typeof gates>;
 
+const auto = z.strictObject({
+  goal: z
+    .enum(['latency', 'size'])
+    .default('latency')
+    .describe('Of the recipes that keep to the gates, take the fastest, or the one with the smallest file.'),
+  budget: z.number().gt(0).default(120).describe('Seconds after which no further recipe is tried.'),
+});
+
+export type AutoOptions = z.output<typeof auto>;
+
 /** The `compress` section of the config. */
 export interface CompressOptions {
+  /** Empty with `auto`. */
   readonly passes: readonly Named[];
+  readonly auto?: AutoOptions | undefined;
   readonly gates: Gates;
-}
-
-export function compressOptions(registry: Pick<Registry, 'passes'>): z.ZodType<CompressOptions> {
-  return z.strictObject({ passes: passesOf(registry).prefault(['fold', 'quantize']), gates });
 }
 
 /** What the section holds for a model that belongs to no project. */
-export interface FileOptions {
-  /** Undefined: what is known to pay for this kind of model. */
-  readonly passes?: readonly Named[] | undefined;
-  readonly gates: Gates;
+export interface FileOptions extends CompressOptions {
   readonly seed: number;
+}
+
+export function compressOptions(registry: Pick<Registry, 'passes'>): z.ZodType<CompressOptions> {
+  return orAuto(
+    z.strictObject({ ...choices(registry), gates }),
+    ({ auto: search, passes, gates: limits }) => {
+      const chosen = passes ?? (search ? [] : defaultPasses(registry));
+      return { passes: chosen, ...(search && { auto: search }), gates: limits };
+    },
+  );
 }
 
 /** There are no labels to count mistakes with, so the outputs are held to what they were. */
 export function fileOptions(registry: Pick<Registry, 'passes'>): z.ZodType<FileOptions> {
-  return z.strictObject({
-    passes: passesOf(registry).optional(),
-    gates: z.preprocess(
-      (value) => ({ agreement: { min: 0.98 }, signalToNoise: { min: 20 }, ...(value as object) }),
-      gates,
-    ),
-    seed: z.int().min(0).default(0),
-  });
+  const held = z.preprocess(
+    (value) => ({ agreement: { min: 0.98 }, signalToNoise: { min: 20 }, ...(value as object) }),
+    gates,
+  );
+  const seed = z.int().min(0).default(0);
+  return orAuto(
+    z.strictObject({ ...choices(registry), gates: held, seed }),
+    ({ passes, auto: search, ...rest }) =>
+      passes ? { ...rest, passes } : { ...rest, passes: [], auto: search ?? auto.parse({}) },
+  );
 }
 
-function passesOf(registry: Pick<Registry, 'passes'>) {
+function choices(registry: Pick<Registry, 'passes'>) {
+  return {
+    passes: z
+      .array(named(Object.fromEntries(registry.passes), 'pass'))
+      .min(1)
+      .optional()
+      .describe('Rewrites of the model, in order. Default: fold, quantize.'),
+    auto: auto
+      .optional()
+      .describe('Try the recipes that suit the model, layer by layer where need be, and take the best.'),
+  };
+}
+
+function defaultPasses(registry: Pick<Registry, 'passes'>): Named[] {
+  return ['fold', 'quantize'].map((name) => ({
+    name,
+    options: registry.passes.get(name)!.options.parse({}),
+  }));
+}
+
+/** The bare word `auto` is short for `{auto: {}}`. One of passes and auto may be given. */
+function orAuto<
+  Given extends { passes?: readonly Named[] | undefined; auto?: AutoOptions | undefined },
+  Options,
+>(schema: z.ZodType<Given>, complete: (given: Given) => Options): z.ZodType<Options> {
   return z
-    .array(named(Object.fromEntries(registry.passes), 'pass'))
-    .min(1)
-    .describe('Rewrites of the model, in order.');
+    .unknown()
+    .transform((value, context): Options => {
+      const given = parseInside(schema, value === 'auto' ? { auto: {} } : value, context);
+      if (context.issues.length > 0) return z.NEVER;
+      if (given.passes && given.auto) {
+        const message = 'auto chooses the passes itself: write passes or auto, not both';
+        context.addIssue({ code: 'custom', message, path: ['passes'] });
+      }
+      return complete(given);
+    })
+    .meta({
+      get oneOf() {
+        const bare = { const: 'auto', description: 'The same as {auto: {}}.' };
+        return [bare, describeSchema(schema)];
+      },
+    });
 }

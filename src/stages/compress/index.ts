@@ -20,7 +20,8 @@ export const compressStage = defineStage<CompressOptions>({
   version: 2,
   async key({ project, options, registry, signal }) {
     const { root, seed, config } = project;
-    const versions = options.passes.map(({ name }) => [name, registry.passes.get(name)!.version] as const);
+    const names = options.auto ? [...registry.passes.keys()] : options.passes.map(({ name }) => name);
+    const versions = names.map((name) => [name, registry.passes.get(name)!.version] as const);
     return {
       data: await digestDataset(config['data'] as DataConfig, { root, seed, signal }),
       passes: Object.fromEntries(versions),

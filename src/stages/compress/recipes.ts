@@ -23,17 +23,41 @@ export function kindOf({ graph }: Model): ModelKind {
 /** A pass and how it is set up, as one would write it in the config. */
 type Step = readonly [pass: string, options: object];
 
-/** What is known to pay for this kind of model. Without data nothing can be calibrated. */
-export function defaultRecipe(kind: ModelKind, hasData: boolean): readonly Step[] {
-  if (hasData)
-    return [
-      ['fold', {}],
-      ['quantize', { mode: 'static' }],
-    ];
-  return [
-    ['fold', {}],
-    ['quantize', { mode: kind === 'dense' ? 'dynamic' : 'weights', bits: 8, block: 128 }],
+export interface Recipe {
+  readonly name: string;
+  readonly steps: readonly Step[];
+}
+
+const clean: readonly Step[] = [
+  ['simplify', {}],
+  ['fold', {}],
+];
+
+/**
+ * What may pay for this kind of model, most promising first after the model cleaned up. Dynamic ranges let a row depend
+ * on those beside it: only where there is no data to find fixed ones.
+ */
+export function candidateRecipes(
+  kind: ModelKind,
+  hasData: boolean,
+  goal: 'latency' | 'size',
+): readonly Recipe[] {
+  const recipe = (name: string, options: object): Recipe => ({
+    name,
+    steps: [...clean, ['quantize', options]],
+  });
+  const integers = hasData
+    ? [recipe('int8, calibrated', { mode: 'static' })]
+    : kind === 'dense'
+      ? [recipe('int8, dynamic', { mode: 'dynamic' })]
+      : [];
+  const weights = [
+    recipe('4-bit weights', { mode: 'weights', bits: 4, block: 32 }),
+    recipe('8-bit weights', { mode: 'weights', bits: 8, block: 128 }),
   ];
+  const rest =
+    goal === 'latency' || kind === 'convolutional' ? [...integers, ...weights] : [...weights, ...integers];
+  return [{ name: 'unchanged', steps: [] }, { name: 'cleaned up', steps: clean }, ...rest];
 }
 
 /** The steps with their options filled in. */

@@ -1,5 +1,6 @@
 import { canonicalJson, type Json } from '../../artifacts/index.js';
 import type { PassReport } from '../../plugin/api.js';
+import type { SearchResult } from './auto/search.js';
 import type { Measurement, Verdict } from './gates.js';
 
 export interface PassRecord extends PassReport {
@@ -15,6 +16,8 @@ export interface Report {
   readonly measurement: Measurement;
   /** Of the gates whose figures are reproducible. */
   readonly verdicts: readonly Verdict[];
+  /** Of `auto`. */
+  readonly found?: SearchResult;
 }
 
 /** The digits of a figure that another build of the same kernels would give too. */
@@ -33,7 +36,7 @@ export interface WrittenReport {
 }
 
 export function writeReport(report: Report): WrittenReport {
-  const { rows, passes, measurement, verdicts } = report;
+  const { rows, passes, measurement, verdicts, found } = report;
   const { before, after, difference, bytesBefore, bytesAfter } = measurement;
   const size = {
     before: bytesBefore,
@@ -62,6 +65,7 @@ export function writeReport(report: Report): WrittenReport {
       skipped,
       notes,
     })),
+    ...(found && { auto: describeSearch(found) }),
   };
   const text = `${JSON.stringify(JSON.parse(canonicalJson(content)), undefined, 2)}\n`;
   const metrics = {
@@ -79,4 +83,20 @@ function toJson(figures: Readonly<Record<string, number>>): Record<string, numbe
   return Object.fromEntries(
     Object.entries(figures).map(([name, value]) => [name, Number.isFinite(value) ? value : null]),
   );
+}
+
+/** What can be had again: which recipes were tried and what came of them, but for their times. */
+function describeSearch({ chosen, tried, untried, sensitivities }: SearchResult): Json {
+  return {
+    chosen: chosen.name,
+    untried: [...untried],
+    tried: tried.map(({ name, excluded, sizeRatio, figures, verdicts }) => ({
+      name,
+      excluded: [...excluded],
+      ...toJson(roundFigures({ sizeRatio })),
+      figures: toJson(figures),
+      failed: verdicts.filter(({ passed, gate }) => !passed && gate !== 'latency').map(({ gate }) => gate),
+    })),
+    sensitivities: sensitivities.map(({ node, ...figures }) => ({ node, ...toJson(roundFigures(figures)) })),
+  };
 }

@@ -3,6 +3,9 @@ import { join } from 'node:path';
 import type { ListrTask } from 'listr2';
 import { asDiskError } from '../../errors.js';
 import type { StageRun } from '../../plugin/api.js';
+import type { Json } from '../../artifacts/index.js';
+import { timeRatio } from './auto/candidate.js';
+import type { SearchResult } from './auto/search.js';
 import type { Compression } from './compress.js';
 import type { CompressOptions } from './config.js';
 import { roundFigures, type WrittenReport } from './report.js';
@@ -30,6 +33,7 @@ export function compressTasks(run: StageRun<CompressOptions>): ListrTask[] {
         throw asDiskError(error, 'cannot write the model');
       }
     },
+    work: run.work,
     result,
   };
   return compressionTasks(options, steps);
@@ -39,15 +43,29 @@ export interface CompressionSteps {
   readonly open: () => Promise<Compression>;
   /** What becomes of the report. */
   readonly keep: (report: WrittenReport) => Promise<void>;
+  /** Folder for models that are tried. */
+  readonly work: string;
   readonly result: Pick<StageRun['result'], 'measured' | 'notes'>;
 }
 
 /** Load, one pass after another, measure, check. */
 export function compressionTasks(
   options: CompressOptions,
-  { open, keep, result }: CompressionSteps,
+  { open, keep, work, result }: CompressionSteps,
 ): ListrTask[] {
   let compression: Compression;
+  const searchTask = (): ListrTask => ({
+    title: 'auto',
+    task: async (_context, task) => {
+      const found = await compression.search(work, (name) => {
+        task.output = name;
+      });
+      const { chosen, reason } = found;
+      result.measured['auto'] = describeFound(found);
+      result.notes.push(`auto chose “${chosen.name}”: ${reason}`);
+      task.title = `auto: ${chosen.name}, ${reason}`;
+    },
+  });
   return [
     {
       title: 'load the model and its held-out rows',
@@ -55,6 +73,7 @@ export function compressionTasks(
         compression = await open();
       },
     },
+    ...(options.auto ? [searchTask()] : []),
     ...options.passes.map((choice): ListrTask => ({
       title: choice.name,
       task: async (_context, task) => {
@@ -89,4 +108,22 @@ export function compressionTasks(
       },
     },
   ];
+}
+
+/** The recipes that were tried with their times, those on the front marked. */
+function describeFound({ chosen, reason, tried, front }: SearchResult): Json {
+  return {
+    chosen: chosen.name,
+    reason,
+    tried: tried.map((one) => ({
+      name: one.name,
+      ...roundFigures({
+        sizeRatio: one.sizeRatio,
+        ...(one.latencies && { timeRatio: timeRatio(one.latencies) }),
+      }),
+      signalToNoise: Number.isFinite(one.figures['signalToNoise']) ? one.figures['signalToNoise']! : null,
+      front: front.includes(one),
+      failed: one.verdicts.filter(({ passed }) => !passed).map(({ text }) => text),
+    })),
+  };
 }

@@ -8,7 +8,6 @@ import type { Registry } from '../../../plugin/api.js';
 import { Compression } from '../compress.js';
 import type { FileOptions } from '../config.js';
 import type { PassRecord, WrittenReport } from '../report.js';
-import { defaultRecipe, kindOf, readRecipe } from '../recipes.js';
 import { compressionTasks } from '../tasks.js';
 import { openFileSubject } from './file-subject.js';
 
@@ -43,12 +42,10 @@ export async function compressFile(
 ): Promise<FileResult> {
   const { model, calibration, options, registry, signal, out } = order;
   const subject = await openFileSubject(model, calibration, options.seed);
-  const recipe = defaultRecipe(kindOf(subject.model), calibration !== undefined);
-  const passes = options.passes ?? readRecipe(recipe, registry.passes);
   const folder = await makeFolder(out);
   const made = join(folder, basename(out));
   try {
-    const job = { subject, options: { ...options, passes }, passes: registry.passes, out: made, signal };
+    const job = { subject, options, passes: registry.passes, out: made, signal };
     const compression = new Compression(job);
     const result: FileResult = {
       metrics: {},
@@ -58,6 +55,7 @@ export async function compressFile(
     };
     const steps = {
       open: () => Promise.resolve(compression),
+      work: folder,
       keep: ({ metrics }: WrittenReport) => Promise.resolve(void Object.assign(result.metrics, metrics)),
       result,
     };
