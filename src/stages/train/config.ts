@@ -3,6 +3,7 @@ import { named, type Named } from '../../config/named.js';
 import type { Registry } from '../../plugin/api.js';
 import { gateOptions, type Gates } from './gate-options.js';
 import { distributedSchema, type Distributed } from './distributed/config.js';
+import { auto } from './choose-engine.js';
 import { sourceOf } from './fine-tune/config.js';
 import { fitOptions, type FitOptions } from './fit-options.js';
 import { modelSchema, type ModelOptions } from './model-config.js';
@@ -22,12 +23,17 @@ export interface TrainOptions extends FitOptions {
   readonly gates: Gates;
 }
 
+const autoChoice = {
+  summary: 'tfjs-node where it is installed, else onnx; the result says which and why',
+  options: z.strictObject({}),
+};
+
 export function trainOptions({ engines }: Pick<Registry, 'engines'>): z.ZodType<TrainOptions> {
   const choices = [...engines].map(
     ([name, { summary, options = z.strictObject({}) }]) => [name, { summary, options }] as const,
   );
   const schema = z.strictObject({
-    engine: named(Object.fromEntries(choices), 'engine')
+    engine: named({ ...Object.fromEntries(choices), [auto]: autoChoice }, 'engine')
       .prefault('onnx')
       .describe('What does the computing.'),
     model: modelSchema.optional(),
@@ -80,6 +86,19 @@ export function trainOptions({ engines }: Pick<Registry, 'engines'>): z.ZodType<
     if (distributed && chosen && (chosen.ownsModel === true || chosen.distributed !== true)) {
       const message = `the ${engine.name} engine trains in one process: remove distributed`;
       context.issues.push({ code: 'custom', input: distributed, path: ['distributed'], message });
+    }
+    if (ownsModel) {
+      const { accumulate, ema, sampling } = context.value;
+      const others = {
+        accumulate: accumulate > 1,
+        ema: ema !== undefined,
+        sampling: sampling === 'balanced',
+      };
+      for (const [key, isOn] of Object.entries(others)) {
+        if (!isOn) continue;
+        const message = `the ${engine.name} engine leaves the steps to its trainer: remove ${key}`;
+        context.issues.push({ code: 'custom', input: context.value, path: [key], message });
+      }
     }
     if (epochs === 0 && !(model && sourceOf(model))) {
       const message = 'a model that is not from a file must be trained: expected 1 or more';

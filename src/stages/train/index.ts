@@ -3,6 +3,7 @@ import { digestDataset, type DataConfig } from '../../data/index.js';
 import { defineStage, type TrainOrder } from '../../plugin/api.js';
 import { trainOptions, type TrainOptions } from './config.js';
 import { sizeOf } from './distributed/config.js';
+import { chooseEngine } from './choose-engine.js';
 import { sourceOf } from './fine-tune/config.js';
 import { trainTasks } from './tasks.js';
 
@@ -30,14 +31,15 @@ export const trainStage = defineStage<TrainOptions>({
     const { root, seed, config } = project;
     const data = config['data'] as DataConfig;
     const source = options.model && sourceOf(options.model);
-    const engine = registry.engines.get(options.engine.name)!;
+    const { engine, options: ownOptions, reason } = await chooseEngine(options, registry, project);
     // Loaded on demand: it brings protobuf along, which no other command should pay for.
     const digestModel =
       source === undefined ? undefined : (await import('./fine-tune/open-file.js')).digestModel;
     return {
       ...(engine.key && {
-        engine: await engine.key(options.engine.options as TrainOrder['options'], project, signal),
+        engine: await engine.key(ownOptions as TrainOrder['options'], project, signal),
       }),
+      ...(reason !== undefined && { chosen: engine.name }),
       ...(digestModel && { model: await digestModel(project, source!, signal) }),
       data: await digestDataset(data, { root, seed, signal }),
       // They change the model, and not the rows.

@@ -40,7 +40,9 @@ export function trainTasks(run: StageRun<TrainOptions>): ListrTask[] {
       title: 'train',
       task: async (_context, task) => {
         const describe = describeProgress();
-        const { history } = await prepared.training!.fit((progress) => {
+        const training = prepared.training!;
+        if (training.engineNote !== undefined) task.output = training.engineNote;
+        const { history } = await training.fit((progress) => {
           task.output = describe(progress);
         });
         const last = history.at(-1);

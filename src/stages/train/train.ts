@@ -7,16 +7,9 @@ import { asDiskError, MaasError } from '../../errors.js';
 import { confusionOf, predict, score } from '../../evaluate/index.js';
 import { saveModel } from '../../ir/onnx/save.js';
 import { stripDropout } from '../../ir/rewrite.js';
-import type {
-  FittingEngine,
-  Places,
-  Project,
-  StageRun,
-  TrainOrder,
-  TrainOutcome,
-  TrainProgress,
-} from '../../plugin/api.js';
+import type { FittingEngine, StageRun, TrainOrder, TrainOutcome, TrainProgress } from '../../plugin/api.js';
 import { buildModel, type Draft } from './build-model.js';
+import { chooseEngine, placesOf, type ChosenEngine } from './choose-engine.js';
 import type { TrainOptions } from './config.js';
 import { adoptModel } from './fine-tune/adopt-model.js';
 import type { Ranks } from '../../runtime/mpi/join-ranks.js';
@@ -46,7 +39,13 @@ export class Training {
   private constructor(
     private readonly run: TrainingRun,
     readonly dataset: Dataset,
+    private readonly chosen: ChosenEngine,
   ) {}
+
+  /** The engine, and why it was chosen where the config leaves that to maas. */
+  get engineNote(): string | undefined {
+    return noteOf(this.chosen);
+  }
 
   /**
    * Reads the data.
@@ -55,11 +54,12 @@ export class Training {
   static async open(run: TrainingRun): Promise<Training> {
     const { project, options, registry, signal, result } = run;
     // First, because everything else would be for nothing.
-    const missing = await registry.engines.get(options.engine.name)!.unavailable?.(placesOf(project));
+    const chosen = await chooseEngine(options, registry, project);
+    const missing = await chosen.engine.unavailable?.(placesOf(project));
     if (missing) {
       throw new MaasError(
         'MAAS_ENGINE_MISSING',
-        `the ${options.engine.name} engine cannot run: ${missing.reason}`,
+        `the ${chosen.engine.name} engine cannot run: ${missing.reason}`,
         {
           place: placeIn(project, ['train', 'engine']),
           hint: missing.hint,
@@ -70,7 +70,12 @@ export class Training {
     const dataset = await loadDataset(config['data'] as DataConfig, { root, seed, name, signal });
     checkGateNames(options.gates, dataset.signature, project);
     result.notes.push(...(dataset.notes ?? []));
-    return new Training(run, dataset);
+    const note = noteOf(chosen);
+    if (note !== undefined) {
+      result.notes.push(note);
+      result.measured['engine'] = { name: chosen.engine.name, reason: chosen.reason! };
+    }
+    return new Training(run, dataset, chosen);
   }
 
   /**
@@ -99,7 +104,7 @@ export class Training {
 
   /** Fits the weights with the engine that the config names. */
   async fit(onProgress: (progress: TrainProgress) => void): Promise<TrainOutcome> {
-    const { options, project, registry, store, work, emit, result, ranks } = this.run;
+    const { options, project, store, work, emit, result, ranks } = this.run;
     const log = ranks ? undefined : await openRunLog({ store: store!, work }, 'train', options.logSteps);
     if (log) result.measured['runLog'] = relative(project.root, log.path);
     const order: TrainOrder = {
@@ -110,7 +115,7 @@ export class Training {
         onProgress(progress);
       },
     };
-    const engine = registry.engines.get(options.engine.name)!;
+    const { engine } = this.chosen;
     if (options.epochs === 0) this.#outcome = asItIs(this.#draft!);
     else if (options.distributed && !ranks)
       this.#outcome = await this.fitTogether(order, options.distributed);
@@ -125,10 +130,9 @@ export class Training {
    * @throws MaasError MAAS_USAGE for an engine that brings its own model.
    */
   async attempt(changes: Partial<TrainOrder>): Promise<void> {
-    const { options, registry } = this.run;
-    const engine = registry.engines.get(options.engine.name)!;
+    const { engine } = this.chosen;
     if (engine.ownsModel) {
-      throw new MaasError('MAAS_USAGE', `the ${options.engine.name} engine brings a model of its own`, {
+      throw new MaasError('MAAS_USAGE', `the ${engine.name} engine brings a model of its own`, {
         hint: 'What it trains is its own matter: try its options there.',
       });
     }
@@ -146,7 +150,7 @@ export class Training {
       ...(options.ema && { ema: options.ema }),
       seed: project.seed,
       threads: options.threads,
-      options: options.engine.options as TrainOrder['options'],
+      options: this.chosen.options as TrainOrder['options'],
       work,
       places: placesOf(project),
       signal,
@@ -157,9 +161,9 @@ export class Training {
 
   /** With processes that were started with this one, or else with new ones. */
   private async fitTogether(order: TrainOrder, distributed: Distributed): Promise<TrainOutcome> {
-    const { options, project, registry, world } = this.run;
+    const { options, project, world } = this.run;
     if (!world) return trainTogether(order, options, project);
-    const engine = registry.engines.get(options.engine.name) as FittingEngine;
+    const engine = this.chosen.engine as FittingEngine;
     return leadWorld(world, order, distributed, (given) => this.fitDraft(engine, given, this.#draft!));
   }
 
@@ -221,6 +225,5 @@ function asItIs({ model }: Draft): TrainOutcome {
   return { model: { ...model, graph }, history: [], notes: ['the model is not trained: epochs is 0'] };
 }
 
-function placesOf({ root, cache }: Project): Places {
-  return { root, cache };
-}
+const noteOf = ({ engine, reason }: ChosenEngine): string | undefined =>
+  reason === undefined ? undefined : `auto chose the ${engine.name} engine: ${reason}`;

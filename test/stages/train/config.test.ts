@@ -81,6 +81,11 @@ describe('the train section', () => {
     expect(both.parse({ engine: 'own' }).model).toBeUndefined();
     const messages = (section: unknown) =>
       both.safeParse(section).error?.issues.map(({ message }) => message);
+    expect(messages({ engine: 'own', ema: {}, accumulate: 2, sampling: 'balanced' })).toEqual([
+      'the own engine leaves the steps to its trainer: remove accumulate',
+      'the own engine leaves the steps to its trainer: remove ema',
+      'the own engine leaves the steps to its trainer: remove sampling',
+    ]);
     expect(messages({ engine: 'own', model })).toEqual(['the own engine brings its own model: remove model']);
     expect(messages({})).toHaveLength(1);
   });
@@ -137,7 +142,7 @@ describe('the train section', () => {
       ['model', 'preset'],
       'unknown preset "mlpp", expected one of: mlp, cnn, resnet, mobilenet, transformer',
     ],
-    [{ engine: 'onxx' }, ['engine'], 'unknown engine "onxx", expected one of: onnx'],
+    [{ engine: 'onxx' }, ['engine'], 'unknown engine "onxx", expected one of: onnx, auto'],
     [
       { optimizer: { adam: { beta1: 1 } } },
       ['optimizer', 'adam', 'beta1'],

@@ -247,6 +247,14 @@ describe('the train stage', () => {
     await expect(trainStage.key!(run)).rejects.toMatchObject({ code: 'MAAS_MODEL_INVALID' });
   });
 
+  it('says which engine auto has chosen, and why', async () => {
+    const { run } = await train({ train: { engine: 'auto', epochs: 1 } });
+    // The registry of these tests has no tfjs-node.
+    expect(run.result.measured['engine']).toEqual({ name: 'onnx', reason: 'it is installed' });
+    expect(run.result.notes).toContain('auto chose the onnx engine: it is installed');
+    expect(await trainStage.key!(run)).toMatchObject({ chosen: 'onnx' });
+  });
+
   it('takes a Keras model, as it is or to train it further', async () => {
     const { artifacts } = kerasCase('dense');
     const { modelTopology, weightSpecs, weightData } = artifacts;

@@ -3,6 +3,7 @@ import { describe } from '../../../../ir/gradient/rule.js';
 import {
   numberAttribute,
   numbersAttribute,
+  subgraphsOf,
   type Graph,
   type Model,
   type Node,
@@ -50,8 +51,10 @@ function prepare(
     if (isWhole(constant)) known.set(name, numbersOf(constant));
   }
   for (const node of nodes) {
-    if (node.op === 'Scan') prepare(tf, bodyOf(node), constants, known);
-    else if (!ops[nameOf(node)]) throw missing(node);
+    const inner = subgraphsOf(node);
+    if (inner.length > 0 && !withGraphs.has(nameOf(node))) throw missing(node);
+    for (const graph of inner) prepare(tf, graph, constants, known);
+    if (inner.length === 0 && !ops[nameOf(node)]) throw missing(node);
   }
 }
 
@@ -86,9 +89,8 @@ function runGraph(machine: Machine, { nodes }: Graph, values: Map<string, Tensor
       return found ? [...found] : inputs[at] && Array.from(inputs[at].dataSync(), Number);
     };
     const made =
-      node.op === 'Scan'
-        ? scan(machine, node, inputs as Tensor[], values)
-        : ops[nameOf(node)]!({ tf, node, opset, inputs, numbers });
+      withGraphs.get(nameOf(node))?.(machine, node, inputs as Tensor[], values) ??
+      ops[nameOf(node)]!({ tf, node, opset, inputs, numbers });
     const outputs = Array.isArray(made) ? (made as readonly Tensor[]) : [made as Tensor];
     node.outputs.forEach((name, at) => {
       if (name !== '') values.set(name, outputs[at]!);
@@ -97,16 +99,23 @@ function runGraph(machine: Machine, { nodes }: Graph, values: Map<string, Tensor
   return values;
 }
 
-function bodyOf(node: Node): Graph {
-  const body = node.attributes['body'];
-  if (body?.type !== 'graph') throw unsupported(node, 'it has no body');
-  return body.value;
+function graphOf(node: Node, name: string): Graph {
+  const graph = node.attributes[name];
+  if (graph?.type !== 'graph') throw unsupported(node, `it has no ${name}`);
+  return graph.value;
+}
+
+/** One of two graphs, by a condition that no slope goes through. */
+function choose(machine: Machine, node: Node, [condition]: readonly Tensor[], outer: Values): Tensor[] {
+  const branch = graphOf(node, condition!.dataSync()[0] ? 'then_branch' : 'else_branch');
+  const values = runGraph(machine, branch, new Map(outer));
+  return branch.outputs.map(({ name }) => values.get(name)!);
 }
 
 /** A loop over slices of the first axis (Scan of ONNX, along axis 0). */
 function scan(machine: Machine, node: Node, inputs: readonly Tensor[], outer: Values): Tensor[] {
   const { tf } = machine;
-  const body = bodyOf(node);
+  const body = graphOf(node, 'body');
   const count = numberAttribute(node, 'num_scan_inputs', 0);
   const carriedCount = inputs.length - count;
   const axes = [
@@ -135,6 +144,12 @@ function scan(machine: Machine, node: Node, inputs: readonly Tensor[], outer: Va
   }
   return [...carried, ...stacks.map((stack, at) => tf.stack(turned[at] === 1 ? stack.reverse() : stack, 0))];
 }
+
+/** Operators that carry out graphs inside of them. */
+const withGraphs = new Map([
+  ['Scan', scan],
+  ['If', choose],
+]);
 
 /** A tensor of TensorFlow; whole numbers become int32, the only kind that it has. @param dims Other than the array's. */
 export function toTensor(tf: Tf, { dtype, data, dims: own }: NdArray, dims = own): Tensor {
