@@ -36,6 +36,12 @@ export default class Serve extends ProjectCommand<typeof Serve> {
   static override flags = {
     ...projectFlags,
     ...addressFlags,
+    'grpc-port': Flags.integer({
+      summary:
+        'Port for the Open Inference Protocol over gRPC, instead of serve.grpcPort; 0 takes a spare one.',
+      min: 0,
+      max: 65535,
+    }),
     release: Flags.string({
       summary: 'Serve this release folder, and no other.',
       helpValue: 'DIR',
@@ -48,11 +54,15 @@ export default class Serve extends ProjectCommand<typeof Serve> {
   };
 
   protected override async execute(): Promise<CommandResult> {
-    const { host, port } = this.flags;
+    const { host, port, 'grpc-port': grpcPort } = this.flags;
     const served = await serveRelease(
       {
         ...(await this.findModels()),
-        overrides: { ...(host !== undefined && { host }), ...(port !== undefined && { port }) },
+        overrides: {
+          ...(host !== undefined && { host }),
+          ...(port !== undefined && { port }),
+          ...(grpcPort !== undefined && { grpcPort }),
+        },
       },
       this.reporter,
       this.stopping.signal,

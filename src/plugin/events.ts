@@ -25,4 +25,11 @@ export type ProgressEvent =
     }
   | { readonly event: 'note'; readonly stage: string; readonly text: string }
   | { readonly event: 'warning'; readonly stage: string; readonly text: string }
-  | { readonly event: 'serving'; readonly url: string; readonly model: string; readonly digest: string };
+  | {
+      readonly event: 'serving';
+      readonly url: string;
+      readonly model: string;
+      readonly digest: string;
+      /** host:port of gRPC, where it is wanted. */
+      readonly grpc?: string;
+    };

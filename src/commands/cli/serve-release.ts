@@ -12,7 +12,7 @@ export interface ServeOrder {
   /** The config's section, when there is a config. */
   readonly options: unknown;
   /** What the command line says instead. */
-  readonly overrides: { readonly host?: string; readonly port?: number };
+  readonly overrides: { readonly host?: string; readonly port?: number; readonly grpcPort?: number };
   readonly source: ModelSource;
 }
 

@@ -8,6 +8,14 @@ export const serveOptions = z.strictObject({
     .default('127.0.0.1')
     .describe('Address to listen on. 0.0.0.0 or :: lets other machines in.'),
   port: z.int().min(0).max(65535).default(8080).describe('TCP port; 0 takes a spare one.'),
+  grpcPort: z
+    .int()
+    .min(0)
+    .max(65535)
+    .optional()
+    .describe(
+      'TCP port of the Open Inference Protocol over gRPC; 0 takes a spare one. Without it there is none.',
+    ),
   maxBatchSize: z
     .int()
     .min(1)

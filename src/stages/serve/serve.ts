@@ -3,6 +3,7 @@ import type { RunningService, ServiceContext } from '../../plugin/api.js';
 import { createAnswerer } from './answer.js';
 import type { ServeOptions } from './config.js';
 import { followLink } from './follow.js';
+import type { GrpcFront } from './grpc/listen.js';
 import { listenHttp, type HttpFront } from './http.js';
 import { openModel, type LoadedModel } from './loaded-model.js';
 import { createMetrics } from './metrics.js';
@@ -24,6 +25,9 @@ export async function startServing(context: ServiceContext<ServeOptions>): Promi
   const warn = (text: string): void => {
     emit({ event: 'warning', stage: 'serve', text });
   };
+  const onBug = (error: unknown): void => {
+    warn(`a request failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+  };
   let repository: FolderRepository | undefined;
   const models = new ModelHost({
     warn,
@@ -40,9 +44,7 @@ export async function startServing(context: ServiceContext<ServeOptions>): Promi
     models,
     protocols: [...registry.protocols.values()],
     metrics,
-    onBug: (error) => {
-      warn(`a request failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
-    },
+    onBug,
   });
   // First the port: a taken one is no reason to wait for a model, and a probe gets to see "not ready".
   const front = await listenHttp({
@@ -61,6 +63,7 @@ export async function startServing(context: ServiceContext<ServeOptions>): Promi
 
   // One after another: each looks how much memory the others left it.
   let opening: Promise<unknown> = Promise.resolve();
+  let grpc: GrpcFront | undefined;
   const open = async (files: ModelFiles): Promise<LoadedModel> => {
     await models.makeRoom(files.size);
     const model = await openModel(files, {
@@ -71,7 +74,7 @@ export async function startServing(context: ServiceContext<ServeOptions>): Promi
         warn(`a worker is replaced: ${reason}`);
       },
     });
-    announce(model, front, context);
+    announce(model, front, grpc, context);
     return model;
   };
   const openInTurn = (files: ModelFiles): Promise<LoadedModel> => {
@@ -86,6 +89,10 @@ export async function startServing(context: ServiceContext<ServeOptions>): Promi
   let follower: { stop(): Promise<void> } | undefined;
   try {
     signal.throwIfAborted();
+    if (options.grpcPort !== undefined) {
+      const { listenGrpc } = await import('./grpc/listen.js');
+      grpc = await listenGrpc({ ...options, port: options.grpcPort, models, metrics, onBug });
+    }
     if (source.kind === 'repository') {
       const { FolderRepository } = await import('./repository/repository.js');
       follower = repository = await FolderRepository.open({
@@ -115,6 +122,7 @@ export async function startServing(context: ServiceContext<ServeOptions>): Promi
     signal.throwIfAborted();
   } catch (error) {
     await follower?.stop();
+    await grpc?.stop(0);
     await front.stop(0);
     await models.close();
     if (signal.aborted)
@@ -127,7 +135,8 @@ export async function startServing(context: ServiceContext<ServeOptions>): Promi
     stopped ??= (async () => {
       models.beginStop();
       await follower?.stop();
-      const cut = await front.stop(options.drainTimeout * 1000);
+      const drain = options.drainTimeout * 1000;
+      const [cut] = await Promise.all([front.stop(drain), grpc?.stop(drain)]);
       if (cut > 0) warn(`${cut} requests were cut off after ${options.drainTimeout} s`);
       await models.close();
     })();
@@ -146,7 +155,12 @@ export async function startServing(context: ServiceContext<ServeOptions>): Promi
   };
 }
 
-function announce(model: LoadedModel, front: HttpFront, { emit }: ServiceContext<ServeOptions>): void {
+function announce(
+  model: LoadedModel,
+  front: HttpFront,
+  grpc: GrpcFront | undefined,
+  { emit }: ServiceContext<ServeOptions>,
+): void {
   if (model.unbatched !== undefined) {
     emit({ event: 'note', stage: 'serve', text: `each row runs by itself: ${model.unbatched}` });
   }
@@ -154,7 +168,14 @@ function announce(model: LoadedModel, front: HttpFront, { emit }: ServiceContext
     const threads = model.workers === 1 ? '1 worker thread' : `${model.workers} worker threads`;
     emit({ event: 'note', stage: 'serve', text: `the model runs in ${threads}` });
   }
-  emit({ event: 'serving', url: front.url, model: model.name, digest: model.version });
+  const { name, version } = model;
+  emit({
+    event: 'serving',
+    url: front.url,
+    model: name,
+    digest: version,
+    ...(grpc && { grpc: grpc.address }),
+  });
 }
 
 function describeError(error: unknown): string {

@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 const here = fileURLToPath(new URL('peers', import.meta.url));
@@ -27,7 +28,7 @@ export const peers = {
   mlserver: {
     packages: ['mlserver'],
     protocols: ['json', 'binary'],
-    command: ({ folder }) => ['-m', 'mlserver', 'start', folder],
+    command: ({ folder }) => ['-c', 'from mlserver.cli import main; main()', 'start', folder],
     prepare({ folder, port }) {
       const settings = { host: '127.0.0.1', http_port: port, grpc_port: port + 1, metrics_endpoint: null };
       Object.assign(settings, { parallel_workers: 0, debug: false });
@@ -88,11 +89,11 @@ export async function startPeer(name, { python, model, port, folder, threads, wo
   ended.catch(() => undefined);
   const stop = async () => {
     const gone = new Promise((resolve) => child.once('exit', resolve));
-    // Its workers, too.
-    if (child.exitCode === null && child.signalCode === null) {
-      process.kill(-child.pid, 'SIGKILL');
-      await gone;
-    }
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    // Its workers, too: some start them in groups of their own, and end them when they are asked to end.
+    process.kill(-child.pid, 'SIGTERM');
+    await Promise.race([gone, sleep(5000, undefined, { ref: false })]);
+    if (child.exitCode === null && child.signalCode === null) process.kill(-child.pid, 'SIGKILL');
   };
   try {
     await Promise.race([untilListening(port), ended]);

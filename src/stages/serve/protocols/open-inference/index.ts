@@ -11,6 +11,7 @@ import { isObject, jsonResponse, parseBody, textOf } from '../../json/body.js';
 import { datatypeOf } from '../../json/tensors.js';
 import { decodePart, findModel } from '../../find-model.js';
 import { allowMethods, RequestError } from '../../request-error.js';
+import { extensionsOf, sizesOf, versionsOf } from './describe.js';
 import { infer } from './infer.js';
 
 /**
@@ -27,11 +28,6 @@ export const openInferenceProtocol = defineProtocol({
     return path === '/v2' || path.startsWith('/v2/') ? route(request, host) : undefined;
   },
 });
-
-/** By the names that Triton gives them. */
-function extensionsOf({ repository }: ServeHost): string[] {
-  return ['binary_tensor_data', ...(repository ? ['model_repository'] : [])];
-}
 
 const repositoryPath = /^\/v2\/repository\/models\/([^/]+)\/(load|unload)$/;
 const modelPath = /^\/v2\/models\/([^/]+)(?:\/versions\/([^/]+))?(?:\/(ready|infer))?$/;
@@ -89,19 +85,16 @@ async function changeRepository(host: ServeHost, name: string, verb: 'load' | 'u
   return {};
 }
 
-function describe({ name, version, inputs, outputs }: ServedModel, host: ServeHost): unknown {
-  const versions = host
-    .index()
-    .filter((other) => other.name === name)
-    .map((other) => other.version);
+function describe(model: ServedModel, host: ServeHost): unknown {
+  const { name, inputs, outputs } = model;
   const describePort = (port: Port): unknown => ({
     name: port.name,
     datatype: datatypeOf(port.dtype),
-    shape: port.shape.map((dim) => (typeof dim === 'number' ? dim : -1)),
+    shape: sizesOf(port),
   });
   return {
     name,
-    versions: versions.length > 0 ? versions : [version],
+    versions: versionsOf(model, host),
     platform: 'onnx_onnxv1',
     inputs: inputs.map(describePort),
     outputs: outputs.map(describePort),

@@ -1,4 +1,3 @@
-import type { Port } from '../../../../data/signature.js';
 import type { NdArray } from '../../../../ir/tensor.js';
 import type { HttpRequest, HttpResponse, ServedModel } from '../../../../plugin/api.js';
 import { decodeBinary, encodeBinary } from '../../binary/tensors.js';
@@ -7,6 +6,7 @@ import { scanTensors, type ScannedList } from '../../json/scan.js';
 import { datatypeOf, decodeTensor, encodeData, takeScanned } from '../../json/tensors.js';
 import { RequestError } from '../../request-error.js';
 import { splitBody, type BinaryPart } from './binary-part.js';
+import { findInput, findOutputs } from './find-tensors.js';
 
 interface AskedOutput {
   readonly name: string;
@@ -54,73 +54,39 @@ function readInputs(
   rest: BinaryPart,
   lists: readonly ScannedList[] | undefined,
 ): Record<string, NdArray> {
-  const ports = new Map(model.inputs.map((port) => [port.name, port]));
   const read: Record<string, NdArray> = {};
   for (const input of list(inputs, 'inputs')) {
     const name = nameOf(input, 'input');
-    const port = ports.get(name);
-    if (!port) throw unknownName('input', name, ports.keys());
-    if (Object.hasOwn(read, name)) throw new RequestError(400, `input ${name} is given twice`);
     const { datatype, shape, data } = input;
-    if (datatype !== datatypeOf(port.dtype)) {
-      const found = datatype === undefined ? 'nothing' : JSON.stringify(datatype);
-      throw new RequestError(
-        400,
-        `input ${name}: datatype must be ${datatypeOf(port.dtype)}, found ${found}`,
-      );
-    }
-    // Before the data is read: a shape says how much of it to expect.
-    if (!fits(shape, port)) {
-      const wanted = port.shape.map((dim) => (typeof dim === 'number' ? dim : -1));
-      throw new RequestError(
-        400,
-        `input ${name}: shape must be [${wanted.join(', ')}] (-1 is any size), found ${JSON.stringify(shape) ?? 'nothing'}`,
-      );
-    }
+    const port = findInput(model, name, datatype, shape);
+    if (Object.hasOwn(read, name)) throw new RequestError(400, `input ${name} is given twice`);
+    const dims = shape as readonly number[];
     const size = parameter(input, 'binary_data_size');
     if (size === undefined) {
       // A number under data stands for a list that was scanned: nothing else gets past the scanner.
       const list = typeof data === 'number' ? lists?.[data] : undefined;
       read[name] = list
-        ? takeScanned(name, port.dtype, shape, list)
-        : decodeTensor(name, port.dtype, shape, data);
+        ? takeScanned(name, port.dtype, dims, list)
+        : decodeTensor(name, port.dtype, dims, data);
     } else if (data !== undefined) {
       throw new RequestError(400, `input ${name} has both data and binary_data_size`);
-    } else read[name] = decodeBinary(name, port.dtype, shape, rest.take(name, size));
+    } else read[name] = decodeBinary(name, port.dtype, dims, rest.take(name, size));
   }
   rest.end();
   return read;
 }
 
-function fits(shape: unknown, port: Port): shape is number[] {
-  return (
-    Array.isArray(shape) &&
-    shape.length === port.shape.length &&
-    shape.every((dim: unknown, axis) => {
-      const expected = port.shape[axis]!;
-      return typeof expected === 'number'
-        ? dim === expected
-        : Number.isSafeInteger(dim) && (dim as number) >= 0;
-    })
-  );
-}
-
 /** The outputs that the caller asks for, in that order; all of them when it does not say. */
 function readOutputs(model: ServedModel, body: Record<string, unknown>): readonly AskedOutput[] {
   const all = parameter(body, 'binary_data_output') === true;
-  const known = model.outputs.map((port) => port.name);
   const asked = body['outputs'] === undefined ? [] : list(body['outputs'], 'outputs');
-  const read = asked.map((output): AskedOutput => {
-    const name = nameOf(output, 'output');
-    if (!known.includes(name)) throw unknownName('output', name, known);
+  const own = new Map(asked.map((output) => [nameOf(output, 'output'), parameter(output, 'binary_data')]));
+  const names = asked.map((output) => nameOf(output, 'output'));
+  return findOutputs(model, names).map((name) => {
     // What an output says of itself goes before what the request says of all.
-    const own = parameter(output, 'binary_data');
-    return { name, binary: own === undefined ? all : own === true };
+    const says = own.get(name);
+    return { name, binary: says === undefined ? all : says === true };
   });
-  const names = read.map(({ name }) => name);
-  const twice = names.find((name, index) => names.indexOf(name) !== index);
-  if (twice !== undefined) throw new RequestError(400, `output ${twice} is asked for twice`);
-  return read.length > 0 ? read : known.map((name) => ({ name, binary: all }));
 }
 
 function encodeOutput(name: string, array: NdArray, binary: boolean, parts: Uint8Array[]): string {
@@ -144,8 +110,4 @@ function nameOf(tensor: Record<string, unknown>, kind: string): string {
 function parameter(holder: Record<string, unknown>, name: string): unknown {
   const { parameters } = holder;
   return isObject(parameters) ? parameters[name] : undefined;
-}
-
-function unknownName(kind: string, name: string, known: Iterable<string>): RequestError {
-  return new RequestError(400, `the model has no ${kind} ${name}; it has ${[...known].join(', ')}`);
 }

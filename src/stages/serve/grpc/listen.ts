@@ -1,0 +1,191 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { create } from '@bufbuild/protobuf';
+import {
+  Server,
+  ServerCredentials,
+  status,
+  type handleBidiStreamingCall,
+  type handleUnaryCall,
+  type ServerDuplexStream,
+  type ServiceError,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js';
+import { MaasError } from '../../../errors.js';
+import type { Exchange, Metrics } from '../metrics.js';
+import type { ModelHost } from '../model-host.js';
+import { RequestError } from '../request-error.js';
+import { defineGrpcService } from './definition.js';
+import { file_health, Health } from './health.generated.js';
+import { checkHealth } from './health.js';
+import {
+  file_inference,
+  GRPCInferenceService,
+  ModelStreamInferResponseSchema,
+  type ModelInferRequest,
+  type ModelStreamInferResponse,
+} from './inference.generated.js';
+import { calls, infer, type Given } from './inference.js';
+import { file_reflection, ServerReflection } from './reflection.generated.js';
+import { reflect } from './reflection.js';
+
+export interface GrpcOptions {
+  readonly host: string;
+  readonly port: number;
+  /** Of one message, in bytes. */
+  readonly maxBodyBytes: number;
+  readonly models: ModelHost;
+  readonly metrics: Metrics;
+  /** Told of errors that are nobody's fault but ours. */
+  readonly onBug: (error: unknown) => void;
+}
+
+export interface GrpcFront {
+  /** host:port */
+  readonly address: string;
+  /** Takes no new calls, waits for those under way, at most `timeout` milliseconds. */
+  stop(timeout: number): Promise<void>;
+}
+
+/** In milliseconds. */
+const linger = 100;
+
+/** What a protocol of HTTP would answer → what gRPC calls it. */
+const codes: Readonly<Record<number, status>> = {
+  400: status.INVALID_ARGUMENT,
+  404: status.NOT_FOUND,
+  413: status.RESOURCE_EXHAUSTED,
+  429: status.RESOURCE_EXHAUSTED,
+  503: status.UNAVAILABLE,
+  504: status.DEADLINE_EXCEEDED,
+};
+
+/**
+ * The Open Inference Protocol over gRPC, with health checks and reflection.
+ * @throws MaasError MAAS_PORT when it cannot listen there.
+ */
+export async function listenGrpc(options: GrpcOptions): Promise<GrpcFront> {
+  const { models, maxBodyBytes, host, port } = options;
+  const server = new Server({
+    'grpc.max_receive_message_length': maxBodyBytes,
+    'grpc.max_send_message_length': -1,
+  });
+  const unary = Object.entries(calls).map(([name, call]) => [name, handleUnary(call, options)]);
+  server.addService(defineGrpcService(GRPCInferenceService), {
+    ...(Object.fromEntries(unary) as UntypedServiceImplementation),
+    modelStreamInfer: handleStream(options),
+  });
+  server.addService(defineGrpcService(Health), {
+    ...checkHealth([GRPCInferenceService.typeName], () => models.ready),
+  });
+  const reflection = reflect([file_inference, file_health, file_reflection]);
+  // Older clients know it by its first name.
+  for (const version of ['v1', 'v1alpha']) {
+    const definition = defineGrpcService(ServerReflection, `grpc.reflection.${version}.ServerReflection`);
+    server.addService(definition, { serverReflectionInfo: reflection });
+  }
+  const bound = await new Promise<number>((resolve, reject) => {
+    const at = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+    server.bindAsync(at, ServerCredentials.createInsecure(), (error, found) => {
+      if (!error) resolve(found);
+      else
+        reject(
+          new MaasError('MAAS_PORT', `cannot listen for gRPC on ${at}: ${error.message}`, { cause: error }),
+        );
+    });
+  });
+  return {
+    address: `${host.includes(':') ? `[${host}]` : host}:${bound}`,
+    async stop(timeout) {
+      // Calls that were on their way when the server said that it is not ready.
+      await sleep(Math.min(linger, timeout));
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(() => {
+          server.forceShutdown();
+          resolve();
+        }, timeout);
+        server.tryShutdown(() => {
+          clearTimeout(timer);
+          resolve();
+        });
+      });
+    },
+  };
+}
+
+function handleUnary(call: (typeof calls)[string], options: GrpcOptions): handleUnaryCall<unknown, object> {
+  return ({ request }, answer) => {
+    void answerOne(call, request, options).then(
+      ({ response }) => {
+        answer(null, response);
+      },
+      (error: unknown) => {
+        answer(asServiceError(error, options));
+      },
+    );
+  };
+}
+
+/** Each message is a request of its own; answers come as they are ready. */
+function handleStream(
+  options: GrpcOptions,
+): handleBidiStreamingCall<ModelInferRequest, ModelStreamInferResponse> {
+  return (call: ServerDuplexStream<ModelInferRequest, ModelStreamInferResponse>) => {
+    let underWay = 0;
+    let ended = false;
+    const endIfDone = (): void => {
+      if (ended && underWay === 0) call.end();
+    };
+    call.on('data', (request: ModelInferRequest) => {
+      underWay++;
+      void answerOne(infer as (typeof calls)[string], request, options)
+        .then(
+          ({ response }) => create(ModelStreamInferResponseSchema, { inferResponse: response as never }),
+          (error: unknown) => {
+            const errorMessage = asServiceError(error, options).details ?? 'internal error';
+            return create(ModelStreamInferResponseSchema, { errorMessage });
+          },
+        )
+        .then((message) => {
+          underWay--;
+          if (!call.cancelled) call.write(message);
+          endIfDone();
+        });
+    });
+    call.on('end', () => {
+      ended = true;
+      endIfDone();
+    });
+    call.on('error', () => call.end());
+  };
+}
+
+async function answerOne(
+  call: (typeof calls)[string],
+  request: unknown,
+  { models, metrics }: GrpcOptions,
+): Promise<Given> {
+  const start = performance.now();
+  const lease = models.lease();
+  let outcome: Pick<Exchange, 'status' | 'model'> = { status: 500, model: undefined };
+  metrics.began();
+  try {
+    const given = await call(request as never, lease.host);
+    outcome = { status: 200, model: given.model };
+    return given;
+  } catch (error) {
+    if (error instanceof RequestError) outcome = { status: error.status, model: undefined };
+    throw error;
+  } finally {
+    lease.end();
+    metrics.ended({ ...outcome, protocol: 'grpc', seconds: (performance.now() - start) / 1000 });
+  }
+}
+
+function asServiceError(error: unknown, { onBug }: GrpcOptions): Partial<ServiceError> {
+  if (error instanceof RequestError) {
+    return { code: codes[error.status] ?? status.INTERNAL, details: error.message };
+  }
+  // The caller learns nothing about our insides; the operator does.
+  onBug(error);
+  return { code: status.INTERNAL, details: 'internal error' };
+}
