@@ -1,10 +1,10 @@
 import { performance } from 'node:perf_hooks';
 import { createInterface } from 'node:readline';
 import { setTimeout as wait } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { execa, type ResultPromise } from 'execa';
 import { MaasError } from '../../errors.js';
 import type { Release } from '../../plugin/api.js';
+import { ownScript } from './own-script.js';
 
 /** A release at work in a child process of its own. */
 export interface Candidate {
@@ -87,11 +87,6 @@ export async function withCandidate<T>(
     kill();
     await child;
   }
-}
-
-/** bin/ lies beside both src/ and dist/. */
-function ownScript(): string {
-  return fileURLToPath(new URL('../../../bin/run.js', import.meta.url));
 }
 
 /** Reads events from the child's stdout until it says where it serves; goes on draining stdout after that. */

@@ -7,6 +7,7 @@ import { dockerTarget, podmanTarget } from './targets/container/index.js';
 import { kserveTarget, kubernetesTarget } from './targets/kubernetes/index.js';
 import { localTarget } from './targets/local/index.js';
 import { ociTarget } from './targets/oci/index.js';
+import { systemdTarget } from './targets/systemd/index.js';
 import { buildTasks, targetTasks } from './tasks.js';
 
 export { type DeployOptions } from './config.js';
@@ -23,7 +24,15 @@ export {
 } from './target-context.js';
 
 /** All that maas itself can bring releases to, the default first. */
-export const targets = [localTarget, ociTarget, dockerTarget, podmanTarget, kubernetesTarget, kserveTarget];
+export const targets = [
+  localTarget,
+  systemdTarget,
+  ociTarget,
+  dockerTarget,
+  podmanTarget,
+  kubernetesTarget,
+  kserveTarget,
+];
 
 /** Makes the model a release that can prove itself, and brings it to the target. */
 export const deployStage = defineStage<DeployOptions>({
