@@ -11,10 +11,17 @@ export default class Train extends StageCommand<typeof Train> {
   static override examples = [
     { description: 'Train as the config says', command: '<%= config.bin %> train' },
     { description: 'Try a shorter run', command: '<%= config.bin %> train --set train.epochs=10' },
+    { description: 'Cross-validate', command: '<%= config.bin %> train --folds 5' },
     { description: 'Look for a learning rate', command: '<%= config.bin %> train --find-lr' },
   ];
   static override flags = {
     ...StageCommand.flags,
+    folds: Flags.integer({
+      summary: 'Cross-validate with so many folds first; the same as --set train.folds=N.',
+      min: 2,
+      helpValue: 'N',
+      exclusive: ['find-lr'],
+    }),
     'find-lr': Flags.boolean({
       summary: 'Try learning rates for a hundred steps, suggest one, and leave nothing behind.',
       exclusive: ['force'],
@@ -24,7 +31,9 @@ export default class Train extends StageCommand<typeof Train> {
   protected override readonly stage = 'train';
 
   protected override async execute(): Promise<CommandResult | undefined> {
-    if (this.flags['find-lr']) return this.findRate();
+    const { folds, set = [], 'find-lr': findsRate } = this.flags;
+    if (findsRate) return this.findRate();
+    if (folds !== undefined) this.flags.set = [...set, `train.folds=${folds}`];
     const context = await this.openTogether();
     return context && this.runStage(context);
   }

@@ -10,6 +10,7 @@ import type { Column, Dataset, Statistics, Table } from './dataset.js';
 import { describeSchema, type ColumnSchema } from './describe-schema.js';
 import { inspectData } from './inspect.js';
 import { dropUnlabelled } from './drop-rows.js';
+import type { Fold } from './folds.js';
 import { imageColumns, openImages, readFolder, type ImageColumn } from './images/open-images.js';
 import { decodeImages, measurePixels, takePixels } from './images/pixels.js';
 import { fillOf, noteFilled } from './missing.js';
@@ -41,6 +42,8 @@ export interface LoadOptions {
   /** The project's name, for the signature. */
   readonly name: string;
   readonly signal?: AbortSignal;
+  /** Divides the rows of train and validation anew. The digest stays: the rows of test are the same. */
+  readonly fold?: Fold;
 }
 
 /** Raise it when the same source and config give other rows or another split. */
@@ -55,6 +58,12 @@ const loaderVersion = 2;
 export async function loadDataset(config: DataConfig, options: LoadOptions): Promise<Dataset> {
   const path = resolve(options.root, config.source);
   const large = await isLarge(path, config);
+  if (large && options.fold) {
+    throw new MaasError('MAAS_DATA_SPLIT', 'train.folds is for data in memory, and this is larger', {
+      place: { file: path },
+      hint: 'Raise data.memory, or leave train.folds out: so many rows validate well without.',
+    });
+  }
   const loaded = markTexts(await (large ? loadLarge : loadSmall)(path, config, options), config);
   refuseLooseTokens(loaded.signature, config, path);
   const transforms = fitTransforms(config, loaded.signature, loaded.splits.train, path);
@@ -103,7 +112,7 @@ async function loadSmall(path: string, config: DataConfig, options: LoadOptions)
     wide.map(({ name }) => name),
   );
   const target = readTarget(columns.target, config, path);
-  const rows = splitRows(table, target, config.split, options.seed);
+  const rows = splitRows(table, target, config.split, options.seed, options.fold);
   options.signal?.throwIfAborted();
 
   const numbers = columns.features.filter((column): column is NumberColumn => column.type === 'number');

@@ -2,6 +2,7 @@ import { MaasError } from '../errors.js';
 import type { Split } from './config.js';
 import type { SplitName } from './dataset.js';
 import { startDealing, type Whole } from './deal.js';
+import { dealFold, type Fold } from './folds.js';
 import type { RawTable } from './readers/index.js';
 import { byHash, collectUnits, orderByTime, placeByHash, type Unit } from './split-units.js';
 import type { Target } from './target.js';
@@ -14,9 +15,16 @@ export type SplitRows = Readonly<Record<SplitName, readonly number[]>>;
  * is in the order of the hashes, which mixes the classes. All columns of the source count as content, so that leaving a
  * column out of the features does not move rows from one split to another. The config may ask for places by the hash
  * alone, for rows with one value in a column to stay together, or for the latest rows to be held out.
+ * @param fold Divides what is not for testing anew.
  * @throws MaasError MAAS_DATA_SPLIT when a class (or the whole, for amounts) has too few different rows.
  */
-export function splitRows(table: RawTable, target: Target, split: Split, seed: number): SplitRows {
+export function splitRows(
+  table: RawTable,
+  target: Target,
+  split: Split,
+  seed: number,
+  fold?: Fold,
+): SplitRows {
   const parts: Record<SplitName, Unit[]> = { train: [], validation: [], test: [] };
   if (split.time !== undefined) {
     const moments = orderByTime(table, split.time);
@@ -41,6 +49,11 @@ export function splitRows(table: RawTable, target: Target, split: Split, seed: n
   for (const [name, part] of Object.entries(parts)) {
     if (part.length > 0) continue;
     throw nothingIn(name, table.path);
+  }
+  if (fold) {
+    const classOf = ({ rows: [row] }: Unit): number =>
+      target.task === 'classification' && split.group === undefined ? target.classes[row!]! : 0;
+    Object.assign(parts, dealFold([...parts.train, ...parts.validation], classOf, fold, table.path));
   }
   const inOrder = (part: Unit[]): number[] => part.sort(byHash).flatMap((unit) => unit.rows);
   return { train: inOrder(parts.train), validation: inOrder(parts.validation), test: inOrder(parts.test) };

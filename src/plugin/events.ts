@@ -16,7 +16,11 @@ export type ProgressEvent =
       readonly code: string;
       readonly message: string;
     }
-  | ({ readonly event: 'train-progress' } & TrainProgress)
+  | ({
+      readonly event: 'train-progress';
+      /** Which training of several: `fold-1`, …, `final`. */
+      readonly part?: string;
+    } & TrainProgress)
   | {
       readonly event: 'task';
       readonly stage: string;

@@ -14,6 +14,7 @@ export interface TrainOptions extends FitOptions {
   /** Left out with an engine that brings its own. */
   readonly model?: ModelOptions;
   readonly distributed?: Distributed;
+  readonly folds?: number;
   readonly epochs: number;
   readonly batchSize: number;
   readonly accumulate: number;
@@ -43,6 +44,14 @@ export function trainOptions({ engines }: Pick<Registry, 'engines'>): z.ZodType<
         'Several processes, on one host or more, train the model together: each has its share of every batch. Batch normalization goes by the statistics of each share.',
       ),
     ...fitOptions,
+    folds: z
+      .int()
+      .min(2)
+      .max(100)
+      .optional()
+      .describe(
+        'Cross-validation: a model for each of so many parts of the rows of train and validation, measured on the part that it was not trained on; then the model itself, trained on all of them.',
+      ),
     epochs: z
       .int()
       .min(0)
@@ -103,6 +112,12 @@ export function trainOptions({ engines }: Pick<Registry, 'engines'>): z.ZodType<
     if (epochs === 0 && !(model && sourceOf(model))) {
       const message = 'a model that is not from a file must be trained: expected 1 or more';
       context.issues.push({ code: 'custom', input: epochs, path: ['epochs'], message });
+    }
+    if (context.value.folds !== undefined && (distributed || ownsModel)) {
+      const message = distributed
+        ? 'folds are trained in one process: remove distributed, or folds'
+        : `the ${engine.name} engine brings its own model: remove folds`;
+      context.issues.push({ code: 'custom', input: context.value.folds, path: ['folds'], message });
     }
     const path = ['model'];
     if (ownsModel && model !== undefined) {

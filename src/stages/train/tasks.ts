@@ -2,6 +2,7 @@ import type { ListrTask } from 'listr2';
 import type { StageRun } from '../../plugin/api.js';
 import { describeProgress } from '../../ui/progress.js';
 import type { TrainOptions } from './config.js';
+import type { CrossValidation } from './folds/cross-validate.js';
 import type { Training, TrainingRun } from './train.js';
 
 /** What the first tasks make. */
@@ -19,7 +20,8 @@ export function preparingTasks(run: TrainingRun, prepared: Prepared): ListrTask[
         const work = await import('./train.js');
         prepared.training = await work.Training.open(run);
         const { train, validation, test } = prepared.training.dataset.splits;
-        task.title = `load data: ${train.rows} rows to train on, ${validation.rows} to validate, ${test.rows} to test`;
+        const held = validation.rows > 0 ? `${validation.rows} to validate, ` : '';
+        task.title = `load data: ${train.rows} rows to train on, ${held}${test.rows} to test`;
       },
     },
     {
@@ -34,8 +36,26 @@ export function preparingTasks(run: TrainingRun, prepared: Prepared): ListrTask[
 
 export function trainTasks(run: StageRun<TrainOptions>): ListrTask[] {
   const prepared: Prepared = {};
+  let validated: CrossValidation | undefined;
+  const { folds } = run.options;
+  // Of several trainings each has a folder of its own.
+  const last: TrainingRun = folds === undefined ? run : { ...run, part: 'final' };
   return [
-    ...preparingTasks(run, prepared),
+    ...preparingTasks(last, prepared),
+    {
+      title: `train ${folds} folds`,
+      enabled: folds !== undefined,
+      task: async (_context, task) => {
+        const { crossValidate } = await import('./folds/cross-validate.js');
+        let [current, describe] = [0, describeProgress()];
+        validated = await crossValidate(run, (fold, progress) => {
+          if (fold !== current) [current, describe] = [fold, describeProgress()];
+          task.output = `fold ${fold}/${folds} · ${describe(progress)}`;
+        });
+        task.title = validated.notes[0]!;
+        await prepared.training!.noteFolds(validated);
+      },
+    },
     {
       title: 'train',
       task: async (_context, task) => {
@@ -44,9 +64,9 @@ export function trainTasks(run: StageRun<TrainOptions>): ListrTask[] {
         if (training.engineNote !== undefined) task.output = training.engineNote;
         const { history } = await training.fit((progress) => {
           task.output = describe(progress);
-        });
-        const last = history.at(-1);
-        task.title = `train: ${history.length} epochs${last ? `, loss ${last.loss.toPrecision(4)}` : ''}`;
+        }, validated?.changes);
+        const end = history.at(-1);
+        task.title = `train: ${history.length} epochs${end ? `, loss ${end.loss.toPrecision(4)}` : ''}`;
       },
     },
     { title: 'write files', task: () => prepared.training!.write() },

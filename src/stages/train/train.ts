@@ -1,5 +1,5 @@
-import { writeFile } from 'node:fs/promises';
-import { join, relative } from 'node:path';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { basename, join, relative } from 'node:path';
 import type { Json } from '../../artifacts/index.js';
 import { placeIn, type ConfigPath } from '../../config/index.js';
 import { loadDataset, type DataConfig, type Dataset } from '../../data/index.js';
@@ -17,6 +17,7 @@ import type { Distributed } from './distributed/config.js';
 import { trainTogether } from './distributed/launch.js';
 import { leadWorld } from './distributed/outer.js';
 import { sourceOf } from './fine-tune/config.js';
+import type { CrossValidation } from './folds/cross-validate.js';
 import { explainFreeze } from './fine-tune/explain-freeze.js';
 import { openFile } from './fine-tune/open-file.js';
 import { checkGateNames, checkGates } from './gates.js';
@@ -29,6 +30,8 @@ export interface TrainingRun
     Pick<StageRun<TrainOptions>, 'project' | 'options' | 'registry' | 'work' | 'signal' | 'emit' | 'result'>,
     Partial<Pick<StageRun, 'out' | 'store' | 'world'>> {
   readonly ranks?: Ranks;
+  /** Of several trainings of a stage, which one: the name of its folder among the checkpoints and the logs. */
+  readonly part?: string;
 }
 
 /** A training under way. Its methods are called once each, in order. */
@@ -49,9 +52,10 @@ export class Training {
 
   /**
    * Reads the data.
+   * @param held The fold that is held out, where the config asks for folds; by default all of them are trained on.
    * @throws MaasError MAAS_ENGINE_MISSING when the engine cannot run here, and what `loadDataset` throws.
    */
-  static async open(run: TrainingRun): Promise<Training> {
+  static async open(run: TrainingRun, held?: number): Promise<Training> {
     const { project, options, registry, signal, result } = run;
     // First, because everything else would be for nothing.
     const chosen = await chooseEngine(options, registry, project);
@@ -67,7 +71,13 @@ export class Training {
       );
     }
     const { root, seed, name, config } = project;
-    const dataset = await loadDataset(config['data'] as DataConfig, { root, seed, name, signal });
+    const dataset = await loadDataset(config['data'] as DataConfig, {
+      root,
+      seed,
+      name,
+      signal,
+      ...(options.folds !== undefined && { fold: { count: options.folds, held } }),
+    });
     checkGateNames(options.gates, dataset.signature, project);
     result.notes.push(...(dataset.notes ?? []));
     const note = noteOf(chosen);
@@ -102,15 +112,25 @@ export class Training {
     return this.order().optimizer;
   }
 
-  /** Fits the weights with the engine that the config names. */
-  async fit(onProgress: (progress: TrainProgress) => void): Promise<TrainOutcome> {
-    const { options, project, store, work, emit, result, ranks } = this.run;
-    const log = ranks ? undefined : await openRunLog({ store: store!, work }, 'train', options.logSteps);
+  /**
+   * Fits the weights with the engine that the config names.
+   * @param changes To what the config says.
+   */
+  async fit(
+    onProgress: (progress: TrainProgress) => void,
+    changes: Partial<TrainOrder> = {},
+  ): Promise<TrainOutcome> {
+    const { options, project, store, emit, result, ranks, part } = this.run;
+    const { work } = this;
+    const series = part === undefined ? 'train' : join('train', basename(this.run.work).slice(0, 12));
+    await mkdir(work, { recursive: true });
+    const log = ranks ? undefined : await openRunLog({ store: store!, work }, series, options.logSteps);
     if (log) result.measured['runLog'] = relative(project.root, log.path);
     const order: TrainOrder = {
       ...this.order(),
+      ...changes,
       onProgress: (progress) => {
-        emit({ event: 'train-progress', ...progress });
+        emit({ event: 'train-progress', ...(part !== undefined && { part }), ...progress });
         log?.add(progress);
         onProgress(progress);
       },
@@ -139,8 +159,13 @@ export class Training {
     await this.fitDraft(engine, { ...this.order(), ...changes }, this.#draft!);
   }
 
+  private get work(): string {
+    const { work, part } = this.run;
+    return part === undefined ? work : join(work, part);
+  }
+
   private order(): TrainOrder {
-    const { options, project, work, signal, ranks } = this.run;
+    const { options, project, signal, ranks } = this.run;
     return {
       dataset: this.dataset,
       ...resolveFit(options, this.dataset, project),
@@ -151,7 +176,7 @@ export class Training {
       seed: project.seed,
       threads: options.threads,
       options: this.chosen.options as TrainOrder['options'],
-      work,
+      work: this.work,
       places: placesOf(project),
       signal,
       ...(ranks && { ranks }),
@@ -176,6 +201,14 @@ export class Training {
     }
   }
 
+  /** Keeps what the folds gave with the model. */
+  async noteFolds({ folds, spreads, notes }: CrossValidation): Promise<void> {
+    const { result } = this.run;
+    result.notes.push(...notes);
+    result.metrics['folds'] = { count: folds.length, ...spreads };
+    await this.writeJson('folds.json', { schemaVersion: 1, folds });
+  }
+
   /** Writes the model, what it takes and gives, and how training went. */
   async write(): Promise<void> {
     const { model, history } = this.#outcome!;
@@ -195,15 +228,20 @@ export class Training {
     const predictions = await predict(this.modelPath, splits.test, signature);
     const test = score(predictions, splits.test, signature);
     const confusion = confusionOf(predictions, splits.test, signature);
-    const held = await predict(this.modelPath, splits.validation, signature);
-    const validation = Object.entries(score(held, splits.validation, signature)).filter(
-      ([name]) => !name.includes('.'),
-    );
     const rows = Object.fromEntries(Object.entries(splits).map(([name, table]) => [name, table.rows]));
-    const metrics: Record<string, Json> = { ...test, validation: Object.fromEntries(validation), rows };
+    const metrics: Record<string, Json> = { ...test, ...(await this.validate()), rows };
     Object.assign(run.result.metrics, metrics, confusion && { confusion });
     checkGates(run.options.gates, test, run.project);
     return test;
+  }
+
+  /** Figures of the validation split, if there is one. */
+  private async validate(): Promise<Record<string, Json>> {
+    const { signature, splits } = this.dataset;
+    if (splits.validation.rows === 0) return {};
+    const held = await predict(this.modelPath, splits.validation, signature);
+    const figures = Object.entries(score(held, splits.validation, signature));
+    return { validation: Object.fromEntries(figures.filter(([name]) => !name.includes('.'))) };
   }
 
   private get modelPath(): string {

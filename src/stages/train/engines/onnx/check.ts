@@ -14,7 +14,7 @@ const chunk = 256;
 
 /**
  * Measures the weights that the thread keeps on a table: `loss`, the mean over its rows, and the job's metrics; NaN for
- * one that is not defined on these rows.
+ * one that is not defined on these rows. Of a table without rows, nothing.
  */
 export type Check = () => Promise<Record<string, number>>;
 
@@ -25,6 +25,8 @@ export async function openCheck(
   { parameters, counted }: CompiledStep,
   table: Table,
 ): Promise<Check> {
+  // Where all rows are trained on, none is left to measure.
+  if (table.rows === 0) return () => Promise.resolve({});
   const forward = forwardOf(job);
   const g = new GraphBuilder(openWeights(stripDropout(forward), parameters));
   const { target, loss } = emitLoss(g, job);
