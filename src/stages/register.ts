@@ -1,5 +1,12 @@
 import type { RegisterHook } from '../plugin/hook.js';
-import { cleanupPasses, compressStage, foldPass, quantizePass } from './compress/index.js';
+import {
+  cleanupPasses,
+  compressStage,
+  foldPass,
+  quantizeEmbeddingsPass,
+  quantizePass,
+  storeHalvesPass,
+} from './compress/index.js';
 import { deployStage, targets } from './deploy/index.js';
 import { openInferenceProtocol, predictProtocol, serveService, tfServingProtocol } from './serve/index.js';
 import { commandEngine, onnxEngine, tfjsNodeEngine, trainStage } from './train/index.js';
@@ -10,7 +17,7 @@ const register: RegisterHook = () =>
     apiVersion: 1,
     stages: [trainStage, compressStage, deployStage],
     engines: [onnxEngine, tfjsNodeEngine, commandEngine],
-    passes: [quantizePass, foldPass, ...cleanupPasses],
+    passes: [quantizePass, quantizeEmbeddingsPass, storeHalvesPass, foldPass, ...cleanupPasses],
     targets,
     protocols: [predictProtocol, openInferenceProtocol, tfServingProtocol],
     services: [serveService],

@@ -1,5 +1,5 @@
 import { attr } from '../../src/ir/graph.js';
-import { int64s, scalar, tensor } from '../../src/ir/tensor.js';
+import { int64s, scalar, tensor, type NdArray } from '../../src/ir/tensor.js';
 import { build, values, weight, type PassModel } from './pass-models.js';
 
 /** Small models with what exporters leave behind. */
@@ -74,6 +74,31 @@ export function cleanupModels(): PassModel[] {
       ]);
       const bias = graph.constant(weight(3));
       return graph.op('Gemm', [flat, graph.constant(weight(3, 2)), bias], { transB: attr.int(1) });
+    }),
+  ];
+}
+
+/** Models that look rows up in tables. */
+export function embeddingModels(): PassModel[] {
+  const ids: NdArray<'int64'> = {
+    dtype: 'int64',
+    dims: [2, 3],
+    data: BigInt64Array.of(0n, 5n, 99n, 7n, 5n, 1n),
+  };
+  return [
+    build('one table for two inputs', { ids, others: ids }, (graph) => {
+      const table = graph.constant(weight(100, 64));
+      return graph.op('Add', [graph.op('Gather', [table, 'ids']), graph.op('Gather', [table, 'others'])]);
+    }),
+    build('a table that is also the last layer', { ids }, (graph) => {
+      const table = graph.constant(weight(100, 64));
+      const turned = graph.op('Transpose', [table], { perm: attr.ints([1, 0]) });
+      return graph.op('MatMul', [graph.op('Gather', [table, 'ids']), turned]);
+    }),
+    build('columns of a table, and a small one', { ids }, (graph) => {
+      const columns = graph.op('Gather', [graph.constant(weight(64, 100)), 'ids'], { axis: attr.int(1) });
+      const small = graph.op('Gather', [graph.constant(weight(100, 3)), 'ids']);
+      return graph.op('Add', [graph.op('ReduceSum', [columns]), graph.op('ReduceSum', [small])]);
     }),
   ];
 }

@@ -1,8 +1,17 @@
 import { expect, it } from 'vitest';
-import { cleanupPasses, quantizePass, foldPass } from '../../src/stages/compress/index.js';
+import {
+  cleanupPasses,
+  foldPass,
+  quantizeEmbeddingsPass,
+  quantizePass,
+  storeHalvesPass,
+} from '../../src/stages/compress/index.js';
 import { classifier, flowers } from '../evaluate/models.js';
-import { cleanupModels } from './cleanup-models.js';
+import { cleanupModels, embeddingModels } from './cleanup-models.js';
 import { contextOf, describePass, mixesRows } from './pass-suite.js';
+
+describePass(storeHalvesPass, {}, 60);
+describePass(quantizeEmbeddingsPass, {}, 35, { keepsRowsApart: false }, embeddingModels);
 
 for (const pass of cleanupPasses) describePass(pass, {}, 100, { keepsRowsApart: false }, cleanupModels);
 

@@ -7,7 +7,9 @@ import { compressTasks } from './tasks.js';
 export { fileOptions, type CompressOptions, type FileOptions } from './config.js';
 export { foldPass } from './passes/fold.js';
 export { cleanupPasses } from './passes/cleanup/index.js';
+export { quantizeEmbeddingsPass } from './passes/quantize-embeddings.js';
 export { quantizePass } from './passes/quantize.js';
+export { storeHalvesPass } from './passes/store-halves.js';
 
 /** Makes the model smaller and faster, and proves that it stayed as good. */
 export const compressStage = defineStage<CompressOptions>({

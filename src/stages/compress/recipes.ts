@@ -42,9 +42,11 @@ export function candidateRecipes(
   hasData: boolean,
   goal: 'latency' | 'size',
 ): readonly Recipe[] {
+  // Half the bytes of what is left costs no time, but that of loading.
+  const last: readonly Step[] = goal === 'size' ? [['storeHalves', {}]] : [];
   const recipe = (name: string, options: object): Recipe => ({
     name,
-    steps: [...clean, ['quantize', options]],
+    steps: [...clean, ['quantize', options], ['quantizeEmbeddings', {}], ...last],
   });
   const integers = hasData
     ? [recipe('int8, calibrated', { mode: 'static' })]
@@ -57,7 +59,8 @@ export function candidateRecipes(
   ];
   const rest =
     goal === 'latency' || kind === 'convolutional' ? [...integers, ...weights] : [...weights, ...integers];
-  return [{ name: 'unchanged', steps: [] }, { name: 'cleaned up', steps: clean }, ...rest];
+  const halves: Recipe = { name: 'float16 storage', steps: [...clean, ['storeHalves', {}]] };
+  return [{ name: 'unchanged', steps: [] }, { name: 'cleaned up', steps: clean }, ...rest, halves];
 }
 
 /** The steps with their options filled in. */

@@ -11,7 +11,14 @@ import type { Model } from '../../../src/ir/graph.js';
 import { encodeModel, saveModel } from '../../../src/ir/onnx/save.js';
 import { definePass, defineStage, type Pass, type Registry } from '../../../src/plugin/api.js';
 import { compressOptions } from '../../../src/stages/compress/config.js';
-import { cleanupPasses, compressStage, foldPass, quantizePass } from '../../../src/stages/compress/index.js';
+import {
+  cleanupPasses,
+  compressStage,
+  foldPass,
+  quantizeEmbeddingsPass,
+  quantizePass,
+  storeHalvesPass,
+} from '../../../src/stages/compress/index.js';
 import { createRunner, type Outcome } from '../../../src/stages/runner.js';
 import { classes, flowers, noise, signatureOf, tableOf } from '../../evaluate/models.js';
 
@@ -92,7 +99,14 @@ export async function makeCompressBench(
       },
     ],
   });
-  const all = [foldPass, quantizePass, ...cleanupPasses, ...passes].map((pass) => [pass.name, pass] as const);
+  const all = [
+    foldPass,
+    quantizePass,
+    quantizeEmbeddingsPass,
+    storeHalvesPass,
+    ...cleanupPasses,
+    ...passes,
+  ].map((pass) => [pass.name, pass] as const);
   const registry: Registry = {
     stages: [train, compressStage],
     engines: new Map(),

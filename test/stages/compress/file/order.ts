@@ -6,10 +6,22 @@ import { onTestFinished } from 'vitest';
 import { readSection } from '../../../../src/config/index.js';
 import type { Model } from '../../../../src/ir/graph.js';
 import { saveModel } from '../../../../src/ir/onnx/save.js';
-import { cleanupPasses, fileOptions, foldPass, quantizePass } from '../../../../src/stages/compress/index.js';
+import {
+  cleanupPasses,
+  fileOptions,
+  foldPass,
+  quantizeEmbeddingsPass,
+  quantizePass,
+  storeHalvesPass,
+} from '../../../../src/stages/compress/index.js';
 import { compressFile, type FileResult } from '../../../../src/stages/compress/file/compress-file.js';
 
-const passes = new Map([foldPass, quantizePass, ...cleanupPasses].map((pass) => [pass.name, pass]));
+const passes = new Map(
+  [foldPass, quantizePass, quantizeEmbeddingsPass, storeHalvesPass, ...cleanupPasses].map((pass) => [
+    pass.name,
+    pass,
+  ]),
+);
 export const registry = { passes } as never;
 /** Latency is a matter of the machine that runs the tests. */
 export const relaxed = 'compress.gates.latency.maxRatio=100';
