@@ -13,7 +13,7 @@ import {
 } from '../../pipeline.js';
 import type { Project, Registry } from '../../plugin/api.js';
 import { loadRegistry } from '../../plugin/load-registry.js';
-import { findWorld, readMembership } from '../../stages/train/distributed/find-world.js';
+import { findWorld, forMpi, readMembership } from '../../stages/train/distributed/find-world.js';
 import { runTasks } from '../../ui/run-tasks.js';
 import { BaseCommand } from './base-command.js';
 
@@ -70,10 +70,7 @@ export abstract class ProjectCommand<T extends typeof Command> extends BaseComma
     const context = await this.open();
     const world = findWorld(readMembership(process.env), context.project);
     if (!world) return context;
-    // What MPI reads when it begins: ranks that wait leave their core to others; UCX's hooks into malloc crash Node.js.
-    process.env['OMPI_MCA_mpi_yield_when_idle'] ??= '1';
-    process.env['UCX_MEM_MMAP_HOOK_MODE'] ??= 'none';
-    process.env['UCX_MEM_EVENTS'] ??= 'n';
+    for (const [name, value] of Object.entries(forMpi)) process.env[name] ??= value;
     if (world.member.rank === 0) return { ...context, world };
     // Loaded on demand: it brings protobuf along.
     const { followWorld } = await import('../../stages/train/distributed/outer.js');

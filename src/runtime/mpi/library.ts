@@ -12,6 +12,9 @@ const threadMultiple = 3;
 /** Room for the text of MPI_Get_library_version, in bytes; Open MPI asks for 256, MPICH for 8192. */
 const versionRoom = 8192;
 
+/** RTLD_NOW, RTLD_GLOBAL and RTLD_NODELETE (dlfcn.h). */
+const stay = { linux: 0x2 | 0x100 | 0x1000, darwin: 0x2 | 0x8 | 0x80 } as const;
+
 interface Flavour {
   readonly title: string;
   /** File of the library, by platform. */
@@ -79,6 +82,9 @@ export async function loadMpi(name: MpiName): Promise<MpiLibrary> {
   let library: ReturnType<typeof koffi.load>;
   try {
     library = koffi.load(path, { global: true });
+    // koffi unloads it when Node.js ends, and then threads end that still clean up with its code: it has to stay.
+    const open = koffi.load(null).func('void *dlopen(const char *path, int flags)') as unknown as Native;
+    open(path, stay[process.platform === 'darwin' ? 'darwin' : 'linux']);
   } catch (cause) {
     throw missing(`the library of ${title} (${path}) is not there`, `Install it: ${packages}.`, cause);
   }

@@ -5,6 +5,13 @@ import { World, type Membership } from '../../../runtime/mpi/world.js';
 import type { TrainOptions } from '../config.js';
 import { mpiOf, sizeOf } from './config.js';
 
+/** Variables that MPI reads when it begins, as `launchLine` has them for ranks of maas' own. */
+export const forMpi: Readonly<Record<string, string>> = {
+  OMPI_MCA_mpi_yield_when_idle: '1',
+  UCX_MEM_MMAP_HOOK_MODE: 'none',
+  UCX_MEM_EVENTS: 'n',
+};
+
 const none: Membership = { rank: 0, size: 1, launcher: '' };
 
 /**

@@ -1,4 +1,4 @@
-import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { placeIn } from '../../../config/index.js';
 import { MaasError } from '../../../errors.js';
@@ -38,8 +38,9 @@ export async function trainTogether(
   let { hosts } = distributed;
   let size = sizeOf(distributed);
   for (let attempt = 0; ; attempt++) {
-    const files = filesIn(folder);
-    for (const file of Object.values(files) as string[]) await rm(file, { force: true });
+    // Of each attempt its own: ranks of the one before may still be about to end, on hosts that were cut off.
+    const own = await mkdtemp(join(folder, 'attempt-'));
+    const files = filesIn(own);
     await writeFile(files.progress, '');
     const job: RankJob = {
       project: plain(project),
@@ -49,12 +50,12 @@ export async function trainTogether(
       data: order.dataset.digest,
       files,
     };
-    await writeFile(join(folder, 'job.json'), JSON.stringify(job));
+    await writeFile(join(own, 'job.json'), JSON.stringify(job));
     const { size: before } = await stat(log).catch(() => ({ size: 0 }));
     const line = launchLine(distributed, { hosts, size }, [
       process.execPath,
       scriptOf('rank'),
-      join(folder, 'job.json'),
+      join(own, 'job.json'),
     ]);
     const ending = await followRanks(quote(line), { order, distributed, project, files, log });
     if (ending.cause === 'exit' && ending.code === 0) {
@@ -63,8 +64,9 @@ export async function trainTogether(
       return { ...outcome, model, notes: [...notes, ...(outcome.notes ?? [])] };
     }
     const error = await readError(files.error);
-    // What a rank says itself would only come again.
-    if (error && error.code !== 'MAAS_RUNTIME') throw restore(error, log);
+    // What a rank says itself would only come again; but for what is no fault of the training: a launcher that was killed
+    // stops its ranks.
+    if (error && !passing.has(error.code)) throw restore(error, log);
     if (ending.cause === 'stopped') {
       throw new MaasError(
         'MAAS_INTERRUPTED',
@@ -91,6 +93,9 @@ export async function trainTogether(
     notes.push(`${what}: went on from the checkpoint with ${size} ranks`);
   }
 }
+
+/** Errors of ranks that a new start may mend. */
+const passing: ReadonlySet<RankError['code']> = new Set(['MAAS_RUNTIME', 'MAAS_INTERRUPTED']);
 
 interface Following {
   readonly order: TrainOrder;
