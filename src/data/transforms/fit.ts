@@ -36,7 +36,7 @@ export function fitTransforms(
     if (transform.takes !== feature.type) throw misfit(feature, choice.name, transform.takes, path);
     refuseValues(feature, choice.name, train, path);
     const facts = transform.fit(valuesOf(feature, train), choice.options, feature);
-    if (choice.name === 'textVectorization' && (facts as { grams: unknown[] }).grams.length === 0)
+    if (choice.name === 'textVectorization' && (facts as { tokens: unknown[] }).tokens.length === 0)
       throw noWords(feature, path);
     fitted.push([feature.name, { name: choice.name, facts }]);
   }

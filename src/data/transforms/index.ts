@@ -2,7 +2,9 @@ import type { ColumnType } from '../config.js';
 import { embedding, hashing, oneHot } from './categories.js';
 import { discretization } from './discretization.js';
 import { log, log1p, minMax, normalization, rescaling } from './scaling.js';
-import { textVectorization } from './text.js';
+import type { Feature } from '../signature.js';
+import { textVectorization, type Vocabulary } from './text.js';
+import { idsIn, type TokenIds } from './text-ids.js';
 import type { Transform } from './transform.js';
 
 /** For `data.transforms`: what becomes of a column inside of the model. Named after Keras where it has the like. */
@@ -31,6 +33,13 @@ export interface TransformChoice {
 export interface AppliedTransform {
   readonly name: TransformName;
   readonly facts: unknown;
+}
+
+/** How many ids a feature has where it is a row of ids: those of its array, or those that its transform gives. */
+export function idsOf({ ids }: Feature, applied: AppliedTransform | undefined): number | undefined {
+  if (ids !== undefined || applied?.name !== 'textVectorization') return ids;
+  const facts = applied.facts as Pick<Vocabulary, 'outputMode'> | TokenIds;
+  return facts.outputMode === 'int' ? idsIn(facts as TokenIds) : undefined;
 }
 
 /** Options and facts under a name are those of that very transform. */

@@ -1,33 +1,55 @@
 import { z } from 'zod';
 import { attr } from '../../ir/graph.js';
 import { emitFill } from './fill-text.js';
+import { countTokens, emitWindow, idOf, padding, unknown, type TokenIds } from './text-ids.js';
 import { tokensOf, tokenPattern, variantsOf } from './tokens.js';
 import type { Transform } from './transform.js';
 
-const options = z.strictObject({
-  maxTokens: z
-    .int()
-    .min(1)
-    .max(1_000_000)
-    .default(10_000)
-    .describe('Words and n-grams that get a column, the most frequent first.'),
-  ngrams: z.int().min(1).max(5).default(1).describe('Up to so many words in a row count as one.'),
-  outputMode: z
-    .enum(['tfIdf', 'count', 'multiHot'])
-    .default('tfIdf')
-    .describe(
-      'tfIdf weighs counts by how rare a word is and brings each text to length 1; count; multiHot is 1 where a word stands.',
-    ),
-  split: z
-    .enum(['word', 'character'])
-    .default('word')
-    .describe('What a text is made of: runs of letters, digits and underscores, or single characters.'),
-});
+const columnModes = ['tfIdf', 'count', 'multiHot'] as const;
+
+const options = z
+  .strictObject({
+    maxTokens: z
+      .int()
+      .min(1)
+      .max(1_000_000)
+      .default(10_000)
+      .describe('Words and n-grams that get a column, or an id, the most frequent first.'),
+    ngrams: z.int().min(1).max(5).default(1).describe('Up to so many words in a row count as one.'),
+    outputMode: z
+      .enum([...columnModes, 'int'])
+      .default('tfIdf')
+      .describe(
+        'tfIdf weighs counts by how rare a word is and brings each text to length 1; count; multiHot is 1 where a word stands; int gives the tokens in their order as ids, for an embedding: 0 after the end of a text, 1 for a token that training has not seen.',
+      ),
+    split: z
+      .enum(['word', 'character'])
+      .default('word')
+      .describe('What a text is made of: runs of letters, digits and underscores, or single characters.'),
+    outputSequenceLength: z
+      .int()
+      .min(1)
+      .max(100_000)
+      .optional()
+      .describe('Ids of a text with outputMode: int. What is longer is cut.'),
+  })
+  .check((context) => {
+    const { outputMode, outputSequenceLength, ngrams } = context.value;
+    const report = (key: string, message: string): void => {
+      context.issues.push({ code: 'custom', input: context.value, path: [key], message });
+    };
+    if (outputMode === 'int' && outputSequenceLength === undefined)
+      report('outputMode', 'int needs outputSequenceLength: how many ids a text is');
+    if (outputMode === 'int' && ngrams > 1) report('ngrams', 'int gives single tokens: leave ngrams out');
+    if (outputMode !== 'int' && outputSequenceLength !== undefined)
+      report('outputSequenceLength', `${outputMode} gives columns: leave outputSequenceLength out`);
+  });
 
 type Options = z.output<typeof options>;
 
 /** What the nodes must know: the n-grams with a column, shorter ones first. */
-export interface Vocabulary extends Pick<Options, 'outputMode' | 'split'> {
+export interface Vocabulary extends Pick<Options, 'split'> {
+  readonly outputMode: (typeof columnModes)[number];
   /** Index of a token is its number in `grams`. */
   readonly tokens: readonly string[];
   readonly grams: readonly (readonly number[])[];
@@ -35,12 +57,16 @@ export interface Vocabulary extends Pick<Options, 'outputMode' | 'split'> {
   readonly weights: readonly number[];
 }
 
-/** Words of texts as columns. A word that training has not seen has none. */
-export const textVectorization: Transform<string, Options, Vocabulary> = {
-  summary: 'a column for each word or n-gram of the train split',
+/** Words of texts as columns, or as ids. A word that training has not seen has no column. */
+export const textVectorization: Transform<string, Options, Vocabulary | TokenIds> = {
+  summary: 'a column for each word or n-gram of the train split, or the words in order as ids',
   options,
   takes: 'text',
-  fit(texts, { maxTokens, ngrams, outputMode, split }) {
+  fit(texts, { maxTokens, ngrams, outputMode, split, outputSequenceLength }) {
+    if (outputMode === 'int') {
+      const tokens = countTokens(texts, split, maxTokens);
+      return { outputMode, split, tokens, length: outputSequenceLength!, keep: 'first' };
+    }
     const counts = new Map<string, { tokens: readonly string[]; total: number; texts: number }>();
     let rows = 0;
     for (const text of texts) {
@@ -91,21 +117,23 @@ export const textVectorization: Transform<string, Options, Vocabulary> = {
       },
       { domain: 'com.microsoft' },
     );
-    const known = new Map(
-      facts.tokens.flatMap((token, index) =>
-        (facts.split === 'word' ? variantsOf(token) : [token]).map((variant) => [variant, index] as const),
-      ),
-    );
+    const isIds = facts.outputMode === 'int';
+    const known = new Map<string, number>(isIds ? [['', padding]] : []);
+    for (const [index, token] of facts.tokens.entries()) {
+      const code = isIds ? idOf(index) : index;
+      for (const variant of facts.split === 'word' ? variantsOf(token) : [token]) known.set(variant, code);
+    }
     const codes = g.op(
       'LabelEncoder',
       [tokens],
       {
         keys_strings: attr.strings([...known.keys()]),
         values_int64s: attr.ints([...known.values()]),
-        default_int64: attr.int(-1),
+        default_int64: attr.int(isIds ? unknown : -1),
       },
       { domain: 'ai.onnx.ml', name: `${feature.name}.code` },
     );
+    if (isIds) return emitWindow(g, codes, facts);
     // A batch of empty texts has no token at all: one more that is unknown does no harm.
     const padded = g.op('Pad', [codes, g.int64s([0, 0, 0, 1]), g.scalar(-1, 'int64')]);
     return emitWeights(g, padded, facts);

@@ -1,5 +1,5 @@
 import type { ConfigPath } from '../../config/index.js';
-import type { Dataset, Feature, Signature } from '../../data/index.js';
+import { idsOf, type Dataset, type Feature, type Signature } from '../../data/index.js';
 import { MaasError, type Place } from '../../errors.js';
 import { GraphBuilder } from '../../ir/builder.js';
 import type { Dim, Model } from '../../ir/graph.js';
@@ -59,13 +59,17 @@ export function buildModel(
     embeddings.push(name);
     return g.initializer(name, tensor('float32', dims, drawWeights('randomUniform', dims, noFans, random)));
   };
-  const emit = (features: readonly Feature[]): string => emitFeatures(g, dataset, weight, features);
+  const ids = new Map<string, number | undefined>();
+  const emit = (features: readonly Feature[]): string => {
+    const value = emitFeatures(g, dataset, weight, features);
+    for (const feature of features) ids.set(value, idsOf(feature, dataset.transforms?.[feature.name]));
+    return value;
+  };
   const groups = openGroups(inputs, signature.features, emit, place);
   const preset = 'name' in source ? source : undefined;
   const rowSizes = (): number[] => sizesOf({ g }, groups.sources.get(firstSource)!());
   const choices = 'name' in source ? layersOf(source, rowSizes(), place) : source;
   const path = preset ? pathOf(preset) : ['train', 'model', 'layers'];
-  const ids = new Map(signature.features.map((feature) => [feature.input, feature.ids]));
   const layers = openLayers(g, { seed, path, place, ids });
   const x = layers.emit(fitToData(choices, signature, place), groups.sources);
   groups.expectRead();

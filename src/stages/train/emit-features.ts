@@ -32,10 +32,7 @@ export function emitFeatures(
     const all = features.filter((feature) => feature.input === name);
     const own = all.filter((feature) => chosen.includes(feature));
     if (own.length === 0) return [];
-    if (own[0]!.ids !== undefined) {
-      if (chosen.length > 1) throw notAlone(name);
-      return [name];
-    }
+    if (own[0]!.ids !== undefined) return [name];
     if (own[0]!.shape) {
       const emit = own[0]!.type === 'image' ? emitImageScaling : emitArrayScaling;
       const scaled = emit(g, name, statistics[name]!);
@@ -51,6 +48,7 @@ export function emitFeatures(
     for (const { emit, ...column } of columns) groups.set(emit, [...(groups.get(emit) ?? []), column]);
     return [...groups].map(([emit, group]) => emit(site, pick(g, filled, group, all.length), group));
   });
+  if (parts.length > 1 && parts.some((part) => g.dtypeOf(part) === 'int64')) throw notAlone();
   return parts.length === 1 ? parts[0]! : g.op('Concat', parts, { axis: attr.int(1) }, { name: 'inputs' });
 }
 
@@ -111,9 +109,9 @@ function emitFilling(g: GraphBuilder, input: string, features: readonly Feature[
   return g.op('Where', [g.op('IsNaN', [input]), fill, input]);
 }
 
-function notAlone(name: string): MaasError {
-  return new MaasError('MAAS_MODEL_SHAPE', `"${name}" holds ids, which cannot be put beside other columns`, {
-    hint: `Give it an input of its own, train.model.inputs: {ids: ${name}}, or predict from it alone: data.features: [${name}].`,
+function notAlone(): MaasError {
+  return new MaasError('MAAS_MODEL_SHAPE', 'a row of ids cannot be put beside other columns', {
+    hint: 'Give it an input of its own, train.model.inputs: {ids: COLUMN}, or name it alone under data.features.',
   });
 }
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { dataSchema, encodeRows, loadDataset, type Dataset } from '../../../src/data/index.js';
+import { dataSchema, encodeRows, idsOf, loadDataset, type Dataset } from '../../../src/data/index.js';
 import { tokensOf } from '../../../src/data/transforms/tokens.js';
 import { GraphBuilder } from '../../../src/ir/builder.js';
 import { encodeModel } from '../../../src/ir/onnx/save.js';
@@ -63,7 +63,7 @@ async function openEncoder(dataset: Dataset) {
       if (!encoded.ok) throw new Error(encoded.errors[0]!.message);
       const { data, dims } = (await session.run(encoded.inputs, ['matrix']))['matrix']!;
       const width = dims[1]!;
-      return rows.map((_, row) => [...(data as Float32Array).slice(row * width, (row + 1) * width)]);
+      return rows.map((_, row) => Array.from(data.slice(row * width, (row + 1) * width), Number));
     },
   };
 }
@@ -290,6 +290,38 @@ describe('transforms of text', () => {
     expect(some!.reduce((sum, count) => sum + count)).toBeGreaterThan(0);
     expect(none).toEqual([0, 0, 0]);
     await encoder.close();
+  });
+
+  it.each(['word', 'character'] as const)('give each %s as an id, in their order', async (split) => {
+    const [most, length] = [6, 5];
+    const options = { outputMode: 'int', split, maxTokens: most, outputSequenceLength: length };
+    const dataset = await load(rows, { note: { textVectorization: options } }, only('note'));
+    const counts = new Map<string, number>();
+    for (const note of trained(dataset, rows, 'note'))
+      for (const token of tokensOf(String(note), split)) counts.set(token, (counts.get(token) ?? 0) + 1);
+    const known = [...counts].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1)).slice(0, most);
+    const ids = new Map(known.map(([token], at) => [token, at + 2]));
+    const expected = (note: string): number[] => {
+      const row = tokensOf(note, split).map((token) => ids.get(token) ?? 1);
+      return Array.from({ length }, (_, at) => row[at] ?? 0);
+    };
+    expect(idsOf(dataset.signature.features[0]!, dataset.transforms!['note'])).toBe(ids.size + 2);
+    const encoder = await openEncoder(dataset);
+    await fc.assert(
+      fc.asyncProperty(fc.array(text, { minLength: 1, maxLength: 4 }), async (notes) => {
+        expect(await encoder.encode(notes.map((note) => ({ note })))).toEqual(notes.map(expected));
+      }),
+      { numRuns: 30, examples: [[['']], [['', 'the']]] },
+    );
+    await encoder.close();
+  });
+
+  it.each([
+    [{ outputMode: 'int' }, 'int needs outputSequenceLength'],
+    [{ outputMode: 'int', outputSequenceLength: 4, ngrams: 2 }, 'leave ngrams out'],
+    [{ outputMode: 'count', outputSequenceLength: 4 }, 'count gives columns'],
+  ])('refuse options that do not go together: %j', async (options, message) => {
+    await expect(load(rows, { note: { textVectorization: options } }, only('note'))).rejects.toThrow(message);
   });
 
   it('refuse what is no text, and columns without words', async () => {

@@ -136,6 +136,8 @@ const rules: Readonly<Record<string, RowRule>> = {
     if (!facts.isRow(table)) return axis === 0;
     return !facts.isRow(indices) && axis > 0;
   },
+  GatherElements: (node, facts) =>
+    numberAttribute(node, 'axis', 0) > 0 && node.inputs.every((name) => facts.isRow(name)),
   Gemm: (node, facts) =>
     firstOnly(node, facts) &&
     numberAttribute(node, 'transA', 0) === 0 &&
@@ -153,6 +155,10 @@ const rules: Readonly<Record<string, RowRule>> = {
     const pads = facts.numbersOf(node.inputs[1]!);
     const rank = rankOf(facts, node.inputs[0]!) ?? 0;
     return firstOnly(node, facts) && node.inputs.length < 4 && pads?.[0] === 0 && pads[rank] === 0;
+  },
+  ReduceSum(node, facts) {
+    const axes = facts.numbersOf(node.inputs[1] ?? '');
+    return firstOnly(node, facts) && axes !== undefined && axes.every((axis) => axis > 0);
   },
   Reshape: reshaped,
   Slice(node, facts) {
