@@ -116,6 +116,21 @@ const transformChoices = z
   })
   .prefault({});
 
+/** What running text has no use for. */
+const columnKeys = [
+  'features',
+  'exclude',
+  'types',
+  'task',
+  'transforms',
+  'delimiter',
+  'sql',
+  'images',
+] as const;
+
+/** The one feature of running text. */
+export const textFeature = 'text';
+
 /** The config's `data` section. */
 export const dataSchema = z
   .strictObject({
@@ -132,7 +147,7 @@ export const dataSchema = z
       }),
     target: z.string().min(1).meta({
       description:
-        'Column to predict; of arrays the name of one, or the file that holds it (NPY, IDX); of a folder of images what to call its class folders.',
+        'Column to predict; of arrays the name of one, or the file that holds it (NPY, IDX); of a folder of images what to call its class folders; of running text what to call the next character.',
     }),
     features: columnNames
       .optional()
@@ -175,6 +190,21 @@ export const dataSchema = z
     images: imageOptions
       .optional()
       .describe('How images become pixels, when training and when served. Needs the package sharp.'),
+    text: z
+      .strictObject({
+        context: z.int().min(1).max(100_000).default(64).describe('Characters that the model sees, at most.'),
+        stride: z
+          .int()
+          .min(1)
+          .optional()
+          .describe(
+            'Characters from one row to the next. Default: the context, so that rows do not overlap.',
+          ),
+      })
+      .optional()
+      .describe(
+        'The source is running text, and the model learns to go on with it, character by character. The split is by place: the end is held out.',
+      ),
     memory: z.number().nonnegative().default(256).meta({
       description:
         'Size in MB from which a source is no longer read into memory: it is encoded once, kept on disk and trained on in blocks.',
@@ -195,6 +225,19 @@ export const dataSchema = z
     const conflict = (path: (string | number)[], message: string): void => {
       context.issues.push({ code: 'custom', input: context.value, path, message });
     };
+    if (context.value.text) {
+      for (const key of columnKeys) {
+        const choice = context.value[key];
+        if (choice !== undefined && !(key === 'transforms' && Object.keys(choice).length === 0))
+          conflict([key], `${key} is for columns, and data.text says that there are none`);
+      }
+      for (const key of ['by', 'group', 'time'] as const) {
+        if (context.value.split[key] !== undefined)
+          conflict(['split', key], `running text is split by place: remove ${key}`);
+      }
+      if (target === textFeature)
+        conflict(['target'], `"${textFeature}" is what goes before: use another name`);
+    }
     if (delimiter !== undefined && formatOf(source)?.kind !== 'delimited')
       conflict(['delimiter'], `${basename(source)} has no delimiters`);
     features.forEach((name, index) => {

@@ -5,5 +5,6 @@ export type { ColumnSchema, DataSchema } from './describe-schema.js';
 export { encodeRows, type EncodedRows, type FieldError } from './encode-rows.js';
 export { digestDataset, loadDataset, type LoadOptions } from './load.js';
 export { readSignature } from './read-signature.js';
+export { countPresent, idOf } from './transforms/text-ids.js';
 export { idsOf, transformOf } from './transforms/index.js';
 export type { Feature, Port, Signature } from './signature.js';

@@ -25,6 +25,7 @@ import {
   watchSource,
   type RawTable,
 } from './readers/index.js';
+import { loadText } from './text/load-text.js';
 import { loadStream } from './stream/load-stream.js';
 import { Shelf } from './stream/shelf.js';
 import { describeSignature, numbersInput } from './describe-signature.js';
@@ -57,6 +58,10 @@ const loaderVersion = 2;
  */
 export async function loadDataset(config: DataConfig, options: LoadOptions): Promise<Dataset> {
   const path = resolve(options.root, config.source);
+  if (config.text) {
+    const { seed, name, signal } = options;
+    return loadText(path, config, { name, signal, digest: (sha256) => digestParts(sha256, config, seed) });
+  }
   const large = await isLarge(path, config);
   if (large && options.fold) {
     throw new MaasError('MAAS_DATA_SPLIT', 'train.folds is for data in memory, and this is larger', {
@@ -212,7 +217,7 @@ function measureImages(
 
 /** Whether a source is left on disk. Arrays are read into memory always; of images that is the pixels' own matter. */
 async function isLarge(path: string, config: DataConfig): Promise<boolean> {
-  if (holdsArrays(path) || isFolder(config.source)) return false;
+  if (holdsArrays(path) || isFolder(config.source) || config.text) return false;
   const { size } = await stat(path).catch(() => ({ size: 0 }));
   if (expandedSize(path, size) <= config.memory * 2 ** 20) return false;
   if (imageColumns(config).length === 0) return true;
@@ -270,6 +275,7 @@ async function digestBytes(
   config: DataConfig,
   { root, signal }: Pick<LoadOptions, 'root' | 'signal'>,
 ): Promise<string> {
+  if (config.text) return digestSource(path, signal);
   if (holdsArrays(path)) return digestArrays(config, root, signal);
   if (isFolder(config.source) || imageColumns(config).length > 0)
     return (await read(path, config, { root, signal })).table.sha256;
@@ -278,7 +284,7 @@ async function digestBytes(
 
 /** Where the source lies does not matter, what is in it does. Large data is shuffled block by block. */
 function digestParts(sha256: string, config: DataConfig, seed: number, large = false): string {
-  const { target, features, exclude, types, task, split, missing, delimiter, sql, transforms } = config;
+  const { target, features, exclude, types, task, split, missing, delimiter, sql, transforms, text } = config;
   // What a transform does to a value is no matter of the rows.
   const implied = Object.fromEntries(
     Object.keys(transforms.columns ?? {}).map((name) => [name, declaredType(config, name)]),
@@ -299,6 +305,7 @@ function digestParts(sha256: string, config: DataConfig, seed: number, large = f
     delimiter ?? formatOf(config.source)?.delimiter ?? ',',
     ...(large ? ['large'] : []),
     ...(sql === undefined ? [] : ['sql', sql]),
+    ...(text ? ['text', text.context, text.stride ?? text.context] : []),
   ];
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
 }

@@ -56,6 +56,8 @@ export interface Signature {
   /** Classification: `label` (string [N]) and `probabilities` (float32 [N, classes]). Regression: `prediction` (float32 [N]). */
   readonly outputs: readonly Port[];
   readonly target: { readonly name: string; readonly labels?: readonly string[] };
+  /** Where the target is what comes after a text: the feature that holds the text, and how many of its characters count. */
+  readonly generates?: { readonly feature: string; readonly context: number };
   /** The data that the model was trained on; evaluation refuses other data. */
   readonly data: { readonly digest: string };
 }

@@ -25,7 +25,7 @@ export async function evaluate(
 export function score(predictions: Predictions, table: Table, signature: Signature): Record<string, number> {
   const { values } = predictions;
   if (signature.task === 'regression') return scoreAmounts(values, numbersOf(table.target));
-  return scoreClasses({ ...indexLabels(predictions, table, signature), values });
+  return withText(signature, scoreClasses({ ...indexLabels(predictions, table, signature), values }));
 }
 
 /**
@@ -35,8 +35,12 @@ export function score(predictions: Predictions, table: Table, signature: Signatu
 export function scoreValues(
   parts: readonly Float32Array[],
   target: Column,
-  { task, target: { labels = [] } }: Signature,
+  signature: Pick<Signature, 'task' | 'target' | 'generates'>,
 ): Record<string, number> {
+  const {
+    task,
+    target: { labels = [] },
+  } = signature;
   const values = concat(parts);
   const truth = numbersOf(target);
   if (task === 'regression') return scoreAmounts(values, truth);
@@ -55,7 +59,17 @@ export function scoreValues(
     }
     return best;
   });
-  return scoreClasses({ labels: names, truth, predicted, values: probabilities });
+  return withText(signature, scoreClasses({ labels: names, truth, predicted, values: probabilities }));
+}
+
+/** The figures by which models of text are judged, too. */
+function withText(
+  { generates }: Pick<Signature, 'generates'>,
+  scores: Record<string, number>,
+): Record<string, number> {
+  const { logLoss: nats } = scores;
+  if (!generates || nats === undefined) return scores;
+  return { ...scores, perplexity: Math.exp(nats), bitsPerCharacter: nats / Math.LN2 };
 }
 
 function scoreAmounts(values: ArrayLike<number>, truth: ArrayLike<number>): Record<string, number> {

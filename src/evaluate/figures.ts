@@ -7,6 +7,8 @@ export interface Figure {
   readonly better: 'greater' | 'less';
   /** Shown where there is room for a few. */
   readonly brief?: true;
+  /** Only for what comes after a text. */
+  readonly ofText?: true;
 }
 
 const share = { task: 'classification', better: 'greater' } as const;
@@ -35,6 +37,20 @@ export const figures: Readonly<Record<string, Figure>> = {
     better: 'less',
     brief: true,
     summary: 'Mean of −log(probability of the true label).',
+  },
+  perplexity: {
+    ...share,
+    ofText: true,
+    better: 'less',
+    brief: true,
+    summary: 'Among how many characters the model seems to choose: exp(logLoss).',
+  },
+  bitsPerCharacter: {
+    ...share,
+    ofText: true,
+    better: 'less',
+    brief: true,
+    summary: 'Bits that each character takes on average: logLoss / log 2.',
   },
   calibrationError: {
     ...share,

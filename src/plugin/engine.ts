@@ -14,6 +14,18 @@ export interface TrainJob extends TrainOrder {
   readonly trainable: readonly string[];
   /** The value that the loss looks at: class probabilities or a regression's prediction. */
   readonly prediction: string;
+  /**
+   * Where each step of a row predicts the id after it: the loss then looks at all steps, and `prediction` is that of the
+   * last one, whose class is the row's target.
+   */
+  readonly steps?: {
+    /** Value [N, steps, classes]. */
+    readonly logits: string;
+    /** Value int64 [N, steps]: what the model reads. */
+    readonly ids: string;
+    /** Id of class 0. */
+    readonly first: number;
+  };
 }
 
 /** What every engine is told, whoever brings the model. */

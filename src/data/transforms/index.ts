@@ -39,7 +39,7 @@ export interface AppliedTransform {
 export function idsOf({ ids }: Feature, applied: AppliedTransform | undefined): number | undefined {
   if (ids !== undefined || applied?.name !== 'textVectorization') return ids;
   const facts = applied.facts as Pick<Vocabulary, 'outputMode'> | TokenIds;
-  return facts.outputMode === 'int' ? idsIn(facts as TokenIds) : undefined;
+  return facts.outputMode === 'int' ? idsIn(facts) : undefined;
 }
 
 /** Options and facts under a name are those of that very transform. */

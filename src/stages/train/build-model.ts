@@ -1,13 +1,14 @@
 import type { ConfigPath } from '../../config/index.js';
-import { idsOf, type Dataset, type Feature, type Signature } from '../../data/index.js';
+import { idOf, idsOf, type Dataset, type Feature, type Signature } from '../../data/index.js';
 import { MaasError, type Place } from '../../errors.js';
+import type { TrainJob } from '../../plugin/api.js';
 import { GraphBuilder } from '../../ir/builder.js';
 import type { Dim, Model } from '../../ir/graph.js';
 import { removeDead } from '../../ir/rewrite.js';
 import { tensor } from '../../ir/tensor.js';
 import { emitFeatures, featureOpsets } from './emit-features.js';
+import { emitLastStep, emitOutputs } from './emit-outputs.js';
 import { openGroups, type FeatureGroups } from './feature-groups.js';
-import { emitOutputs } from './emit-outputs.js';
 import type { ActivationName } from './layers/activations.js';
 import type { DenseOptions } from './layers/dense.js';
 import { firstSource, openLayers } from './layers/emit-layers.js';
@@ -24,6 +25,8 @@ export interface Draft {
   readonly trainable: readonly string[];
   /** The value that the loss looks at: probabilities [N, classes], or amounts [N, 1]. */
   readonly prediction: string;
+  /** Where each step predicts the token after it: what the loss looks at instead. */
+  readonly steps?: TrainJob['steps'];
   /** Lines for the person who trains. */
   readonly notes?: readonly string[];
 }
@@ -67,14 +70,18 @@ export function buildModel(
   };
   const groups = openGroups(inputs, signature.features, emit, place);
   const preset = 'name' in source ? source : undefined;
-  const rowSizes = (): number[] => sizesOf({ g }, groups.sources.get(firstSource)!());
-  const choices = 'name' in source ? layersOf(source, rowSizes(), place) : source;
+  const whole = (): string => groups.sources.get(firstSource)!();
+  const isNext = signature.generates !== undefined;
+  const rowOf = (x: string) => ({ sizes: sizesOf({ g }, x), isIds: ids.get(x) !== undefined, isNext });
+  const choices = 'name' in source ? layersOf(source, rowOf(whole()), place) : source;
   const path = preset ? pathOf(preset) : ['train', 'model', 'layers'];
   const layers = openLayers(g, { seed, path, place, ids });
   const x = layers.emit(fitToData(choices, signature, place), groups.sources);
   groups.expectRead();
-  if (g.rankOf(x) !== 2) throw notFlat(g.shapeOf(x), place([...path, findHead(choices)!]));
-  const prediction = emitOutputs(g, x, signature);
+  const steps = isNext && g.rankOf(x) === 3 ? { logits: x, ids: whole(), first: idOf(0) } : undefined;
+  const flat = steps ? emitLastStep(g, steps) : x;
+  if (g.rankOf(flat) !== 2) throw notFlat(g.shapeOf(flat), place([...path, findHead(choices)!]));
+  const prediction = emitOutputs(g, flat, signature);
   const model: Model = {
     irVersion: 10,
     opsets: featureOpsets,
@@ -82,7 +89,7 @@ export function buildModel(
     graph: removeDead(g.build()),
     metadata: {},
   };
-  return { model, trainable: [...embeddings, ...layers.trainable], prediction };
+  return { model, trainable: [...embeddings, ...layers.trainable], prediction, ...(steps && { steps }) };
 }
 
 /** The first weights of embeddings do not depend on them. */

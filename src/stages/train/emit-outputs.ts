@@ -1,6 +1,7 @@
-import type { Signature } from '../../data/index.js';
+import { countPresent, type Signature } from '../../data/index.js';
 import type { GraphBuilder } from '../../ir/builder.js';
 import { attr } from '../../ir/graph.js';
+import type { TrainJob } from '../../plugin/api.js';
 
 /**
  * Turns what the layers give, logits [N, classes] or amounts [N, 1], into the outputs of the signature.
@@ -8,6 +9,14 @@ import { attr } from '../../ir/graph.js';
  */
 export function emitOutputs(g: GraphBuilder, x: string, signature: Signature): string {
   return signature.task === 'classification' ? emitLabels(g, x, signature) : emitAmount(g, x);
+}
+
+/** What the steps say [N, steps, C] → what the last of them that has an id says [N, C]. */
+export function emitLastStep(g: GraphBuilder, { logits, ids }: NonNullable<TrainJob['steps']>): string {
+  const last = g.op('Sub', [countPresent(g, ids), g.scalar(1, 'int64')]);
+  // An empty text has no step: what comes after nothing is what comes after a token that nobody knows.
+  const at = g.op('Max', [last, g.scalar(0, 'int64')]);
+  return g.op('GatherND', [logits, at], { batch_dims: attr.int(1) }, { name: 'last_step' });
 }
 
 /** Logits [N, C] → `probabilities` [N, C] and `label` [N]. */

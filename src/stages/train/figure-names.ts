@@ -17,11 +17,14 @@ export const figureName = z
 /** Why a model with this signature cannot have the figure, if it cannot. */
 export function explainMisfit(
   name: string,
-  { task, target: { labels = [] } }: Signature,
+  { task, target: { labels = [] }, generates }: Signature,
 ): { readonly message: string; readonly hint: string } | undefined {
   const figure = findFigure(name);
-  if (figure?.task !== task) {
-    const known = Object.keys(figures).filter((each) => figures[each]!.task === task);
+  const isOfText = generates !== undefined;
+  if (figure?.task !== task || (figure.ofText && !isOfText)) {
+    const known = Object.entries(figures)
+      .filter(([, each]) => each.task === task && (!each.ofText || isOfText))
+      .map(([each]) => each);
     return {
       message: `there is no ${name} of ${task === 'regression' ? 'amounts' : 'classes'}`,
       hint: `The figures are: ${known.join(', ')}.`,

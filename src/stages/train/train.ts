@@ -9,6 +9,7 @@ import { saveModel } from '../../ir/onnx/save.js';
 import { stripDropout } from '../../ir/rewrite.js';
 import type { FittingEngine, StageRun, TrainOrder, TrainOutcome, TrainProgress } from '../../plugin/api.js';
 import { buildModel, type Draft } from './build-model.js';
+import { checkCausal } from './check-causal.js';
 import { chooseEngine, placesOf, type ChosenEngine } from './choose-engine.js';
 import type { TrainOptions } from './config.js';
 import { adoptModel } from './fine-tune/adopt-model.js';
@@ -193,9 +194,10 @@ export class Training {
   }
 
   private async fitDraft(engine: FittingEngine, order: TrainOrder, draft: Draft): Promise<TrainOutcome> {
-    const { model, trainable, prediction } = draft;
+    const { model, trainable, prediction, steps } = draft;
+    await checkCausal(draft, this.dataset, placeIn(this.run.project, ['train', 'model']));
     try {
-      return await engine.train({ ...order, model, trainable, prediction });
+      return await engine.train({ ...order, model, trainable, prediction, ...(steps && { steps }) });
     } catch (error) {
       throw explainFreeze(error, draft, placeIn(this.run.project, ['train', 'model']));
     }

@@ -4,14 +4,15 @@ import { MaasError, type Place } from '../../../errors.js';
 import { layers, type LayerChoice } from '../layers/index.js';
 import { layerSchema } from '../layers/list-schema.js';
 import { cnn } from './cnn.js';
+import { lstm } from './lstm.js';
 import { mlp } from './mlp.js';
 import { mobilenet } from './mobilenet.js';
-import type { Preset } from './preset.js';
+import type { Preset, PresetSite } from './preset.js';
 import { resnet } from './resnet.js';
 import { transformer } from './transformer.js';
 
 /** Models by name, for `train.model.preset`. */
-export const presets = { mlp, cnn, resnet, mobilenet, transformer } as const;
+export const presets = { mlp, cnn, resnet, mobilenet, lstm, transformer } as const;
 
 /** A preset by its name, its options checked. */
 export interface PresetChoice {
@@ -24,12 +25,12 @@ export const pathOf = ({ name }: PresetChoice): ConfigPath => ['train', 'model',
 
 /**
  * The layers that a preset stands for.
- * @param sizes Of one row of what the first layer gets.
+ * @param row What the first layer gets, and what is asked of the last.
  * @throws MaasError MAAS_MODEL_SHAPE when the data, or its options, do not fit.
  */
 export function layersOf(
   choice: PresetChoice,
-  sizes: readonly number[],
+  row: Omit<PresetSite, 'misfit'>,
   place: (path: ConfigPath) => Place,
 ): LayerChoice[] {
   const path = pathOf(choice);
@@ -39,6 +40,6 @@ export function layersOf(
       hint,
     });
   // The options were checked against this very preset's schema.
-  const written = (presets[choice.name] as Preset<unknown>).layers(choice.options, { sizes, misfit });
+  const written = (presets[choice.name] as Preset<unknown>).layers(choice.options, { ...row, misfit });
   return z.array(layerSchema(() => layers)).parse(written);
 }

@@ -17,7 +17,10 @@ export type HiddenOptions = z.output<typeof options>;
 export const mlp: Preset<HiddenOptions> = {
   summary: 'dense layers one after another',
   options,
-  layers: (given, { sizes }) => [...(sizes.length > 1 ? ['flatten'] : []), ...hiddenLayers(given), 'dense'],
+  layers(given, { sizes, isIds, misfit }) {
+    if (isIds) throw misfit('takes numbers, a row of the data is ids', 'Use the preset lstm or transformer.');
+    return [...(sizes.length > 1 ? ['flatten'] : []), ...hiddenLayers(given), 'dense'];
+  },
 };
 
 export const hiddenLayers = ({ units, activation, dropout }: HiddenOptions): LayerConfig[] =>

@@ -5,6 +5,10 @@ import type { MaasError } from '../../../errors.js';
 export interface PresetSite {
   /** Sizes of one row: [features], or [channels, height, width] where the data has images. */
   readonly sizes: readonly number[];
+  /** Whether a row is ids [steps], not numbers. */
+  readonly isIds: boolean;
+  /** Whether each step predicts the one after it, so that no step may see what comes later. */
+  readonly isNext: boolean;
   /** The error for data and options that do not fit, at the preset's place in the config, or at that of its option `key`. */
   readonly misfit: (message: string, hint: string, key?: string) => MaasError;
 }

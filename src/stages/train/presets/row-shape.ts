@@ -19,6 +19,19 @@ const kinds = {
   sequences: { rank: 2, axes: '[steps, features]' },
 } as const;
 
+/** A row, sequence or ids, as steps of so many numbers. Of a sequence that is left to `project`. */
+export function embedSteps(
+  site: PresetSite,
+  shape: readonly number[] | undefined,
+  units: number,
+  project: readonly LayerConfig[],
+): readonly LayerConfig[] {
+  if (!site.isIds) return [...shapeRow(site, 'sequences', shape).layers, ...project];
+  if (shape !== undefined)
+    throw site.misfit('has a shape, a row of the data is ids', 'Remove shape.', 'shape');
+  return [{ embedding: { outputDim: units } }];
+}
+
 /** A row as the preset wants it, and what makes it so. */
 export interface ShapedRow {
   readonly sizes: readonly number[];
@@ -30,11 +43,14 @@ export interface ShapedRow {
  * @throws MaasError MAAS_MODEL_SHAPE
  */
 export function shapeRow(
-  { sizes, misfit }: PresetSite,
+  { sizes, isIds, misfit }: PresetSite,
   kind: keyof typeof kinds,
   shape: readonly number[] | undefined,
 ): ShapedRow {
   const { rank, axes } = kinds[kind];
+  if (isIds) {
+    throw misfit(`takes ${kind} ${axes}, a row of the data is ids`, 'Use the preset lstm or transformer.');
+  }
   if (sizes.length === rank) {
     if (shape === undefined || showSizes(shape) === showSizes(sizes)) return { sizes, layers: [] };
     throw misfit(

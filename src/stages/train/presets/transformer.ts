@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { dropoutOf, dropoutRate, type LayerConfig, type Preset } from './preset.js';
-import { sequenceShape, shapeRow } from './row-shape.js';
+import { embedSteps, sequenceShape } from './row-shape.js';
 
 const options = z
   .strictObject({
@@ -20,7 +20,8 @@ const expansion = 4;
 
 /**
  * An encoder (Vaswani et al., arXiv:1706.03762) that normalizes before each part, which needs no warm-up (Xiong et al.,
- * arXiv:2002.04745); the last layer gets the mean of the steps.
+ * arXiv:2002.04745); the last layer gets the mean of the steps. Where
+ * each step predicts the next, it is a decoder: no step sees those after it.
  */
 export const transformer: Preset<z.output<typeof options>> = {
   summary: 'attention between steps, for sequences',
@@ -29,7 +30,11 @@ export const transformer: Preset<z.output<typeof options>> = {
     const block: LayerConfig[] = [
       {
         residual: {
-          layers: ['layerNormalization', { multiHeadAttention: { numHeads: heads } }, ...dropoutOf(dropout)],
+          layers: [
+            'layerNormalization',
+            { multiHeadAttention: { numHeads: heads, useCausalMask: site.isNext } },
+            ...dropoutOf(dropout),
+          ],
         },
       },
       {
@@ -44,12 +49,11 @@ export const transformer: Preset<z.output<typeof options>> = {
       },
     ];
     return [
-      ...shapeRow(site, 'sequences', shape).layers,
-      { dense: { units } },
+      ...embedSteps(site, shape, units, [{ dense: { units } }]),
       'positionEmbedding',
       ...Array.from({ length: layers }, () => block).flat(),
       'layerNormalization',
-      'globalAveragePooling1d',
+      ...(site.isNext ? [] : ['globalAveragePooling1d']),
       'dense',
     ];
   },

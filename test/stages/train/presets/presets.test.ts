@@ -74,6 +74,7 @@ const small: Readonly<Record<keyof typeof presets, object>> = {
   cnn: { shape, filters: [4, 8], units: [16], pooling: 'average', dropout: 0.1 },
   resnet: { shape, filters: [4, 8], blocks: 1, dropout: 0.1 },
   mobilenet: { shape, filters: [8, 16], blocks: 1, width: 0.5, dropout: 0.1 },
+  lstm: { shape: [side, side], units: [8], bidirectional: true, dropout: 0.1 },
   transformer: { shape: [side, side], units: 8, heads: 2, layers: 1 },
 };
 
@@ -98,7 +99,7 @@ describe('presets', () => {
   });
 
   it.each(Object.keys(presets))('%s has defaults that fit 8 × 8 numbers', (name) => {
-    const sizes = name === 'transformer' ? [side, side] : shape;
+    const sizes = ['lstm', 'transformer'].includes(name) ? [side, side] : shape;
     const options = name === 'mlp' ? {} : { shape: sizes };
     const { model } = buildModel(choose({ [name]: options }), dataset(), { seed: 1, place });
     expect(model.graph.outputs.map(({ name }) => name)).toEqual(['label', 'probabilities']);

@@ -1,8 +1,9 @@
 import { MaasError } from '../../../../errors.js';
 import type { GraphBuilder } from '../../../../ir/builder.js';
 import { describe } from '../../../../ir/gradient/rule.js';
-import { readsOf, type Graph, type Node } from '../../../../ir/graph.js';
+import { attr, readsOf, type Graph, type Node } from '../../../../ir/graph.js';
 import { losses } from '../../../../ir/losses.js';
+import type { LossInputs } from '../../../../ir/losses/loss.js';
 import { freshNames, removeDead, renameReads } from '../../../../ir/rewrite.js';
 import { int64s, toNdArray, type NdArray } from '../../../../ir/tensor.js';
 import type { TrainJob } from '../../../../plugin/api.js';
@@ -15,14 +16,15 @@ const leastOpset = 16;
  * The part of the job's model that leads to the prediction, with the inputs that it reads.
  * @throws MaasError MAAS_MODEL_UNSUPPORTED for an old operator set, MAAS_MODEL_SHAPE when the data lacks an input.
  */
-export function forwardOf({ model, prediction, dataset }: TrainJob): Graph {
+export function forwardOf({ model, prediction, steps, dataset }: TrainJob): Graph {
   const opset = model.opsets[''] ?? 0;
   if (opset < leastOpset) {
     throw new MaasError('MAAS_MODEL_UNSUPPORTED', `cannot train a model of operator set ${opset}`, {
       hint: `Export it with operator set ${leastOpset} or later.`,
     });
   }
-  const graph = removeDead({ ...model.graph, outputs: [{ name: prediction }] });
+  const outputs = [prediction, ...(steps ? [steps.logits, steps.ids] : [])].map((name) => ({ name }));
+  const graph = removeDead({ ...model.graph, outputs });
   const read = new Set(graph.nodes.flatMap(readsOf));
   // Models of IR version 3 list constants among the inputs too.
   const inputs = graph.inputs.filter(({ name }) => read.has(name) && !graph.initializers.has(name));
@@ -74,13 +76,30 @@ export function weightOf(graph: Graph, name: string): NdArray<'float32'> {
 /** Emits the job's loss, and an input for the target. */
 export function emitLoss(
   g: GraphBuilder,
-  { loss, dataset, prediction }: TrainJob,
+  { loss, dataset, prediction, steps }: TrainJob,
 ): { readonly target: string; readonly loss: string } {
   const { dtype, dims } = dataset.splits.train.target;
   const shape = g.typeOf(prediction)?.shape;
   if (!shape || shape.length === 0) throw noShape(g, prediction);
   const target = g.input(g.unique('target'), dtype, [shape[0]!, ...dims.slice(1)]);
-  return { target, loss: choose(losses, loss.name, 'loss').emit(g, { prediction, target }, loss) };
+  const inputs = steps ? emitSteps(g, steps, target) : { prediction, target };
+  return { target, loss: choose(losses, loss.name, 'loss').emit(g, inputs, loss) };
+}
+
+/** Each step's probabilities [N, steps, classes], and its class [N, steps]: the id of the step after it, and the target. */
+function emitSteps(
+  g: GraphBuilder,
+  { logits, ids, first }: NonNullable<TrainJob['steps']>,
+  target: string,
+): LossInputs {
+  const [, count] = g.shapeOf(ids);
+  const later = g.op('Slice', [ids, g.int64s([1]), g.int64s([Number(count)]), g.int64s([1])]);
+  const classes = g.op('Sub', [later, g.scalar(first, 'int64')]);
+  const last = g.op('Unsqueeze', [target, g.int64s([1])]);
+  return {
+    prediction: g.op('Softmax', [logits], { axis: attr.int(-1) }),
+    target: g.op('Concat', [classes, last], { axis: attr.int(1) }),
+  };
 }
 
 function noShape(g: GraphBuilder, prediction: string): MaasError {

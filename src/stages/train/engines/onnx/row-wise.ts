@@ -158,7 +158,7 @@ const rules: Readonly<Record<string, RowRule>> = {
   },
   ReduceSum(node, facts) {
     const axes = facts.numbersOf(node.inputs[1] ?? '');
-    return firstOnly(node, facts) && axes !== undefined && axes.every((axis) => axis > 0);
+    return firstOnly(node, facts) && axes?.every((axis) => axis > 0) === true;
   },
   Reshape: reshaped,
   Slice(node, facts) {
