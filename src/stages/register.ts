@@ -8,7 +8,13 @@ import {
   storeHalvesPass,
 } from './compress/index.js';
 import { deployStage, targets } from './deploy/index.js';
-import { openInferenceProtocol, predictProtocol, serveService, tfServingProtocol } from './serve/index.js';
+import {
+  generateProtocol,
+  openInferenceProtocol,
+  predictProtocol,
+  serveService,
+  tfServingProtocol,
+} from './serve/index.js';
 import { commandEngine, onnxEngine, tfjsNodeEngine, trainStage } from './train/index.js';
 
 /** What maas itself brings, through the same door as any plugin. */
@@ -19,7 +25,7 @@ const register: RegisterHook = () =>
     engines: [onnxEngine, tfjsNodeEngine, commandEngine],
     passes: [quantizePass, quantizeEmbeddingsPass, storeHalvesPass, foldPass, ...cleanupPasses],
     targets,
-    protocols: [predictProtocol, openInferenceProtocol, tfServingProtocol],
+    protocols: [predictProtocol, generateProtocol, openInferenceProtocol, tfServingProtocol],
     services: [serveService],
   });
 

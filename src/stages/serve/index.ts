@@ -2,6 +2,7 @@ import { defineService } from '../../plugin/api.js';
 import { serveOptions, type ServeOptions } from './config.js';
 
 export { openInferenceProtocol } from './protocols/open-inference/index.js';
+export { generateProtocol } from './protocols/generate.js';
 export { predictProtocol } from './protocols/predict.js';
 export { tfServingProtocol } from './protocols/tf-serving.js';
 

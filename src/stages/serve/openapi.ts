@@ -14,9 +14,11 @@ export function describeApi(host: ServeHost): Schema {
   };
   const [first] = models;
   if (first) paths['/predict'] = { post: describePredict(first) };
+  if (first?.signature?.generates) paths['/generate'] = { post: describeGenerate(first) };
   for (const model of models) {
     const name = encodeURIComponent(model.name);
     paths[`/predict/${name}`] = { post: describePredict(model) };
+    if (model.signature?.generates) paths[`/generate/${name}`] = { post: describeGenerate(model) };
     paths[`/v2/models/${name}/infer`] = { post: describeInfer(model) };
   }
   return {
@@ -29,6 +31,25 @@ export function describeApi(host: ServeHost): Schema {
     paths,
     components: { schemas: { Error: object({ error: { type: 'string' } }) } },
   };
+}
+
+function describeGenerate({ name }: ServedModel): Schema {
+  const whole = { type: 'integer', minimum: 1 };
+  const seed = { type: 'integer', minimum: 0 };
+  const request = object(
+    {
+      text: { type: 'string' },
+      maxTokens: { ...whole, maximum: 4096, default: 100 },
+      temperature: { type: 'number', minimum: 0, default: 1, description: '0: the most probable alone.' },
+      topK: { ...whole, description: 'How many of the most probable are drawn from.' },
+      stop: { type: 'string', description: 'Where to end, itself the end of the answer.' },
+      seed,
+    },
+    ['text'],
+  );
+  const finishReason = { type: 'string', enum: ['length', 'stop'] };
+  const answer = { text: { type: 'string' }, tokens: whole, finishReason, seed };
+  return operation(`Go on with a text, by ${name}`, request, object(answer));
 }
 
 function describePredict({ name, signature, inputs, outputs }: ServedModel): Schema {

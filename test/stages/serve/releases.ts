@@ -130,6 +130,37 @@ export function lookup(size = 4): Sample {
   };
 }
 
+/** What comes after a character, by that one alone. */
+export function bigrams(): Sample {
+  const characters = ['a', 'b', 'c', '🐈'];
+  const graph = new GraphBuilder('bigrams');
+  graph.input('text', 'string', ['N', 1]);
+  const known = graph.constant(stringTensor([1, 4], characters));
+  const hot = graph.op('Cast', [graph.op('Equal', ['text', known])], { to: attr.int(1) });
+  const after = [0, 0.6, 0.3, 0.1, 0.8, 0, 0.1, 0.1, 0.5, 0.3, 0, 0.2, 1, 0, 0, 0];
+  graph.output(graph.op('MatMul', [hot, graph.constant(tensor('float32', [4, 4], after))]), 'probabilities');
+  const best = graph.op('ArgMax', ['probabilities'], { axis: attr.int(1), keepdims: attr.int(0) });
+  graph.output(graph.op('Gather', [graph.constant(stringTensor([4], characters)), best]), 'label');
+  return {
+    model: encode(graph),
+    signature: {
+      ...signature({
+        name: 'bigrams',
+        task: 'classification',
+        features: [{ name: 'text', type: 'text', input: 'text', column: 0 }],
+        inputs: [{ name: 'text', dtype: 'string', shape: ['N', 1] }],
+        outputs: [
+          { name: 'label', dtype: 'string', shape: ['N'] },
+          { name: 'probabilities', dtype: 'float32', shape: ['N', 4] },
+        ],
+        labels: characters,
+      }),
+      generates: { feature: 'text', context: 1 },
+    },
+    inputs: { text: { dtype: 'string', dims: [2, 1], data: ['a', 'c'] } },
+  };
+}
+
 function encode(graph: GraphBuilder): Uint8Array {
   return encodeModel({
     irVersion: 10,
