@@ -104,7 +104,8 @@ describe('rows of token ids', () => {
       errors: [{ message: 'row 0: field "x" must hold ids, whole numbers from 0 to 6, found 7' }],
     });
     const data = BigInt64Array.of(0n, 1n, 2n, 3n, 4n, 7n);
-    expect(() => checkInputs(dataset.signature, { x: { dtype: 'int64', dims: [1, steps], data } })).toThrow(
+    const x = { dtype: 'int64' as const, dims: [1, steps], data };
+    expect(() => checkInputs(dataset.signature, { x }, dataset.signature.features)).toThrow(
       'input x holds ids from 0 to 6, not 7',
     );
   });
