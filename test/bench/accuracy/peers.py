@@ -14,8 +14,8 @@ torch.set_num_threads(1)
 warnings.filterwarnings("ignore")  # that the epochs ended before scikit-learn calls it converged: they are the same for all
 
 
-def read(folder, split, width, classes):
-    x = np.fromfile(folder / f"{split}.x", np.float32).reshape(-1, width)
+def read(folder, split, width, classes, text):
+    x = np.fromfile(folder / f"{split}.x", np.int64 if text else np.float32).reshape(-1, width)
     return x, np.fromfile(folder / f"{split}.y", np.int64 if classes else np.float32)
 
 
@@ -59,6 +59,46 @@ def by_torch(spec, classes, seed, x, y, tested):
         return (out.argmax(1) if classes else out[:, 0]).numpy()
 
 
+class Recurrent(nn.Module):
+    """Says at each step which character is next; first weights as Keras draws them."""
+
+    def __init__(self, spec, classes):
+        super().__init__()
+        # 0 and 1 are no characters: padding and unknown.
+        self.embedding = nn.Embedding(classes + 2, spec["embedding"])
+        self.lstm = nn.LSTM(spec["embedding"], spec["lstm"], batch_first=True)
+        self.head = nn.Linear(spec["lstm"], classes)
+        nn.init.uniform_(self.embedding.weight, -0.05, 0.05)
+        nn.init.xavier_uniform_(self.lstm.weight_ih_l0)
+        nn.init.orthogonal_(self.lstm.weight_hh_l0)
+        nn.init.zeros_(self.lstm.bias_ih_l0)
+        nn.init.zeros_(self.lstm.bias_hh_l0)
+        nn.init.ones_(self.lstm.bias_ih_l0.data[spec["lstm"] : 2 * spec["lstm"]])
+        # As one offset for each gate.
+        self.lstm.bias_hh_l0.requires_grad_(False)
+        nn.init.xavier_uniform_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, ids):
+        return self.head(self.lstm(self.embedding(ids))[0])
+
+
+def text_by_torch(spec, classes, seed, x, y, tested, truth):
+    """Bits that the character after each tested row takes."""
+    torch.manual_seed(seed)
+    model = Recurrent(spec, classes)
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], spec["learningRate"], eps=1e-7)
+    xs, ys = torch.from_numpy(x), torch.from_numpy(np.concatenate([x[:, 1:] - 2, y[:, None]], 1))
+    for _ in range(spec["epochs"]):
+        for rows in torch.randperm(len(xs)).split(spec["batchSize"]):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(xs[rows]).transpose(1, 2), ys[rows]).backward()
+            optimizer.step()
+    with torch.no_grad():
+        last = torch.cat([model(rows)[:, -1] for rows in torch.from_numpy(tested).split(512)])
+        return float(nn.functional.cross_entropy(last, torch.from_numpy(truth))) / float(np.log(2))
+
+
 def by_sklearn(spec, classes, seed, x, y, tested):
     kind = MLPClassifier if classes else MLPRegressor
     model = kind(
@@ -82,8 +122,13 @@ def score(truth, answers, classes):
 for line in sys.stdin:
     order = json.loads(line)
     spec, classes, folder = order["spec"], order["classes"], Path(order["folder"])
-    x, y = read(folder, "train", order["width"], classes)
-    tested, truth = read(folder, "test", order["width"], classes)
+    text = "lstm" in spec
+    x, y = read(folder, "train", order["width"], classes, text)
+    tested, truth = read(folder, "test", order["width"], classes, text)
+    if text:
+        found = {"PyTorch": text_by_torch(spec, classes, order["seed"], x, y, tested, truth)}
+        print(json.dumps(found), flush=True)
+        continue
     peers = {"PyTorch": by_torch} if spec.get("filters") else {"PyTorch": by_torch, "scikit-learn": by_sklearn}
     found = {
         name: score(truth, train(spec, classes, order["seed"], x, y, tested), classes) for name, train in peers.items()

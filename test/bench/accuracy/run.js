@@ -2,7 +2,8 @@
 // optimizer, epochs and batches, on the same rows after the same scaling and filling of gaps. Each seed splits anew.
 //   --json             prints one object instead of a table
 //   --python PATH      a Python with torch and scikit-learn; without it a virtual environment is made from PyPI
-//   --data FOLDER      where penguins.csv and titanic.csv lie (of mwaskom/seaborn-data); without it they are left out
+//   --data FOLDER      where penguins.csv and titanic.csv (of mwaskom/seaborn-data) and tinyshakespeare.txt (of
+//                      karpathy/char-rnn) lie; without it they are left out
 //   --only iris,wine   --seeds 5
 import { execFileSync, spawn } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -45,18 +46,18 @@ const { loadDataset } = await import('../../../dist/data/index.js');
 const { dataSchema } = await import('../../../dist/data/config.js');
 const { GraphBuilder } = await import('../../../dist/ir/builder.js');
 const { encodeModel } = await import('../../../dist/ir/onnx/save.js');
-const { emitFeatures } = await import('../../../dist/stages/train/emit-features.js');
+const { emitFeatures, featureOpsets } = await import('../../../dist/stages/train/emit-features.js');
 const { openSession } = await import('../../../dist/runtime/session.js');
 
 /** Writes the rows as maas's own graph hands them to the first layer, so that all sides start from the same numbers. */
 async function writeRows(folder, spec, seed) {
   const options = { root: folder, seed, name: 'bench' };
-  const { signature, statistics, splits } = await loadDataset(dataSchema.parse(dataOf(spec)), options);
+  const dataset = await loadDataset(dataSchema.parse(dataOf(spec)), options);
+  const { signature, splits } = dataset;
   const g = new GraphBuilder();
   for (const { name, dtype, shape } of signature.inputs) g.input(name, dtype, shape);
-  g.output(emitFeatures(g, signature, statistics), 'x');
-  const opsets = { '': 21, 'ai.onnx.ml': 4 };
-  const model = { irVersion: 10, opsets, producer: 'bench', graph: g.build(), metadata: {} };
+  g.output(emitFeatures(g, dataset), 'x');
+  const model = { irVersion: 10, opsets: featureOpsets, producer: 'bench', graph: g.build(), metadata: {} };
   const session = await openSession(encodeModel(model));
   let width;
   for (const split of ['train', 'test']) {
