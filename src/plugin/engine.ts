@@ -61,6 +61,20 @@ export interface TrainOrder {
   readonly batchSize: number;
   /** Which rows an epoch has: each once, or as many of each class; `shuffle` by default. */
   readonly sampling?: 'shuffle' | 'balanced';
+  /** How images are changed by chance each time that they are trained on, by the names of the config. */
+  readonly augment?: {
+    readonly randomFlip?: 'horizontal' | 'vertical' | 'horizontalAndVertical' | undefined;
+    /** Parts of the height and of the width, at most. */
+    readonly randomTranslation?: { readonly heightFactor: number; readonly widthFactor: number } | undefined;
+    /** Part of a whole turn, at most. */
+    readonly randomRotation?: number | undefined;
+    readonly randomZoom?: number | undefined;
+    /** Part of the range of values. */
+    readonly randomBrightness?: number | undefined;
+    readonly randomContrast?: number | undefined;
+    readonly fillMode: 'reflect' | 'nearest' | 'constant';
+    readonly fillValue: number;
+  };
   /** Batches that move the weights together, by the mean of their gradients over all rows; 1 by default. */
   readonly accumulate?: number;
   /** An average of the weights, average·decay + weights·(1 − decay) after each update, is what counts in the end. */

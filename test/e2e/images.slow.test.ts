@@ -44,7 +44,7 @@ it('goes from a folder to a release that names images of other formats and sizes
   } finally {
     await server.stop();
   }
-}, 120_000);
+}, 240_000);
 
 it('gives the same release from the same images elsewhere, decoded anew and left on disk', async () => {
   const copy = join(folder, 'digits-copy', 'digits');
@@ -65,4 +65,4 @@ it('names a damaged image, changes nothing, and mends itself when the image is b
   const mended = await maasJson<RunJson>(project, ['run']);
   expect(mended.release!.digest).toBe(run.release!.digest);
   expect(mended.stages['train']!.status).toBe('cached');
-}, 120_000);
+}, 240_000);

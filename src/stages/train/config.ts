@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { named, type Named } from '../../config/named.js';
 import type { Registry } from '../../plugin/api.js';
 import { gateOptions, type Gates } from './gate-options.js';
+import { augmentSchema, type AugmentOptions } from './augment-options.js';
 import { distributedSchema, type Distributed } from './distributed/config.js';
 import { auto } from './choose-engine.js';
 import { sourceOf } from './fine-tune/config.js';
@@ -19,6 +20,7 @@ export interface TrainOptions extends FitOptions {
   readonly batchSize: number;
   readonly accumulate: number;
   readonly ema?: { readonly decay: number };
+  readonly augment?: AugmentOptions;
   readonly threads: number;
   readonly logSteps: number;
   readonly gates: Gates;
@@ -64,6 +66,11 @@ export function trainOptions({ engines }: Pick<Registry, 'engines'>): z.ZodType<
       .min(1)
       .default(1)
       .describe('Batches that make a step of the optimizer together: large batches in little memory.'),
+    augment: augmentSchema
+      .optional()
+      .describe(
+        'How images are changed by chance, in training only, each time that they are trained on: { randomFlip: horizontal }.',
+      ),
     ema: z
       .strictObject({
         decay: z
@@ -89,7 +96,7 @@ export function trainOptions({ engines }: Pick<Registry, 'engines'>): z.ZodType<
     gates: gateOptions,
   });
   return schema.check((context) => {
-    const { engine, model, distributed, epochs } = context.value;
+    const { engine, model, distributed, epochs, augment } = context.value;
     const ownsModel = engines.get(engine.name)?.ownsModel === true;
     const chosen = engines.get(engine.name);
     if (distributed && chosen && (chosen.ownsModel === true || chosen.distributed !== true)) {
@@ -118,6 +125,10 @@ export function trainOptions({ engines }: Pick<Registry, 'engines'>): z.ZodType<
         ? 'folds are trained in one process: remove distributed, or folds'
         : `the ${engine.name} engine brings its own model: remove folds`;
       context.issues.push({ code: 'custom', input: context.value.folds, path: ['folds'], message });
+    }
+    if (ownsModel && augment !== undefined) {
+      const message = `the ${engine.name} engine brings its own model, and changes images itself: remove augment`;
+      context.issues.push({ code: 'custom', input: augment, path: ['augment'], message });
     }
     const path = ['model'];
     if (ownsModel && model !== undefined) {

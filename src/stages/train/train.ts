@@ -80,6 +80,12 @@ export class Training {
       ...(options.folds !== undefined && { fold: { count: options.folds, held } }),
     });
     checkGateNames(options.gates, dataset.signature, project);
+    if (options.augment && dataset.signature.features.every(({ type }) => type !== 'image')) {
+      throw new MaasError('MAAS_DATA_COLUMN', 'train.augment changes images, and the data has none', {
+        place: placeIn(project, ['train', 'augment']),
+        hint: 'Remove augment, or say under data.types which column has the paths of images.',
+      });
+    }
     result.notes.push(...(dataset.notes ?? []));
     const note = noteOf(chosen);
     if (note !== undefined) {
@@ -174,6 +180,7 @@ export class Training {
       batchSize: options.batchSize,
       accumulate: options.accumulate,
       ...(options.ema && { ema: options.ema }),
+      ...(options.augment && { augment: options.augment }),
       seed: project.seed,
       threads: options.threads,
       options: this.chosen.options as TrainOrder['options'],

@@ -114,7 +114,7 @@ function identify(
   backend: string | undefined,
 ): string {
   const { seed, epochs, batchSize, threads, optimizer, schedule, earlyStopping, metrics, dataset } = job;
-  const { accumulate, ema, sampling } = job;
+  const { accumulate, ema, sampling, augment } = job;
   return digestOf({
     graph: digestOf(encodeModel(model)),
     ...(preparation && { preparation: digestOf(encodeModel(preparation)) }),
@@ -126,7 +126,7 @@ function identify(
     masks: masks.map(({ name, rate }) => [name, rate]),
     job: {
       ...{ seed, epochs, batchSize, threads, optimizer, schedule, earlyStopping, metrics },
-      ...{ accumulate, ema, sampling },
+      ...{ accumulate, ema, sampling, augment },
       data: dataset.digest,
     },
     runtime: [runtimeVersion(), process.platform, process.arch],

@@ -8,6 +8,7 @@ import { optimizers, type Optimizer, type OptimizerOptions } from '../../../../i
 import { removeDead } from '../../../../ir/rewrite.js';
 import { allocate, sizeOf, type NdArray } from '../../../../ir/tensor.js';
 import type { TrainJob } from '../../../../plugin/api.js';
+import { augmentedInputs } from './augment.js';
 import { feedDropout, type Mask } from './dropout.js';
 import { averageOf, averageScalars, carryAverage } from './average.js';
 import { choose, emitLoss, forwardOf, openWeights, weightOf } from './forward.js';
@@ -72,7 +73,9 @@ export function compileStep(job: TrainJob): CompiledStep {
   const noise = masks.map(({ name }) => name);
   const open = new Set([...parameters, ...noise]);
   const kept = { ...graph, outputs: [...graph.outputs, ...running.map(({ next }) => ({ name: next }))] };
-  const { preparation, rest } = partFrozen(kept, open, job.dataset.splits.train);
+  // What is another each time cannot be prepared once.
+  const changing = new Set([...open, ...augmentedInputs(job)]);
+  const { preparation, rest } = partFrozen(kept, changing, job.dataset.splits.train);
   const g = new GraphBuilder(openWeights(rest, parameters));
   const { target, loss } = emitLoss(g, job);
   const slopes = gradients(g, loss, weights);

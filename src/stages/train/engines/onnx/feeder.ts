@@ -2,6 +2,7 @@ import type { Column } from '../../../../data/dataset.js';
 import { sizeOf } from '../../../../ir/tensor.js';
 import type { TrainJob } from '../../../../plugin/api.js';
 import type { Ranks } from '../../../../runtime/mpi/join-ranks.js';
+import { openAugmenter } from './augment.js';
 import { prepareBatches } from './batches.js';
 import type { CompiledStep } from './compile-step.js';
 import { fillMask } from './dropout.js';
@@ -36,7 +37,7 @@ export interface Feeder {
 
 /** @param columns Arrays of the training rows, [rows, …], by the input that they feed. */
 export function openFeeder(
-  job: Pick<TrainJob, 'batchSize' | 'seed' | 'sampling' | 'dataset' | 'ranks'>,
+  job: Pick<TrainJob, 'batchSize' | 'seed' | 'sampling' | 'augment' | 'dataset' | 'ranks'>,
   { masks }: Pick<CompiledStep, 'masks'>,
   columns: Readonly<Record<string, Column>>,
   rooms: Rooms,
@@ -45,6 +46,7 @@ export function openFeeder(
   const total = Object.values(columns)[0]!.dims[0]!;
   const perEpoch = Math.ceil(total / batchSize);
   const take = prepareBatches(columns, rooms);
+  const augment = openAugmenter(job, columns);
   const order = openOrder(Object.values(columns), total, job);
   return {
     steps: perEpoch,
@@ -58,6 +60,7 @@ export function openFeeder(
       // A share is one step, without an axis of steps.
       const leading = ranks ? [Math.max(to - from, 1)] : [steps, rows];
       const feeds = take(order(epoch, start, steps * rows), Math.min(from, rows - 1), leading);
+      augment(feeds, epoch, start + Math.min(from, rows - 1));
       const number = epoch * perEpoch + batch + 1;
       for (const mask of masks) {
         const size = rows * mask.width;
