@@ -43,7 +43,7 @@ describe.each([
           epochs: 12,
           gates: { bitsPerCharacter: { max: 0.6 } },
         },
-        compress: { passes: ['quantize'], gates: { logLoss: { maxIncrease: 0.1 } } },
+        compress: { passes: ['quantize'], gates: { accuracy: { maxDrop: 0.03 }, latency: { maxRatio: 2 } } },
         deploy: { target: { local: {} }, verify: { timeout: 300 } },
       }),
     );
