@@ -33,6 +33,7 @@ describe('auto', () => {
     ]);
     const passing = auto.tried.filter(({ failed }) => failed.length === 0);
     expect(passing.length).toBeGreaterThan(2);
+    expect(new Set(auto.tried.map(({ name }) => name)).size).toBe(auto.tried.length);
     expect(size.ratio).toBe(Math.min(...passing.map(({ sizeRatio }) => sizeRatio)));
     expect(outcome!.notes.join()).toContain(auto.chosen);
     const { tried } = outcome!.measured['auto'] as { tried: { timeRatio?: number; front: boolean }[] };

@@ -62,7 +62,8 @@ export async function search(order: SearchOrder): Promise<SearchResult> {
     }
     onTry(name);
     const named = readRecipe(steps, passes);
-    const first = await attempt(name, named, [], order);
+    const first = await attempt(name, named, [], order, tried);
+    if (!first) continue;
     tried.push(first);
     if (holds(first.verdicts)) continue;
     const repaired = await repair(first, order, until);
@@ -73,15 +74,20 @@ export async function search(order: SearchOrder): Promise<SearchResult> {
   return { ...choose(tried, options), tried, untried, sensitivities };
 }
 
-/** Makes the model, holds it to the gates, and times it where they hold. */
+/**
+ * Makes the model, holds it to the gates, and times it where they hold.
+ * @returns undefined where the recipe comes to what another has come to: some passes find nothing to do.
+ */
 async function attempt(
   name: string,
   steps: readonly Named[],
   excluded: readonly string[],
   order: SearchOrder,
-): Promise<Candidate> {
+  before: readonly Candidate[],
+): Promise<Candidate | undefined> {
   const { subject, gates, passes, folder, signal } = order;
   const { model, records } = await build(subject.model, steps, passes, subject.context);
+  if (before.some((other) => changesOf(other.records) === changesOf(records))) return undefined;
   if (model === subject.model) return unchanged(name, steps, records, order);
   const path = join(folder, 'candidate.onnx');
   const bytesAfter = await saveModel(model, path);
@@ -95,6 +101,11 @@ async function attempt(
   const latencies = await compareLatency(subject.path, path, subject.requests(), { rounds, signal });
   const verdicts = [...quality, ...checkLatency(gates, latencies)];
   return { ...base, sizeRatio, figures, verdicts, latencies };
+}
+
+function changesOf(records: readonly PassRecord[]): string {
+  const changes = records.filter(({ changed }) => changed);
+  return JSON.stringify(changes.map(({ name, options, applied }) => [name, options, applied]));
 }
 
 /** The model as it came: it is as fast as itself, and need not be measured to be so. */
@@ -139,7 +150,8 @@ async function repair(
     onTry(`${failed.name} without ${excluded.join(', ')}`);
     const options = { ...(step.options as object), exclude: excluded };
     const steps = failed.steps.map((each, index) => (index === at ? { ...each, options } : each));
-    const candidate = await attempt(`${failed.name}, ${count} layers left`, steps, excluded, order);
+    const candidate = await attempt(`${failed.name}, ${count} layers left`, steps, excluded, order, tried);
+    if (!candidate) continue;
     tried.push(candidate);
     if (holds(candidate.verdicts)) break;
   }
@@ -154,7 +166,7 @@ function choose(
   const passing = tried.filter(({ verdicts, latencies }) => latencies && holds(verdicts));
   const front = frontOf(passing);
   if (front.length === 0) {
-    const chosen = tried[2] ?? tried.at(-1)!;
+    const chosen = tried.find(({ steps }) => steps.some(({ name }) => name === 'quantize')) ?? tried.at(-1)!;
     return { chosen, reason: 'no recipe keeps to the gates', front };
   }
   const time = (one: Candidate): number => timeRatio(one.latencies!);

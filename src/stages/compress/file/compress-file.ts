@@ -3,7 +3,7 @@ import { mkdtemp, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { ListrTask } from 'listr2';
 import type { Json } from '../../../artifacts/index.js';
-import { asDiskError } from '../../../errors.js';
+import { asDiskError, MaasError } from '../../../errors.js';
 import type { Registry } from '../../../plugin/api.js';
 import { Compression } from '../compress.js';
 import type { FileOptions } from '../config.js';
@@ -76,7 +76,10 @@ export async function compressFile(
 async function makeFolder(out: string): Promise<string> {
   try {
     return await mkdtemp(join(dirname(out), '.maas-'));
-  } catch (error) {
-    throw asDiskError(error, `cannot write ${out}`);
+  } catch (cause) {
+    throw new MaasError('MAAS_DISK', `cannot write ${out}: ${(cause as Error).message}`, {
+      hint: 'Check that the folder is there and may be written to.',
+      cause,
+    });
   }
 }

@@ -6,6 +6,7 @@ import { loadModel } from '../../../../src/ir/onnx/load.js';
 import { fileOptions } from '../../../../src/stages/compress/index.js';
 import type { FileResult } from '../../../../src/stages/compress/file/compress-file.js';
 import { classifier, flowers } from '../../../evaluate/models.js';
+import { passModels } from '../../../conformance/pass-models.js';
 import { compress, makeFolder, registry, relaxed } from './order.js';
 
 async function writeFlowers(folder: string, header: string): Promise<string> {
@@ -72,6 +73,18 @@ describe('a file without a project', () => {
       message: expect.stringContaining(message) as string,
       place: { file: calibration },
     });
+  });
+
+  it('says that a folder is not there', async () => {
+    const failure = compress(await makeFolder(), classifier(16), { out: 'gone/made.onnx' });
+    await expect(failure).rejects.toMatchObject({ code: 'MAAS_DISK' });
+  });
+
+  it('leaves out recipes that find nothing to do', async () => {
+    const model = passModels().find(({ name }) => name === 'no weights at all')!.model;
+    const result = await compress(await makeFolder(), model);
+    const { auto } = result.measured as unknown as { auto: { tried: { name: string }[] } };
+    expect(auto.tried.map(({ name }) => name)).toEqual(['unchanged']);
   });
 
   it('says where an option of --set is wrong', () => {

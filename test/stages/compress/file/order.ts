@@ -36,16 +36,17 @@ interface Order {
   readonly external?: boolean;
   readonly calibration?: string;
   readonly set?: string[];
+  readonly out?: string;
 }
 
 /** Compresses `model` from a file of `folder` to another. */
 export async function compress(
   folder: string,
   model: Model,
-  { external, calibration, set = [relaxed] }: Order = {},
+  { external, calibration, set = [relaxed], out: name = 'made.onnx' }: Order = {},
 ): Promise<FileResult> {
   const path = join(folder, 'given.onnx');
-  const out = join(folder, 'made.onnx');
+  const out = join(folder, name);
   await saveModel(model, path, { external });
   const order = {
     model: path,
