@@ -192,6 +192,8 @@ export function typeFrom(numbers: number, texts: number): CellType | undefined {
 
 function hintFor(name: string, type: CellType, cell: string, config: DataConfig): string {
   if (type === 'number' && kindOf(cell) === 'text') {
+    const transform = config.types?.[name] === undefined && config.transforms.columns?.[name]?.name;
+    if (transform) return `data.transforms says ${transform}, which takes numbers: choose another transform.`;
     return `Correct the value or drop the row; if the column is not meant as numbers, set data.types: {${name}: category}.`;
   }
   return name === config.target

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { asDiskError, MaasError } from '../errors.js';
+import type { ConfigPath } from '../config/place.js';
+import { asDiskError, MaasError, type Place } from '../errors.js';
 import { sizeOf, type NdArray } from '../ir/tensor.js';
 import { digestArrays, readArrays, type ArrayColumn, type ArraySource } from './arrays/read-arrays.js';
 import { selectColumns, type CategoryColumn, type NumberColumn } from './columns.js';
@@ -45,6 +46,8 @@ export interface LoadOptions {
   readonly signal?: AbortSignal;
   /** Divides the rows of train and validation anew. The digest stays: the rows of test are the same. */
   readonly fold?: Fold;
+  /** Where a value of the config is written, for errors that only the data shows. */
+  readonly placeOf?: (path: ConfigPath) => Place;
 }
 
 /** Raise it when the same source and config give other rows or another split. */
@@ -71,7 +74,7 @@ export async function loadDataset(config: DataConfig, options: LoadOptions): Pro
   }
   const loaded = markTexts(await (large ? loadLarge : loadSmall)(path, config, options), config);
   refuseLooseTokens(loaded.signature, config, path);
-  const transforms = fitTransforms(config, loaded.signature, loaded.splits.train, path);
+  const transforms = fitTransforms(config, loaded.signature, loaded.splits.train, path, options.placeOf);
   return { ...loaded, transforms };
 }
 

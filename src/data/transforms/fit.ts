@@ -1,4 +1,5 @@
-import { MaasError } from '../../errors.js';
+import type { ConfigPath } from '../../config/place.js';
+import { MaasError, type Place } from '../../errors.js';
 import type { DataConfig } from '../config.js';
 import type { Dataset, Table } from '../dataset.js';
 import { lineOf, partsOf } from '../rows.js';
@@ -19,6 +20,7 @@ const textDefaults = transformOf('textVectorization').options.parse({});
 
 /**
  * Fits the transforms that the config names to the train split.
+ * @param placeOf Where the config says something; by default the source is named in its place.
  * @throws MaasError MAAS_DATA_COLUMN for a transform that is for columns of another type, MAAS_DATA_VALUE at a value
  * that it does not take.
  */
@@ -27,13 +29,21 @@ export function fitTransforms(
   signature: Signature,
   train: Table,
   path: string,
+  placeOf: (path: ConfigPath) => Place = () => ({ file: path }),
 ): NonNullable<Dataset['transforms']> {
   const fitted: [string, AppliedTransform][] = [];
   for (const feature of signature.features) {
     const choice = choiceFor(feature, config);
     if (!choice) continue;
     const transform = transformOf(choice.name);
-    if (transform.takes !== feature.type) throw misfit(feature, choice.name, transform.takes, path);
+    if (transform.takes !== feature.type) {
+      throw misfit(
+        feature,
+        choice.name,
+        transform.takes,
+        placeOf(['data', 'transforms', 'columns', feature.name]),
+      );
+    }
     refuseValues(feature, choice.name, train, path);
     const facts = transform.fit(valuesOf(feature, train), choice.options, feature);
     if (choice.name === 'textVectorization' && (facts as { tokens: unknown[] }).tokens.length === 0)
@@ -77,12 +87,12 @@ function refuseValues(feature: Feature, name: TransformChoice['name'], train: Ta
   }
 }
 
-function misfit({ name, type }: Feature, transform: string, takes: string, path: string): MaasError {
+function misfit({ name, type }: Feature, transform: string, takes: string, place: Place): MaasError {
   return new MaasError(
     'MAAS_DATA_COLUMN',
     `data.transforms.columns says ${transform} for "${name}", which is a column of type ${type}`,
     {
-      place: { file: path },
+      place,
       hint: `${transform} is for columns of type ${takes}: data.types: {${name}: ${takes}}.`,
     },
   );

@@ -77,6 +77,7 @@ export class Training {
       seed,
       name,
       signal,
+      placeOf: (path) => placeIn(project, path),
       ...(options.folds !== undefined && { fold: { count: options.folds, held } }),
     });
     checkGateNames(options.gates, dataset.signature, project);

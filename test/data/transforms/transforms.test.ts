@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { dataSchema, encodeRows, idsOf, loadDataset, type Dataset } from '../../../src/data/index.js';
+import type { ConfigPath } from '../../../src/config/index.js';
 import { tokensOf } from '../../../src/data/transforms/tokens.js';
 import { GraphBuilder } from '../../../src/ir/builder.js';
 import { encodeModel } from '../../../src/ir/onnx/save.js';
@@ -40,7 +41,8 @@ async function load(
   const lines = [header, ...rows.map((row) => header.map((name) => cell(row[name]!)))];
   await writeFile(join(root, 'data.csv'), `${lines.map((line) => line.join(',')).join('\n')}\n`);
   const config = { source: 'data.csv', target: 'kind', transforms: { columns: transforms }, ...more };
-  return loadDataset(dataSchema.parse(config), { root, seed: 1, name: 'test' });
+  const placeOf = (path: ConfigPath) => ({ file: `config: ${path.join('.')}` });
+  return loadDataset(dataSchema.parse(config), { root, seed: 1, name: 'test', placeOf });
 }
 
 /** What the layers behind the features see of rows. */
@@ -345,6 +347,7 @@ describe('data.transforms', () => {
   it('tells which type a transform is for', async () => {
     await expect(load(rows, { colour: 'minMax' }, only('colour'))).rejects.toMatchObject({
       code: 'MAAS_DATA_VALUE',
+      hint: 'data.transforms says minMax, which takes numbers: choose another transform.',
     });
     const parsed = dataSchema.safeParse({
       source: 'a.csv',
