@@ -50,6 +50,27 @@ describe.skipIf(!hasMpi)('training over MPI', () => {
     expect(second.digest).toBe(first.digest);
   }, 300_000);
 
+  it('takes the same 102 steps of SGD on 1, 2 and 4 ranks', async () => {
+    const sgd = ['--set', 'train.optimizer={sgd: {learningRate: 0.1}}', '--set', 'train.epochs=17'];
+    const lossesOn = async (ranks: number) => {
+      const { artifact } = await maasJson<StageJson & { readonly artifact: string }>(project, [
+        ...on(ranks, 4),
+        ...sgd,
+      ]);
+      const { epochs } = JSON.parse(await readFile(join(artifact, 'history.json'), 'utf8')) as {
+        readonly epochs: readonly { readonly loss: number }[];
+      };
+      return epochs.map(({ loss }) => loss);
+    };
+    const alone = await lossesOn(1);
+    expect(alone).toHaveLength(17);
+    for (const ranks of [2, 4]) {
+      for (const [epoch, loss] of (await lossesOn(ranks)).entries()) {
+        expect(Math.abs(loss - alone[epoch]!), `epoch ${epoch + 1} on ${ranks} ranks`).toBeLessThan(1e-5);
+      }
+    }
+  }, 300_000);
+
   it('goes on from the checkpoint when a rank is killed, and ends in the same model', async () => {
     const running = startMaas(project, on(2, 2));
     await running.next(({ event, epoch }) => event === 'train-progress' && Number(epoch) >= 5);
