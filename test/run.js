@@ -1,4 +1,4 @@
-// `npm test`: every check, one after another, each with its outcome, and a last line `N passed, N failed`.
+// `npm test`: every check, with its outcome, and a last line `N passed, N failed`.
 // A check counts as one; the tests count as many as vitest ran. `npm run test:slow`: the tests that take minutes, alone.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -22,8 +22,13 @@ const checks = [
   },
   { title: 'format', script: 'prettier/bin/prettier.cjs', args: ['--check', '--log-level', 'warn', '.'] },
 ];
-for (const check of slow ? [] : checks) {
-  const { code, output, seconds } = await run(check.script, check.args, 'pipe');
+// One core each: together they take as long as the longest of them.
+const outcomes = (slow ? [] : checks).map((check) => ({
+  ...check,
+  outcome: run(check.script, check.args, 'pipe'),
+}));
+for (const check of outcomes) {
+  const { code, output, seconds } = await check.outcome;
   const ok = code === 0;
   totals[ok ? 'passed' : 'failed']++;
   console.log(`${ok ? 'ok    ' : 'FAILED'} ${check.title} (${seconds} s)`);

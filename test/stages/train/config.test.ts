@@ -140,7 +140,7 @@ describe('the train section', () => {
     [
       { model: { preset: 'mlpp' } },
       ['model', 'preset'],
-      'unknown preset "mlpp", expected one of: mlp, cnn, resnet, mobilenet, transformer',
+      'unknown preset "mlpp", expected one of: mlp, cnn, resnet, mobilenet, lstm, transformer',
     ],
     [{ engine: 'onxx' }, ['engine'], 'unknown engine "onxx", expected one of: onnx, auto'],
     [
