@@ -1,4 +1,4 @@
-import { transformOf, type Dataset, type Feature } from '../../data/index.js';
+import { idsOf, transformOf, type Dataset, type Feature } from '../../data/index.js';
 import type { Fitted, Site } from '../../data/transforms/transform.js';
 import { MaasError } from '../../errors.js';
 import type { GraphBuilder } from '../../ir/builder.js';
@@ -48,7 +48,9 @@ export function emitFeatures(
     for (const { emit, ...column } of columns) groups.set(emit, [...(groups.get(emit) ?? []), column]);
     return [...groups].map(([emit, group]) => emit(site, pick(g, filled, group, all.length), group));
   });
-  if (parts.length > 1 && parts.some((part) => g.dtypeOf(part) === 'int64')) throw notAlone();
+  if (parts.length > 1 && parts.some((part) => g.dtypeOf(part) === 'int64')) {
+    throw notAlone(chosen.find((feature) => idsOf(feature, transforms[feature.name]) !== undefined)!.name);
+  }
   return parts.length === 1 ? parts[0]! : g.op('Concat', parts, { axis: attr.int(1) }, { name: 'inputs' });
 }
 
@@ -109,9 +111,9 @@ function emitFilling(g: GraphBuilder, input: string, features: readonly Feature[
   return g.op('Where', [g.op('IsNaN', [input]), fill, input]);
 }
 
-function notAlone(): MaasError {
-  return new MaasError('MAAS_MODEL_SHAPE', 'a row of ids cannot be put beside other columns', {
-    hint: 'Give it an input of its own, train.model.inputs: {ids: COLUMN}, or name it alone under data.features.',
+function notAlone(name: string): MaasError {
+  return new MaasError('MAAS_MODEL_SHAPE', `"${name}" holds ids, which cannot be put beside other columns`, {
+    hint: `Give it an input of its own, train.model.inputs: {ids: ${name}}, or name it alone under data.features.`,
   });
 }
 
