@@ -2,7 +2,7 @@ import { MaasError } from '../../../../errors.js';
 import { packArchive } from '../oci/archive.js';
 import { type Descriptor, releaseAnnotation } from '../oci/blob.js';
 import type { Layout } from '../oci/layout.js';
-import { type ProgramRun, runProgram, tryProgram } from '../../run-program.js';
+import { type ProgramRun, runProgram, tryProgram } from '../../../run-program.js';
 
 /** A container as its engine tells it. */
 export interface Container {

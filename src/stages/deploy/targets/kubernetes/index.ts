@@ -2,11 +2,12 @@ import { resolve } from 'node:path';
 import type { z } from 'zod';
 import { MaasError } from '../../../../errors.js';
 import type { Target, TargetContext } from '../../../../plugin/api.js';
+import { clusterName } from '../../../cluster-options.js';
+import { Kubectl } from '../../../kubectl.js';
 import { exposedPort } from '../oci/image.js';
 import { defineImageTarget, type NextImage } from '../oci/image-target.js';
 import { type CollectParts, collectParts } from '../oci/parts.js';
 import type { Place } from '../oci/place.js';
-import { Kubectl } from './kubectl.js';
 import { readManifests, writeManifests } from './manifest-file.js';
 import {
   describeDeployment,
@@ -69,7 +70,7 @@ function makeTarget<Options extends ClusterOptions>(
         const { options, project } = context;
         const found =
           options.manifests === undefined
-            ? await openCluster(context).get(variant.kind, nameOf(context))
+            ? await openCluster(context).get<Manifest>(variant.kind, nameOf(context))
             : (await readManifests(resolve(project.root, options.manifests)))[0];
         return found?.metadata?.annotations?.[releaseLabel];
       },
@@ -104,11 +105,7 @@ function openCluster({ project, options, signal }: TargetContext<ClusterOptions>
 
 function nameOf({ project, options }: TargetContext<ClusterOptions>): string {
   if (options.name !== undefined) return options.name;
-  const name = project.name
-    .toLowerCase()
-    .replace(/[^a-z0-9]+/g, '-')
-    .replace(/^[^a-z]+|-+$/g, '')
-    .slice(0, 63);
+  const name = clusterName(project.name);
   if (name !== '') return name;
   throw new MaasError('MAAS_CONFIG_INVALID', `no object of a cluster can be named "${project.name}"`, {
     place: { file: project.configFile },
@@ -155,7 +152,7 @@ class Rollout<Options extends ClusterOptions> {
   async make({ release, path }: NextImage): Promise<void> {
     const { cluster, variant, workload } = this;
     const { name, options } = workload;
-    const before = (await cluster.get(variant.kind, name))?.metadata?.annotations?.[releaseLabel];
+    const before = (await cluster.get<Manifest>(variant.kind, name))?.metadata?.annotations?.[releaseLabel];
     // Going back means to what ran then, whatever the config says by now.
     const stored = path === undefined ? await recallManifests(cluster, name, release) : undefined;
     const manifests = stored ?? variant.describe(workload);
@@ -173,7 +170,8 @@ class Rollout<Options extends ClusterOptions> {
 
   private async bring(manifests: readonly Manifest[]): Promise<void> {
     await this.cluster.apply(manifests);
-    await this.cluster.waitFor(this.variant.readyWords(this.workload.name), this.context.options.timeout);
+    const words = this.variant.readyWords(this.workload.name);
+    await this.cluster.waitFor(words, this.context.options.timeout, ' What ran before was brought back.');
   }
 
   /** Asks the Service which release its model is of. */

@@ -1,14 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { parseAllDocuments, stringify } from 'yaml';
+import { parseAllDocuments } from 'yaml';
 import { isMissing, makeFolder, replaceFile } from '../../../../artifacts/durable.js';
 import { MaasError } from '../../../../errors.js';
+import { asDocuments } from '../../../kubectl.js';
 import type { Manifest } from './manifests.js';
-
-/** Objects as YAML documents, as `kubectl apply --filename` takes them. */
-export function asDocuments(manifests: readonly object[]): string {
-  return manifests.map((manifest) => stringify(manifest, { aliasDuplicateObjects: false })).join('---\n');
-}
 
 /** Writes objects into a file of documents; it is the new one or the old one at any time. */
 export async function writeManifests(file: string, manifests: readonly Manifest[]): Promise<void> {

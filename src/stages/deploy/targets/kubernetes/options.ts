@@ -1,33 +1,17 @@
 import { z } from 'zod';
+import { clusterOptions, dnsLabel, quantity } from '../../../cluster-options.js';
 import { imageOptions, repositoryOption } from '../oci/images.js';
-
-const quantity = z
-  .string()
-  .regex(/^\d+(\.\d+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$/, 'expected a quantity, such as 500m or 512Mi');
 
 const resources = z.strictObject({
   cpu: quantity.optional().describe('Processors, such as 2 or 500m.'),
   memory: quantity.optional().describe('Memory, such as 512Mi.'),
 });
 
-const dnsLabel = z
-  .string()
-  .regex(
-    /^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$/,
-    'expected lower-case letters, digits and -, such as iris-model',
-  );
-
 /** Options of both targets in a cluster. */
 const shared = {
   image: repositoryOption.describe('Repository to push images to, such as registry.example.com/me/iris.'),
   name: dnsLabel.optional().describe('Name of the objects in the cluster. Default: the name of the project.'),
-  namespace: dnsLabel.default('default').describe('Namespace of the objects; it must exist.'),
-  context: z.string().min(1).optional().describe('Context of the kubeconfig. Default: its current one.'),
-  kubeconfig: z
-    .string()
-    .min(1)
-    .optional()
-    .describe('Kubeconfig, relative to the config file. Default: as kubectl finds it.'),
+  ...clusterOptions,
   manifests: z
     .string()
     .min(1)

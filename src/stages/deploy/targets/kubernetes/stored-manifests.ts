@@ -1,5 +1,5 @@
 import type { ConfigMap } from 'kubernetes-types/core/v1.js';
-import type { Kubectl } from './kubectl.js';
+import type { Kubectl } from '../../../kubectl.js';
 import type { Manifest } from './manifests.js';
 
 /**
@@ -36,7 +36,7 @@ export async function recallManifests(
   name: string,
   release: string,
 ): Promise<Manifest[] | undefined> {
-  const found = (await cluster.get('configmap', nameOf(name, release))) as ConfigMap | undefined;
+  const found = await cluster.get<ConfigMap>('configmap', nameOf(name, release));
   const text = found?.data?.['manifests'];
   return text === undefined ? undefined : (JSON.parse(text) as Manifest[]);
 }

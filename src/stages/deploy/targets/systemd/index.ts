@@ -6,7 +6,7 @@ import { isMissing, makeFolder, onDisk, replaceFile } from '../../../../artifact
 import { defineTarget, type Release, type TargetContext, type TargetStep } from '../../../../plugin/api.js';
 import { checkServer } from '../../check-server.js';
 import { ownScript } from '../../own-script.js';
-import { runProgram } from '../../run-program.js';
+import { runProgram } from '../../../run-program.js';
 import { localTarget } from '../local/index.js';
 import { writeUnit } from './unit.js';
 

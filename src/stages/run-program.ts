@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import { execa } from 'execa';
-import { MaasError } from '../../errors.js';
+import { MaasError } from '../errors.js';
 
 export interface ProgramRun {
   readonly signal: AbortSignal;

@@ -1,10 +1,20 @@
 import { resolve } from 'node:path';
-import { MaasError } from '../../../../errors.js';
-import type { Project } from '../../../../plugin/api.js';
-import { runProgram, tryProgram } from '../../run-program.js';
-import { asDocuments } from './manifest-file.js';
-import type { Manifest } from './manifests.js';
-import type { ClusterOptions } from './options.js';
+import { stringify } from 'yaml';
+import { MaasError } from '../errors.js';
+import type { Project } from '../plugin/api.js';
+import { runProgram, tryProgram } from './run-program.js';
+
+/** Which part of which cluster; the kubeconfig is relative to the project. */
+export interface ClusterPlace {
+  readonly namespace: string;
+  readonly context?: string | undefined;
+  readonly kubeconfig?: string | undefined;
+}
+
+/** Objects as YAML documents, as `kubectl apply --filename` takes them. */
+export function asDocuments(manifests: readonly object[]): string {
+  return manifests.map((manifest) => stringify(manifest, { aliasDuplicateObjects: false })).join('---\n');
+}
 
 /** Owner of the fields that maas sets, as server-side apply knows it. */
 const fieldManager = 'maas';
@@ -15,7 +25,7 @@ export class Kubectl {
 
   constructor(
     project: Project,
-    { namespace, context, kubeconfig }: ClusterOptions,
+    { namespace, context, kubeconfig }: ClusterPlace,
     private readonly signal: AbortSignal,
   ) {
     this.prefix = [
@@ -26,9 +36,9 @@ export class Kubectl {
   }
 
   /** @returns undefined when there is no such object. */
-  async get(kind: string, name: string): Promise<Manifest | undefined> {
+  async get<T>(kind: string, name: string): Promise<T | undefined> {
     const text = await this.must(['get', kind, name, '--ignore-not-found', '--output=json']);
-    return text === '' ? undefined : (JSON.parse(text) as Manifest);
+    return text === '' ? undefined : (JSON.parse(text) as T);
   }
 
   /** Has the cluster take the objects over, each whole; fields that others own and set otherwise are an error. */
@@ -38,20 +48,23 @@ export class Kubectl {
   }
 
   /** What applying would change, as kubectl tells it; empty when nothing would. */
-  async diff(manifests: readonly Manifest[]): Promise<string> {
+  async diff(manifests: readonly object[]): Promise<string> {
     const flags = ['--server-side', `--field-manager=${fieldManager}`, '--filename=-'];
     const { exitCode, stdout, stderr } = await this.try(['diff', ...flags], asDocuments(manifests));
     if (exitCode <= 1 && exitCode >= 0) return stdout.trim();
     throw new MaasError('MAAS_PROGRAM', `kubectl diff failed: ${stderr.trim()}`);
   }
 
-  /** @throws MaasError MAAS_VERIFY_FAILED when the pods are not ready in time. */
-  async waitFor(what: readonly string[], seconds: number): Promise<void> {
+  /**
+   * @param after What the hint of the error has to add.
+   * @throws MaasError MAAS_VERIFY_FAILED when the pods are not ready in time.
+   */
+  async waitFor(what: readonly string[], seconds: number, after = ''): Promise<void> {
     const { exitCode, stdout, stderr } = await this.try([...what, `--timeout=${seconds}s`]);
     if (exitCode === 0) return;
     const said = `${stdout}\n${stderr}`.trim().split('\n').slice(-3).join('; ');
     throw new MaasError('MAAS_VERIFY_FAILED', `the pods did not become ready: ${said}`, {
-      hint: 'Look at them with `kubectl describe pods` and `kubectl logs`. What ran before was brought back.',
+      hint: `Look at them with \`kubectl describe pods\` and \`kubectl logs\`.${after}`,
     });
   }
 
