@@ -1,0 +1,137 @@
+import { attr, type Attributes, type Model, type Node } from '../../../ir/graph.js';
+import { loadWeights } from '../../../ir/onnx/external.js';
+import { encodeModel } from '../../../ir/onnx/save.js';
+import { freshNames } from '../../../ir/rewrite.js';
+import { int64s } from '../../../ir/tensor.js';
+import { openSession, type Feeds } from '../../../runtime/session.js';
+
+/** A float32 value of a graph whose channels are looked at one by one. */
+export interface Observed {
+  readonly name: string;
+  readonly channels: number;
+  /** True for images [N, C, H, W]; else the channels come last. */
+  readonly isImage?: boolean;
+}
+
+/** By value. */
+export type Observations = Map<string, Float64Array>;
+
+/**
+ * XᵀX over all rows X [rows, channels] that a value takes, as [channels, channels]. The graph itself adds up each batch,
+ * so that no activation leaves it.
+ * @returns nothing where there are no rows.
+ */
+export async function observeGrams(
+  model: Model,
+  values: readonly Observed[],
+  batches: readonly Feeds[],
+): Promise<Observations> {
+  const grams: Observations = new Map();
+  const emit: Emit = (rows, add) =>
+    add('MatMul', [add('Transpose', [rows], { perm: attr.ints([1, 0]) }), rows]);
+  await gather(model, values, batches, emit, (name, products) => {
+    const sums = roomFor(grams, name, products.length);
+    for (let at = 0; at < products.length; at++) sums[at]! += products[at]!;
+  });
+  return grams;
+}
+
+/** The mean of each channel. */
+export async function observeMeans(
+  model: Model,
+  values: readonly Observed[],
+  batches: readonly Feeds[],
+): Promise<Observations> {
+  const means: Observations = new Map();
+  const counts = batches.map((feeds) => Object.values(feeds)[0]?.dims[0] ?? 1);
+  const all = counts.reduce((sum, count) => sum + count, 0);
+  await gather(model, values, batches, reduceRows('ReduceMean'), (name, found, batch) => {
+    const mean = roomFor(means, name, found.length);
+    for (let at = 0; at < found.length; at++) mean[at]! += (found[at]! * counts[batch]!) / all;
+  });
+  return means;
+}
+
+/** The largest magnitude in each channel. */
+export async function observeMagnitudes(
+  model: Model,
+  values: readonly Observed[],
+  batches: readonly Feeds[],
+): Promise<Observations> {
+  const largest: Observations = new Map();
+  const reduce = reduceRows('ReduceMax');
+  const emit: Emit = (rows, add, first) => reduce(add('Abs', [rows]), add, first);
+  await gather(model, values, batches, emit, (name, found) => {
+    const most = roomFor(largest, name, found.length);
+    for (let at = 0; at < found.length; at++) most[at] = Math.max(most[at]!, found[at]!);
+  });
+  return largest;
+}
+
+/** Adds a node, and gives the name of what it writes. */
+type Add = (op: string, inputs: string[], attributes?: Attributes) => string;
+
+/** @param rows Name of a value [rows, channels]. */
+type Emit = (rows: string, add: Add, first: FirstAxis) => string;
+
+interface FirstAxis {
+  readonly opset: number;
+  /** Name of the constant [0]. */
+  readonly axes: string;
+}
+
+/** The operator set in which these operators take their axes as an input. */
+const axesAsInput = 18;
+
+function reduceRows(op: 'ReduceMean' | 'ReduceMax'): Emit {
+  return (rows, add, { opset, axes }) => {
+    const keepdims = attr.int(0);
+    return opset < axesAsInput
+      ? add(op, [rows], { axes: attr.ints([0]), keepdims })
+      : add(op, [rows, axes], { keepdims });
+  };
+}
+
+function roomFor(observations: Observations, name: string, length: number): Float64Array {
+  const room = observations.get(name) ?? new Float64Array(length);
+  observations.set(name, room);
+  return room;
+}
+
+/** Runs the rows through the model, which itself makes of each value what `emit` says. */
+async function gather(
+  model: Model,
+  values: readonly Observed[],
+  batches: readonly Feeds[],
+  emit: Emit,
+  see: (name: string, found: Float32Array, batch: number) => void,
+): Promise<void> {
+  if (values.length === 0 || batches.length === 0) return;
+  const { graph } = model;
+  const fresh = freshNames(graph);
+  const nodes: Node[] = [...graph.nodes];
+  const first = { opset: model.opsets[''] ?? 0, axes: fresh('observed_axes') };
+  const initializers = new Map(graph.initializers).set(first.axes, int64s([0]));
+  const add: Add = (op, inputs, attributes = {}) => {
+    const name = fresh('observed');
+    nodes.push({ op, domain: '', name, inputs, outputs: [name], attributes });
+    return name;
+  };
+  const fetched = values.map(({ name, channels, isImage }) => {
+    const shape = fresh('observed_shape');
+    initializers.set(shape, int64s([-1, channels]));
+    const last = isImage ? add('Transpose', [name], { perm: attr.ints([0, 2, 3, 1]) }) : name;
+    return emit(add('Reshape', [last, shape]), add, first);
+  });
+  const outputs = fetched.map((name) => ({ name, dtype: 'float32' as const }));
+  const observing = { ...graph, nodes, initializers, outputs: [...graph.outputs, ...outputs] };
+  const session = await openSession(encodeModel(await loadWeights({ ...model, graph: observing })));
+  try {
+    for (const [batch, feeds] of batches.entries()) {
+      const found = await session.run(feeds, fetched);
+      values.forEach(({ name }, at) => see(name, found[fetched[at]!]!.data as Float32Array, batch));
+    }
+  } finally {
+    await session.close();
+  }
+}
