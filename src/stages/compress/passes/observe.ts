@@ -129,7 +129,9 @@ async function gather(
   try {
     for (const [batch, feeds] of batches.entries()) {
       const found = await session.run(feeds, fetched);
-      values.forEach(({ name }, at) => see(name, found[fetched[at]!]!.data as Float32Array, batch));
+      for (const [at, { name }] of values.entries()) {
+        see(name, found[fetched[at]!]!.data as Float32Array, batch);
+      }
     }
   } finally {
     await session.close();
