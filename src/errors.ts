@@ -68,6 +68,10 @@ export const catalogue = {
     exit: 'environment',
     hint: 'Check permissions and free space, then run the same command again.',
   },
+  MAAS_SERVER: {
+    exit: 'environment',
+    hint: 'Check the address, and that the server runs and is ready.',
+  },
   MAAS_PORT: { exit: 'environment', hint: 'Choose another with --port, or stop the program that holds it.' },
   MAAS_PROGRAM: {
     exit: 'environment',
