@@ -2,7 +2,10 @@ import { MaasError } from '../../errors.js';
 import type { ServedModel, ServeHost } from '../../plugin/api.js';
 import { busy, RequestError } from './request-error.js';
 
-/** @throws RequestError 404 for a name or version that is not served, 503 while nothing is loaded. */
+/** The reason why a model is not there that somebody has asked for. */
+export const unloaded = 'unloaded';
+
+/** @throws RequestError 404 for a name or version that is not served, 503 while nothing is loaded or it was refused. */
 export async function findModel(
   host: ServeHost,
   name: string | undefined,
@@ -14,6 +17,12 @@ export async function findModel(
   });
   if (model) return model;
   if (host.index().length === 0) throw busy('no model is loaded yet');
+  const refused = host
+    .index()
+    .find((other) => other.name === name && (!version || other.version === version));
+  if (refused && refused.reason !== unloaded) {
+    throw busy(`model ${refused.name} version ${refused.version} is not there: ${refused.reason}`);
+  }
   const which = version === undefined ? `model ${name ?? ''}` : `version ${version} of model ${name ?? ''}`;
   const served = host.index().map((other) => `${other.name} version ${other.version}`);
   throw new RequestError(404, `there is no ${which}; served: ${served.join(', ')}`);

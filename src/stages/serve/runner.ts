@@ -18,6 +18,8 @@ export interface RunnerOptions {
   readonly runTimeout?: number;
   /** Told when a worker is lost; another takes its place. */
   readonly onLost?: (reason: string) => void;
+  /** Script of the workers. */
+  readonly workerEntry?: URL;
 }
 
 /** A model that is open and warm, in this thread or in workers. */
@@ -92,7 +94,7 @@ async function openInline(
 
 async function openWorkers(files: ModelFiles, options: RunnerOptions): Promise<Runner> {
   const { signature, model, size } = files;
-  const { threads, workers = 'auto', runTimeout = 60, onLost } = options;
+  const { threads, workers = 'auto', runTimeout = 60, onLost, workerEntry } = options;
   // Loaded here: most models that are tried out are small and never need it.
   const { WorkerPool } = await import('./workers/pool.js');
   let first: RunIn | undefined;
@@ -100,6 +102,7 @@ async function openWorkers(files: ModelFiles, options: RunnerOptions): Promise<R
     setup: { model, session: { threads }, fetches: signature?.outputs.map(({ name }) => name) },
     size: workers === 'auto' ? countWorkers(size, threads) : workers,
     runTimeout: runTimeout * 1000,
+    ...(workerEntry && { entry: workerEntry }),
     warmUp: async (run, slots) => {
       if (!first) first = await runIn(files, slots, run);
       else if (first.golden) await run(first.golden.inputs);

@@ -3,6 +3,7 @@ import type { Repository } from '../../../plugin/api.js';
 import type { LoadedModel } from '../loaded-model.js';
 import type { ModelEntry } from '../model-entry.js';
 import type { Family, ModelHost } from '../model-host.js';
+import { unloaded } from '../find-model.js';
 import { RequestError } from '../request-error.js';
 import { scanModels, type Found, type FoundModel } from './scan.js';
 
@@ -126,7 +127,7 @@ export class FolderRepository implements Repository {
       const at = key(name, version);
       const before = this.#known.get(at);
       if (this.#unloaded.has(name)) {
-        const gone = this.#options.host.enrol({ name, version }, { reason: 'unloaded' });
+        const gone = this.#options.host.enrol({ name, version }, { reason: unloaded });
         known.set(at, { identity: '', entry: gone });
         entries.set(version, gone);
         continue;
