@@ -1,5 +1,4 @@
 import type { Readable } from 'node:stream';
-import { execa } from 'execa';
 import { MaasError } from '../errors.js';
 
 export interface ProgramRun {
@@ -27,6 +26,8 @@ export async function tryProgram(
   { signal, input, env }: ProgramRun,
 ): Promise<ProgramEnd> {
   signal.throwIfAborted();
+  // Loaded where a program is run: most commands run none.
+  const { execa } = await import('execa');
   const result = await execa(program, args, {
     ...(input === undefined ? { stdin: 'ignore' } : { input }),
     ...(env && { env }),

@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks';
 import { createInterface } from 'node:readline';
 import { setTimeout as wait } from 'node:timers/promises';
-import { execa, type ResultPromise } from 'execa';
+import type { ResultPromise } from 'execa';
 import { MaasError } from '../../errors.js';
 import type { Release } from '../../plugin/api.js';
 import { ownScript } from './own-script.js';
@@ -58,6 +58,7 @@ export async function withCandidate<T>(
   const startedAt = performance.now();
   const script = options.script ?? ownScript();
   const address = ['--host', '127.0.0.1', '--port', '0'];
+  const { execa } = await import('execa');
   const child: Child = execa(
     process.execPath,
     ['--import', lifeline, script, 'serve', '--release', release.path, ...address, '--events'].concat(

@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises';
-import { execa } from 'execa';
 import { isMissing } from '../../../../artifacts/durable.js';
 import { MaasError } from '../../../../errors.js';
 
@@ -50,6 +49,7 @@ async function readConfig(file: string): Promise<DockerConfig | undefined> {
 /** The protocol of docker-credential-helpers: the host on stdin, a JSON object on stdout. */
 async function askHelper(helper: string, host: string): Promise<Credentials | undefined> {
   const program = `docker-credential-${helper}`;
+  const { execa } = await import('execa');
   const { stdout, exitCode, message } = (await execa(program, ['get'], { input: host, reject: false })) as {
     stdout: string;
     exitCode?: number;
