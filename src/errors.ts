@@ -55,6 +55,10 @@ export const catalogue = {
     exit: 'environment',
     hint: 'Run the same command again: training goes on from its last checkpoint.',
   },
+  MAAS_JOB_FAILED: {
+    exit: 'environment',
+    hint: 'Mend what it says, and submit again: training goes on from its last checkpoint.',
+  },
   MAAS_GATE_FAILED: {
     exit: 'gate',
     hint: 'The previous artifact stays in place. Loosen the gate or change the passes.',

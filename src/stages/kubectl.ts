@@ -21,14 +21,15 @@ const fieldManager = 'maas';
 
 /** A namespace of a cluster, through kubectl: its own logins, proxies and plugins. */
 export class Kubectl {
-  private readonly prefix: readonly string[];
+  /** Which part of which cluster, in the words of the command line. */
+  readonly flags: readonly string[];
 
   constructor(
     project: Project,
     { namespace, context, kubeconfig }: ClusterPlace,
     private readonly signal: AbortSignal,
   ) {
-    this.prefix = [
+    this.flags = [
       `--namespace=${namespace}`,
       ...(context === undefined ? [] : [`--context=${context}`]),
       ...(kubeconfig === undefined ? [] : [`--kubeconfig=${resolve(project.root, kubeconfig)}`]),
@@ -77,20 +78,31 @@ export class Kubectl {
     await this.must(['delete', kind, name, '--ignore-not-found']);
   }
 
+  /** The last lines of a log; empty when there is none yet. */
+  async logs(what: string, lines: number): Promise<string> {
+    const { exitCode, stdout } = await this.try(['logs', what, `--tail=${lines}`]);
+    return exitCode === 0 ? stdout : '';
+  }
+
+  /** Copies a file or a folder out of a pod, whose container must have tar. */
+  async copy(pod: string, path: string, target: string): Promise<void> {
+    await this.must(['cp', '--retries=3', `${pod}:${path}`, target]);
+  }
+
   /** Asks a Service over the cluster's own proxy. */
   raw(path: string): Promise<string> {
     return this.must(['get', '--raw', path]);
   }
 
   private try(args: readonly string[], input?: string) {
-    return tryProgram('kubectl', [...this.prefix, ...args], {
+    return tryProgram('kubectl', [...this.flags, ...args], {
       signal: this.signal,
       ...(input !== undefined && { input }),
     });
   }
 
   private must(args: readonly string[], input?: string): Promise<string> {
-    return runProgram('kubectl', [...this.prefix, ...args], {
+    return runProgram('kubectl', [...this.flags, ...args], {
       signal: this.signal,
       ...(input !== undefined && { input }),
     });

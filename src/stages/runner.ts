@@ -29,6 +29,8 @@ export interface Plan {
   readonly why: readonly string[];
   /** Of the artifact that is there already. */
   readonly digest?: string;
+  /** Cache key, where it can be known. */
+  readonly key?: string;
 }
 
 export interface TaskOptions {
@@ -70,12 +72,13 @@ export function createRunner(context: RunnerContext): Runner {
           plans.push({ stage: name, status: 'run', why: [`${first} runs first`] });
           continue;
         }
-        const { hit, inPlace, why } = await assessStage(context, stage, known);
+        const { hit, inPlace, key, why } = await assessStage(context, stage, known);
         if (hit) known.set(name, hit.artifact);
         plans.push({
           stage: name,
           status: inPlace === true ? 'cached' : 'run',
           why,
+          key,
           ...(hit && { digest: hit.artifact.digest }),
         });
       }

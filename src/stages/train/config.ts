@@ -8,6 +8,7 @@ import { auto } from './choose-engine.js';
 import { sourceOf } from './fine-tune/config.js';
 import { fitOptions, type FitOptions } from './fit-options.js';
 import { modelSchema, type ModelOptions } from './model-config.js';
+import { submitSchema, type Submit } from './submit/config.js';
 
 /** The `train` section of the config. */
 export interface TrainOptions extends FitOptions {
@@ -15,6 +16,7 @@ export interface TrainOptions extends FitOptions {
   /** Left out with an engine that brings its own. */
   readonly model?: ModelOptions;
   readonly distributed?: Distributed;
+  readonly submit?: Submit;
   readonly folds?: number;
   readonly epochs: number;
   readonly batchSize: number;
@@ -45,6 +47,9 @@ export function trainOptions({ engines }: Pick<Registry, 'engines'>): z.ZodType<
       .describe(
         'Several processes, on one host or more, train the model together: each has its share of every batch. Batch normalization goes by the statistics of each share.',
       ),
+    submit: submitSchema
+      .optional()
+      .describe('What `maas train --submit` tells the cluster that is to train the model.'),
     ...fitOptions,
     folds: z
       .int()

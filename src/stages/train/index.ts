@@ -21,7 +21,7 @@ export const trainStage = defineStage<TrainOptions>({
   writes: 'model',
   version: 3,
   // Where its ranks run and how often they may be lost makes it no other model; how many there are does.
-  artifactOptions: ({ logSteps: _, distributed, ...options }) => ({
+  artifactOptions: ({ logSteps: _, submit: __, distributed, ...options }) => ({
     ...options,
     ...(distributed && {
       distributed: { launcher: distributed.launcher, processes: sizeOf(distributed) },

@@ -1,0 +1,92 @@
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { MaasError } from '../../../errors.js';
+import type { Project } from '../../../plugin/api.js';
+import { runProgram, tryProgram } from '../../run-program.js';
+import { quote } from '../distributed/launchers.js';
+import { readTail } from '../program.js';
+import type { Cluster, Found } from './cluster.js';
+import type { SlurmOptions } from './config.js';
+import { shareOut, type Job } from './job.js';
+import { slurmFiles, slurmScript } from './slurm-script.js';
+
+/** Lines of events that are looked at. */
+const most = 40;
+
+/** A cluster of Slurm, through its own programs. The project lies on a disk that all of its machines share. */
+export class Slurm implements Cluster {
+  readonly title = 'Slurm';
+  readonly file;
+  readonly log;
+  readonly words = {
+    submit: (file: string) => `sbatch ${quote([file])}`,
+    cancel: (id: string) => `scancel ${id}`,
+  };
+
+  constructor(
+    private readonly job: Job,
+    options: SlurmOptions,
+    project: Project,
+    private readonly signal: AbortSignal,
+  ) {
+    const tasks = shareOut(job, options.nodes, project, ['train', 'submit', 'slurm', 'nodes']);
+    const script = fileURLToPath(new URL('../../../../bin/run.js', import.meta.url));
+    this.log = join(job.folder, slurmFiles.log);
+    const command = options.command ?? [process.execPath, script];
+    this.file = { name: 'train.sh', text: slurmScript(job, options, tasks, command) };
+  }
+
+  async find(id?: string): Promise<Found | undefined> {
+    const args = ['--me', '--noheader', `--name=${this.job.name}`, '--format=%A %T (%r)'];
+    const [line] = (await this.run('squeue', args)).split('\n');
+    const known = /^(\d+) (\S+)(?: \((.*)\))?/.exec(line ?? '');
+    if (known) {
+      const [, found, state, reason] = known;
+      const isRunning = state === 'RUNNING' || state === 'COMPLETING';
+      const why = reason === undefined || reason === 'None' || isRunning ? '' : ` (${reason})`;
+      return { id: found!, detail: `${state}${why}` };
+    }
+    if (id === undefined) return undefined;
+    const code = await this.endOf();
+    if (code !== undefined) return { id, end: code === 0 ? 'well' : 'badly', detail: `exit code ${code}` };
+    const detail = await this.lastState(id);
+    return { id, end: detail === 'COMPLETED' ? 'well' : 'badly', detail };
+  }
+
+  async submit(file: string): Promise<string> {
+    for (const name of [slurmFiles.events, slurmFiles.ended]) {
+      await rm(join(this.job.folder, name), { force: true });
+    }
+    const said = await this.run('sbatch', ['--parsable', file]);
+    return said.trim().split(';')[0]!;
+  }
+
+  async tail(): Promise<readonly string[]> {
+    return readTail(join(this.job.folder, slurmFiles.events), 0, most).catch(() => []);
+  }
+
+  private run(program: string, args: readonly string[]): Promise<string> {
+    return runProgram(program, args, { signal: this.signal });
+  }
+
+  private async endOf(): Promise<number | undefined> {
+    const text = await readFile(join(this.job.folder, slurmFiles.ended), 'utf8').catch(() => undefined);
+    return text === undefined ? undefined : Number(text);
+  }
+
+  /** What Slurm says of a job that did not come to its own end: CANCELLED, NODE_FAIL, OUT_OF_MEMORY, TIMEOUT. */
+  private async lastState(id: string): Promise<string> {
+    const ask = async (program: string, args: readonly string[]) => {
+      try {
+        return (await tryProgram(program, args, { signal: this.signal })).stdout;
+      } catch (error) {
+        if (error instanceof MaasError && error.code === 'MAAS_PROGRAM') return '';
+        throw error;
+      }
+    };
+    const shown = /JobState=(\S+)/.exec(await ask('scontrol', ['show', 'job', id]))?.[1];
+    const kept = shown ?? (await ask('sacct', ['-X', '-n', '-P', '-j', id, '-o', 'State'])).split('\n')[0];
+    return kept === undefined || kept === '' ? 'it is gone, and Slurm does not know why' : kept;
+  }
+}
