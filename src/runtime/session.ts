@@ -1,4 +1,6 @@
 import { MaasError } from '../errors.js';
+import type { Graph } from '../ir/graph.js';
+import { freshNames } from '../ir/rewrite.js';
 import type { DType, NdArray, NumericDType } from '../ir/tensor.js';
 import { loadRuntime, type Ort } from './load.js';
 
@@ -36,6 +38,11 @@ export interface Session {
   readonly slots: Slots;
   /** Blocks the JavaScript thread while the model runs (onnxruntime-node 1.30); always await it. */
   run(feeds: Feeds, fetches?: readonly string[]): Promise<Record<string, NdArray>>;
+  /**
+   * Writes outputs into arrays of the caller's, in the shapes that they have there. An array's object stands for it: what
+   * is fed or filled again should come as the same object.
+   */
+  runInto(feeds: Feeds, into: Feeds): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -48,6 +55,15 @@ export async function openSession(
   options: SessionOptions = {},
 ): Promise<Session> {
   const ort = await loadRuntime();
+  const made = new WeakMap<NdArray, Ort.Tensor>();
+  /** What comes again needs not be described again. */
+  const known = (array: NdArray): Ort.Tensor => {
+    const found = made.get(array) ?? toOrt(ort, array);
+    made.set(array, found);
+    return found;
+  };
+  const mapped = (arrays: Feeds): Record<string, Ort.Tensor> =>
+    Object.fromEntries(Object.entries(arrays).map(([name, array]) => [name, known(array)]));
   const settings: Ort.InferenceSession.SessionOptions = {
     executionProviders: ['cpu'],
     intraOpNumThreads: options.threads ?? 1,
@@ -86,8 +102,35 @@ export async function openSession(
       for (const [name, value] of Object.entries(results)) outputs[name] = fromOrt(value);
       return outputs;
     },
+    async runInto(feeds, into) {
+      const first = session.outputNames[0]!;
+      const halts = session.outputMetadata[0]?.isTensor === false;
+      try {
+        await session.run(mapped(feeds), { ...(halts && { [first]: null }), ...mapped(into) });
+      } catch (error) {
+        if (!halts || !(error as Error).message.startsWith('Non tensor type')) throw error;
+      }
+    },
     close: () => session.release(),
   };
+}
+
+/**
+ * Name of an output that spares copies, added before all others. onnxruntime-node copies each output into an array of its
+ * own, also one that it has written into the caller's; it does so one by one, and stops at one that is no tensor.
+ * `runInto` leaves out the copies of all outputs after it.
+ */
+export function haltBeforeOutputs(graph: Graph): Graph {
+  const name = freshNames(graph)('halt');
+  const node = {
+    op: 'SequenceConstruct',
+    domain: '',
+    name,
+    inputs: [graph.outputs[0]!.name],
+    outputs: [name],
+    attributes: {},
+  };
+  return { ...graph, nodes: [...graph.nodes, node], outputs: [{ name }, ...graph.outputs] };
 }
 
 function toSlot(value: Ort.InferenceSession.ValueMetadata): Slot {

@@ -1,5 +1,6 @@
 import type { NdArray, TypedArray } from '../../ir/tensor.js';
 import type { Feeds, SessionOptions, Slots } from '../session.js';
+import type { BankPlan } from './bank.js';
 
 /** What a run takes and leaves in the thread, beside what it is sent and answers. */
 export interface RunOptions {
@@ -9,6 +10,21 @@ export interface RunOptions {
   readonly use?: Readonly<Record<string, string>>;
   /** Outputs that stay in the thread for later runs: output → name under which it is kept. They are not answered. */
   readonly keep?: Readonly<Record<string, string>>;
+}
+
+/** A run for each of several batches, and after it the kernels of the banks. */
+export interface Walk {
+  readonly count: number;
+  /** Inputs that are fed what the thread keeps: input → name of what is kept. */
+  readonly use: Readonly<Record<string, string>>;
+  /** Outputs that are written into what the thread keeps, by the output's name: those of banks, and others. */
+  readonly into: readonly string[];
+  /** What is copied after each run: name of what is kept → name of what takes its place. */
+  readonly move: Readonly<Record<string, string>>;
+  /** The output of one number that is answered for each run. */
+  readonly tell: string;
+  /** What the kernels are given after each run, [count][scalars]. */
+  readonly scalars: readonly (readonly number[])[];
 }
 
 /** To a thread, which does one after another: each is answered with its `id`. */
@@ -24,6 +40,8 @@ export type Task =
       /** The arrays of the feeds go back with the answer, so that their sender may fill them again. */
       readonly lent: boolean;
     }
+  | { readonly do: 'arrange'; readonly banks: readonly BankPlan[] }
+  | { readonly do: 'walk'; readonly session: number; readonly feeds: Feeds; readonly walk: Walk }
   | { readonly do: 'put'; readonly tensors: Feeds }
   | { readonly do: 'read'; readonly names: readonly string[] }
   | { readonly do: 'release'; readonly session: number }

@@ -2,7 +2,16 @@ import { Worker } from 'node:worker_threads';
 import { MaasError, type ErrorCode } from '../../errors.js';
 import type { NdArray } from '../../ir/tensor.js';
 import type { Feeds, SessionOptions, Slots } from '../session.js';
-import { buffersOf, packArrays, type Order, type Report, type RunOptions, type Task } from './messages.js';
+import type { BankPlan } from './bank.js';
+import {
+  buffersOf,
+  packArrays,
+  type Order,
+  type Report,
+  type RunOptions,
+  type Task,
+  type Walk,
+} from './messages.js';
 
 /** The thread that had the order is gone, and with it what it kept. */
 export class ThreadLost extends Error {
@@ -22,6 +31,11 @@ export interface ThreadSession {
   run(feeds: Feeds, options?: RunOptions & { readonly owned?: boolean }): Promise<Record<string, NdArray>>;
   /** Takes the arrays over for the time of the run, and returns them to be filled again. */
   runLent(feeds: Feeds, options?: RunOptions): Promise<Answer>;
+  /**
+   * Runs once for each part along the first axis of the feeds, which are lent, and the banks' kernels after each.
+   * @returns Under `walk.tell` what it told each time, [count].
+   */
+  walk(feeds: Feeds, walk: Walk): Promise<Answer>;
   close(): Promise<void>;
 }
 
@@ -88,6 +102,11 @@ export class SessionThread {
         return (await run(packed, options, false, transfer)).arrays;
       },
       runLent: (feeds, options = {}) => run(feeds, options, true, buffersOf(feeds)),
+      walk: async (feeds, walk) => {
+        const answer = await this.#order({ do: 'walk', session, feeds, walk }, buffersOf(feeds));
+        const { arrays, returned = {} } = answer as Extract<Report, { arrays: Feeds }>;
+        return { arrays, returned };
+      },
       close: async () => {
         await this.#order({ do: 'release', session });
       },
@@ -98,6 +117,11 @@ export class SessionThread {
   async put(tensors: Feeds, owned = false): Promise<void> {
     const { packed, transfer } = packArrays(tensors, owned);
     await this.#order({ do: 'put', tensors: packed }, transfer);
+  }
+
+  /** Keeps tensors side by side from now on. What is put under their names, or kept, is copied there. */
+  async arrange(banks: readonly BankPlan[]): Promise<void> {
+    await this.#order({ do: 'arrange', banks });
   }
 
   /** Copies of what the thread keeps. */

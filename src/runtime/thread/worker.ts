@@ -3,12 +3,15 @@
 import { MessageChannel, parentPort } from 'node:worker_threads';
 import { MaasError } from '../../errors.js';
 import type { NdArray } from '../../ir/tensor.js';
-import { openSession, type Session } from '../session.js';
+import { openSession, type Feeds, type Session } from '../session.js';
+import { openBank, type Bank, type BankPlan } from './bank.js';
 import { buffersOf, packArrays, type Order, type Report, type RunOptions } from './messages.js';
 
 const port = parentPort!;
 const sessions = new Map<number, Session>();
 const kept = new Map<string, NdArray>();
+/** Each has the names of its tensors, which are among those that are kept. */
+let banks: readonly Bank[] = [];
 const bin = new MessageChannel().port1;
 bin.close();
 
@@ -17,6 +20,13 @@ bin.close();
  * the garbage collector, several generations of heavy weights would lie about.
  */
 function keepTensor(name: string, array: NdArray): void {
+  const place = banks.find(({ tensors }) => tensors.has(name))?.tensors.get(name);
+  if (place) {
+    const given = array.data as Float32Array;
+    (place.data as Float32Array).set(given);
+    bin.postMessage(null, [given.buffer as ArrayBuffer]);
+    return;
+  }
   const before = kept.get(name)?.data;
   kept.set(name, array);
   if (ArrayBuffer.isView(before)) bin.postMessage(null, [before.buffer as ArrayBuffer]);
@@ -37,6 +47,46 @@ async function run(session: Session, feeds: Order & { do: 'run' }): Promise<void
   else report({ id, arrays: packed, returned: feeds.feeds }, [...transfer, ...buffersOf(feeds.feeds)]);
 }
 
+function arrange(plans: readonly BankPlan[]): void {
+  banks = plans.map(openBank);
+  for (const { tensors } of banks) for (const [name, array] of tensors) kept.set(name, array);
+}
+
+/** What a number is before it is written: one that no computation gives, to see that it was. */
+const unwritten = 0x7fed_cba9;
+
+async function walk(session: Session, { id, feeds, walk }: Order & { do: 'walk' }): Promise<void> {
+  const { count, tell } = walk;
+  const numbers = new Float32Array(count);
+  const told = kept.get(tell)!.data as Float32Array;
+  const bits = new Uint32Array(told.buffer, told.byteOffset, 1);
+  const fixed = Object.entries(walk.use).map(([input, name]) => [input, kept.get(name)!]);
+  const into = Object.fromEntries(walk.into.map((name) => [name, kept.get(name)!]));
+  const moves = Object.entries(walk.move).map((pair) =>
+    pair.map((name) => kept.get(name)!.data as Float32Array),
+  );
+  for (let at = 0; at < count; at++) {
+    const batch = Object.entries(feeds).map(([name, array]) => [name, partOf(array, at)]);
+    bits[0] = unwritten;
+    await session.runInto(Object.fromEntries([...fixed, ...batch]) as Feeds, into);
+    if (bits[0] === unwritten) throw new Error('onnxruntime did not write its outputs');
+    numbers[at] = told[0]!;
+    for (const [from, to] of moves) to!.set(from!);
+    for (const bank of banks) bank.run(walk.scalars[at]!);
+  }
+  const arrays: Feeds = { [tell]: { dtype: 'float32', dims: [count], data: numbers } };
+  report({ id, arrays, returned: feeds }, [numbers.buffer, ...buffersOf(feeds)]);
+}
+
+/** One of the parts along the first axis. */
+function partOf({ dtype, dims, data }: NdArray, at: number): NdArray {
+  const size = data.length / dims[0]!;
+  const [from, to] = [at * size, (at + 1) * size];
+  // Texts are an array.
+  const part = ArrayBuffer.isView(data) ? (data as Float32Array).subarray(from, to) : data.slice(from, to);
+  return { dtype, dims: dims.slice(1), data: part };
+}
+
 function wanted(fetches: RunOptions['fetches'], keep: NonNullable<RunOptions['keep']>): string[] | undefined {
   return fetches && [...fetches, ...Object.keys(keep)];
 }
@@ -51,16 +101,22 @@ async function carryOut(order: Order): Promise<void> {
     }
     case 'run':
       return run(sessions.get(order.session)!, order);
+    case 'walk':
+      return walk(sessions.get(order.session)!, order);
+    case 'arrange':
+      arrange(order.banks);
+      report({ id: order.id, arrays: {} });
+      return;
     case 'put':
       for (const [name, array] of Object.entries(order.tensors)) keepTensor(name, array);
       report({ id: order.id, arrays: {} });
       return;
-    case 'read':
-      report({
-        id: order.id,
-        arrays: Object.fromEntries(order.names.map((name) => [name, kept.get(name)!])),
-      });
+    case 'read': {
+      const found = Object.fromEntries(order.names.map((name) => [name, kept.get(name)!]));
+      const { packed, transfer } = packArrays(found, false);
+      report({ id: order.id, arrays: packed }, transfer);
       return;
+    }
     case 'release':
       await sessions.get(order.session)?.close();
       sessions.delete(order.session);

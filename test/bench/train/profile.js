@@ -2,9 +2,10 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { performance } from 'node:perf_hooks';
 
-/** Steps in a run; the first run warms up. */
-const [steps, runs] = [4, 4];
+/** The first half of them warms up. */
+const steps = 16;
 
 /**
  * @param job As the engine gets it.
@@ -12,15 +13,21 @@ const [steps, runs] = [4, 4];
  */
 export async function profileStep(job) {
   const { compileStep } = await import('../../../dist/stages/train/engines/onnx/compile-step.js');
-  const { stackSteps } = await import('../../../dist/stages/train/engines/onnx/stack-steps.js');
+  const { gradientGraph, planBanks } =
+    await import('../../../dist/stages/train/engines/onnx/kernel-stepper.js');
+  const { useBlocks } = await import('../../../dist/stages/train/engines/onnx/block-convolutions.js');
+  const { SessionThread } = await import('../../../dist/runtime/thread/session-thread.js');
+  const { openBank } = await import('../../../dist/runtime/thread/bank.js');
   const { encodeModel } = await import('../../../dist/ir/onnx/save.js');
   const { loadRuntime } = await import('../../../dist/runtime/load.js');
   const ort = await loadRuntime();
-  const compiled = compileStep(job);
-  const { model, inputs } = stackSteps(compiled);
+  const compiled = compileStep(job, true);
+  const thread = new SessionThread();
+  const graph = await useBlocks(gradientGraph(compiled), thread);
+  await thread.close();
   const folder = mkdtempSync(join(tmpdir(), 'maas-bench-profile-'));
   try {
-    const session = await ort.InferenceSession.create(encodeModel(model), {
+    const session = await ort.InferenceSession.create(encodeModel({ ...compiled.model, graph }), {
       executionProviders: ['cpu'],
       intraOpNumThreads: job.threads,
       interOpNumThreads: 1,
@@ -31,61 +38,61 @@ export async function profileStep(job) {
       profileFilePrefix: join(folder, 'step'),
       extra: { session: { intra_op: { allow_spinning: '0' } } },
     });
-    const feeds = feedsOf(ort, job, compiled, inputs);
-    for (let run = 0; run < runs; run++) await session.run(feeds);
+    const feeds = feedsOf(ort, job, compiled);
+    for (let step = 0; step < steps; step++) await session.run(feeds);
     session.endProfiling();
     await session.release();
     const events = JSON.parse(readFileSync(join(folder, readdirSync(folder)[0]), 'utf8'));
-    return sumUp(events.filter(({ cat, name }) => cat === 'Node' && name.endsWith('_kernel_time')));
+    const found = sumUp(events.filter(({ cat, name }) => cat === 'Node' && name.endsWith('_kernel_time')));
+    const banks = planBanks(compiled.kernels).map(openBank);
+    return withShares([...found, { operator: '(update)', ms: timeKernels(banks), nodes: banks.length }]);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-function feedsOf(ort, job, compiled, inputs) {
+/** The update, which is no part of the graph. */
+function timeKernels(banks) {
+  const times = Array.from({ length: steps }, () => {
+    const start = performance.now();
+    for (const bank of banks) bank.run([0.001, 1e-7]);
+    return performance.now() - start;
+  });
+  return times.sort((a, b) => a - b)[steps >> 1];
+}
+
+function feedsOf(ort, job, compiled) {
   const { batchSize, dataset } = job;
   const feeds = {};
-  const feed = (name, dtype, data, dims) => (feeds[inputs.get(name)] = new ort.Tensor(dtype, data, dims));
-  for (const { input, initial } of compiled.carried) {
+  for (const { input, initial } of compiled.carried.filter(({ fill }) => fill === undefined)) {
     const { data, dims } = initial();
-    feed(input, 'float32', data, dims);
-  }
-  for (const [key, input] of Object.entries(compiled.scalars)) {
-    const values = Float32Array.from({ length: steps }, (_, step) => compiled.scalarsAt(step + 1)[key]);
-    feed(input, 'float32', values, [steps]);
+    feeds[input] = new ort.Tensor('float32', data, dims);
   }
   const { train } = dataset.splits;
   for (const name of [...compiled.inputs, compiled.target]) {
     const { dtype, dims, data } = name === compiled.target ? train.target : train.inputs[name];
-    const shape = [steps, batchSize, ...dims.slice(1)];
-    feed(
-      name,
-      dtype,
-      data.slice(
-        0,
-        shape.reduce((product, size) => product * size),
-      ),
-      shape,
-    );
+    const shape = [batchSize, ...dims.slice(1)];
+    const size = shape.reduce((product, length) => product * length);
+    feeds[name] = new ort.Tensor(dtype, data.slice(0, size), shape);
   }
   return feeds;
 }
 
+/** Milliseconds and nodes of a step, by operator; of the later half of the steps. */
 function sumUp(events) {
   const byOperator = new Map();
-  // A Scan's time is that of what is inside it, each of which is listed too.
-  for (const { dur, args } of events.filter((event) => event.args.op_name !== 'Scan')) {
+  // The time of a node with a graph inside is that of what is inside it, each of which is listed too.
+  const leaves = events.filter(({ args }) => !['Scan', 'If', 'Loop'].includes(args.op_name));
+  for (const { dur, args } of leaves.slice(leaves.length >> 1)) {
     const entry = byOperator.get(args.op_name) ?? { operator: args.op_name, ms: 0, nodes: 0 };
-    entry.ms += dur / 1000 / steps / runs;
-    entry.nodes += 1 / steps / runs;
+    entry.ms += dur / 1000 / (steps / 2);
+    entry.nodes += 1 / (steps / 2);
     byOperator.set(args.op_name, entry);
   }
-  const found = [...byOperator.values()].sort((a, b) => b.ms - a.ms);
+  return [...byOperator.values()].map((entry) => ({ ...entry, nodes: Math.round(entry.nodes) }));
+}
+
+function withShares(found) {
   const total = found.reduce((sum, { ms }) => sum + ms, 0);
-  return found.map(({ operator, ms, nodes }) => ({
-    operator,
-    ms,
-    share: ms / total,
-    nodes: Math.round(nodes),
-  }));
+  return found.sort((a, b) => b.ms - a.ms).map((entry) => ({ ...entry, share: entry.ms / total }));
 }

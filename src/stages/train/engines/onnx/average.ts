@@ -22,14 +22,28 @@ export function carryAverage(
   next: string,
   scalars: Readonly<Record<string, string>>,
 ): Carried {
-  const input = g.input(`${weight.input}${suffix}`, 'float32', weight.dims);
+  const input = g.input(averageName(weight.input), 'float32', weight.dims);
+  return { ...weight, input, output: emitAverage(b, input, next, scalars) };
+}
+
+/** Emits the average after a step. */
+export function emitAverage(
+  b: GraphBuilder,
+  average: string,
+  next: string,
+  scalars: Readonly<Record<string, string>>,
+): string {
   const decay = scalars['averageDecay']!;
   const rest = b.op('Sub', [b.scalar(1), decay]);
-  const output = b.op('Add', [b.op('Mul', [input, decay]), b.op('Mul', [next, rest])]);
-  return { ...weight, input, output };
+  return b.op('Add', [b.op('Mul', [average, decay]), b.op('Mul', [next, rest])]);
+}
+
+/** The name under which the average of a parameter is carried. */
+export function averageName(parameter: string): string {
+  return `${parameter}${suffix}`;
 }
 
 /** What is carried as the average of a parameter, if there is one. */
 export function averageOf(carried: readonly Carried[], parameter: string): string | undefined {
-  return carried.find(({ input }) => input === `${parameter}${suffix}`)?.input;
+  return carried.find(({ input }) => input === averageName(parameter))?.input;
 }

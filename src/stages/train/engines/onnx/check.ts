@@ -22,13 +22,13 @@ export type Check = () => Promise<Record<string, number>>;
 export async function openCheck(
   { thread, rooms }: Workplace,
   job: TrainJob,
-  { parameters, counted }: CompiledStep,
+  { parameters, counted, kernels }: CompiledStep,
   table: Table,
 ): Promise<Check> {
   // Where all rows are trained on, none is left to measure.
   if (table.rows === 0) return () => Promise.resolve({});
   const forward = forwardOf(job);
-  const g = new GraphBuilder(openWeights(stripDropout(forward), parameters));
+  const g = new GraphBuilder(openWeights(stripDropout(forward), parameters, !kernels));
   const { target, loss } = emitLoss(g, job);
   const { metrics, prediction } = job;
   g.output(loss);

@@ -16,6 +16,7 @@ import { fuseBias } from './fuse-bias.js';
 import { gatherGradients, gathers, gatherScalars } from './gather-gradients.js';
 import { partFrozen } from './prepare.js';
 import { planTurns, type Turns } from './turns.js';
+import { compileUpdates, type UpdateKernel } from './update-kernels.js';
 import { emitUpdates } from './update.js';
 
 /** A tensor that one step hands on to the next: a weight, under its name, or what the optimizer remembers of it. */
@@ -47,6 +48,8 @@ export interface CompiledStep {
   /** The parameters, their slots, and what is gathered of gradients and averages. */
   readonly carried: readonly Carried[];
   readonly masks: readonly Mask[];
+  /** The updates of weights as kernels, where these can do what the graph's last part does; for each weight one. */
+  readonly kernels: readonly UpdateKernel[] | undefined;
   /** Which batches make an update together. */
   readonly turns: Turns;
   /** Inputs that hold the scalars of a step, by scalar. */
@@ -60,10 +63,11 @@ export interface CompiledStep {
 
 /**
  * Compiles a job to the graph of one training step.
+ * @param withKernels Whether the weights are updated by kernels, as far as there are any for the job.
  * @throws MaasError MAAS_MODEL_UNSUPPORTED when the model cannot be trained, MAAS_MODEL_SHAPE when it does not fit the
  * data or the loss.
  */
-export function compileStep(job: TrainJob): CompiledStep {
+export function compileStep(job: TrainJob, withKernels = false): CompiledStep {
   const optimizer = choose(optimizers, job.optimizer.name, 'optimizer');
   const options = { ...optimizer.defaults, ...onlySettings(job.optimizer) };
   const { graph: fed, masks } = feedDropout(fuseBias(forwardOf(job)));
@@ -76,7 +80,8 @@ export function compileStep(job: TrainJob): CompiledStep {
   // What is another each time cannot be prepared once.
   const changing = new Set([...open, ...augmentedInputs(job)]);
   const { preparation, rest } = partFrozen(kept, changing, job.dataset.splits.train);
-  const g = new GraphBuilder(openWeights(rest, parameters));
+  const outside = withKernels && !gathers(job) && optimizer.looksAtWhole !== true;
+  const g = new GraphBuilder(openWeights(rest, parameters, !outside));
   const { target, loss } = emitLoss(g, job);
   const slopes = gradients(g, loss, weights);
   if (slopes.size === 0) {
@@ -102,8 +107,9 @@ export function compileStep(job: TrainJob): CompiledStep {
     Object.keys(scalarsAt(1)).map((key) => [key, g.input(g.unique(key), 'float32', [])]),
   );
   const rule = { optimizer, options, scalars, averages: job.ema !== undefined };
+  let clipped: ReadonlyMap<string, string> = new Map();
   const emitAll = (b: GraphBuilder, found: ReadonlyMap<string, string>): Carried[] => {
-    const clipped = clipGradients(b, found, job.clip ?? {});
+    clipped = clipGradients(b, found, job.clip ?? {});
     const each = weights.map((parameter) => ({
       parameter,
       gradient: clipped.get(parameter),
@@ -122,6 +128,7 @@ export function compileStep(job: TrainJob): CompiledStep {
     };
   });
   const carried = [...updated, ...moved];
+  const kernels = outside ? compileUpdates(g, clipped, rule) : undefined;
   g.output(loss);
   for (const { output } of carried) g.output(output);
   return {
@@ -135,6 +142,7 @@ export function compileStep(job: TrainJob): CompiledStep {
     counted: Object.fromEntries(parameters.map((name) => [name, averageOf(carried, name) ?? name])),
     carried,
     masks,
+    kernels,
     turns,
     scalars,
     scalarsAt,
@@ -146,7 +154,7 @@ function isFrozen({ inputs: [, scale, offset] }: Node, weights: readonly string[
   return !weights.includes(scale!) && !weights.includes(offset!);
 }
 
-interface Rule {
+export interface Rule {
   readonly optimizer: Optimizer;
   readonly options: OptimizerOptions;
   readonly scalars: Readonly<Record<string, string>>;

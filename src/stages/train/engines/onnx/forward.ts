@@ -34,15 +34,18 @@ export function forwardOf({ model, prediction, steps, dataset }: TrainJob): Grap
   return { ...graph, inputs };
 }
 
-/** The same graph without outputs, and with the weights as inputs after its own, in the shapes that they are kept in. */
-export function openWeights(graph: Graph, parameters: readonly string[]): Graph {
+/**
+ * The same graph without outputs, and with the weights as inputs after its own, in the shapes that they are kept in.
+ * @param parts Whether heavy ones are kept in parts.
+ */
+export function openWeights(graph: Graph, parameters: readonly string[], parts = true): Graph {
   const fresh = freshNames(graph);
   const initializers = new Map(graph.initializers);
   const whole = new Map<string, string>();
   const nodes: Node[] = [];
   const weights = parameters.map((name) => {
     const { dtype, dims } = weightOf(graph, name);
-    const shape = partedDims(dims);
+    const shape = parts ? partedDims(dims) : dims;
     initializers.delete(name);
     if (shape !== dims) {
       const [output, sizes] = [fresh(`${name}.whole`), fresh(`${name}.dims`)];

@@ -3,6 +3,7 @@ import type { NdArray } from '../../../../ir/tensor.js';
 import type { SessionThread } from '../../../../runtime/thread/session-thread.js';
 import { useBlocks } from './block-convolutions.js';
 import type { CompiledStep } from './compile-step.js';
+import { openKernelStepper } from './kernel-stepper.js';
 import { stackSteps } from './stack-steps.js';
 
 export type State = Readonly<Record<string, NdArray>>;
@@ -43,6 +44,11 @@ export async function openStepper(
   state: State | undefined,
   threads: number,
 ): Promise<Stepper> {
+  if (compiled.kernels) {
+    const stepper = await openKernelStepper(thread, { ...compiled, kernels: compiled.kernels }, threads);
+    await putState(thread, compiled, state);
+    return stepper;
+  }
   const graph = await useBlocks(compiled.model.graph, thread);
   const { model, inputs, outputs } = stackSteps({ ...compiled, model: { ...compiled.model, graph } });
   const session = await thread.open(encodeModel(model), { threads, optimization: 'basic' });

@@ -54,7 +54,8 @@ export async function trainWith(
       onProgress: given.ranks.rank === 0 ? company.tell(given.onProgress) : () => undefined,
     }),
   };
-  const compiled = compileStep(job);
+  // Ranks meet between the gradients and the update, which is a graph there.
+  const compiled = compileStep(job, !job.ranks);
   const checkpoints = openCheckpoints(job, compiled, backend);
   const { checkpoint, note } = await checkpoints.read();
   const place = { thread: new SessionThread(), rooms: openRooms() };
