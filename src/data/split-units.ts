@@ -1,8 +1,9 @@
-import { createHash } from 'node:crypto';
 import { MaasError } from '../errors.js';
 import { isMissingText, kindOf } from './cells.js';
 import type { Split } from './config.js';
+import { hexOf, startHashing } from './content-hash.js';
 import type { SplitName } from './dataset.js';
+import { RowFields } from './readers/fields.js';
 import type { RawTable } from './readers/index.js';
 
 /** Rows that must not be torn apart: copies of a row, or all that share a value. */
@@ -15,9 +16,14 @@ export interface Unit {
 export function collectUnits(table: RawTable, name: string | undefined, seed: number): Unit[] {
   const columns = name === undefined ? table.columns : [readComplete(table, name, 'group')];
   const units = new Map<string, Unit>();
+  const hashFields = startHashing(seed);
+  const fields = new RowFields(columns.length);
+  const all = columns.map((_, index) => index);
+  const words = new Uint32Array(4);
   for (let row = 0; row < table.lines.length; row++) {
-    const content = JSON.stringify([seed, ...columns.map((cells) => cells[row])]);
-    const hash = createHash('sha256').update(content).digest('hex');
+    const cells = columns.map((values) => values[row]!);
+    hashFields(fields.fill(cells, table.lines[row]!), all, words);
+    const hash = hexOf(words);
     const unit = units.get(hash);
     if (unit) unit.rows.push(row);
     else units.set(hash, { hash, rows: [row] });

@@ -1,4 +1,4 @@
-import { closeSync, openSync, readFileSync, statSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { MaasError } from '../../errors.js';
 
@@ -20,15 +20,22 @@ interface Bucket {
   used: number;
 }
 
-/** Records of a bucket in order. */
+/** Records of a bucket in order; the next bucket is read into the same memory. */
 export interface Sorted {
   readonly rows: number;
-  /** The key's four words, big end first, at 4 × row. */
-  readonly keys: Uint32Array;
-  readonly lines: Uint32Array;
-  /** [rows, width]. */
-  readonly values: Float64Array;
+  /** Where each record is, in records. */
+  readonly order: Uint32Array;
+  /** From `wordsEach` × a record's place on: the key's four words, big end first, the row and its line. */
+  readonly words: Uint32Array;
+  readonly wordsEach: number;
+  /** From `numbersEach` × a record's place + `firstNumber` on: its values. */
+  readonly numbers: Float64Array;
+  readonly numbersEach: number;
 }
+
+/** Places before the values and the line of a record. */
+export const firstNumber = head / 8;
+export const lineWord = 5;
 
 /**
  * Records of some numbers each under a key, on disk: written in any order, read in the order of the keys, and of the rows
@@ -39,6 +46,7 @@ export class Buckets {
   readonly #record: number;
   readonly #files: Bucket[];
   #sorted = false;
+  #room = new ArrayBuffer(0);
 
   /**
    * @param bytes Of all records, roughly.
@@ -48,7 +56,7 @@ export class Buckets {
   constructor(
     folder: string,
     bytes: number,
-    private readonly width: number,
+    width: number,
     private readonly spread: (word: number) => number,
   ) {
     this.#record = head + 8 * width;
@@ -63,20 +71,21 @@ export class Buckets {
     for (const { path } of this.#files) writeFileSync(path, '');
   }
 
-  /** @param key 16 bytes. */
-  add(key: Buffer, row: number, line: number, values: Float64Array): void {
-    const word = key.readUInt32BE(0);
+  /** @param key Four words. */
+  add(key: Uint32Array, row: number, line: number, values: Float64Array): void {
+    const word = key[0]!;
     const file = this.#files[Math.floor(this.spread(word) * this.#files.length)]!;
     if (file.used === file.room.length) this.#flush(file);
-    const { words } = file;
+    const { words, numbers } = file;
     const at = file.used / 4;
     words[at] = word;
-    words[at + 1] = key.readUInt32BE(4);
-    words[at + 2] = key.readUInt32BE(8);
-    words[at + 3] = key.readUInt32BE(12);
+    words[at + 1] = key[1]!;
+    words[at + 2] = key[2]!;
+    words[at + 3] = key[3]!;
     words[at + 4] = row;
-    words[at + 5] = line;
-    file.numbers.set(values, (file.used + head) / 8);
+    words[at + lineWord] = line;
+    const first = file.used / 8 + firstNumber;
+    for (let index = 0; index < values.length; index++) numbers[first + index] = values[index]!;
     file.used += this.#record;
   }
 
@@ -97,36 +106,54 @@ export class Buckets {
       const { size } = statSync(file.path);
       if (size === 0) continue;
       if (size > largest) throw tooManyAlike();
-      const bytes = readFileSync(file.path);
-      yield this.#part(bytes, this.#orderOf(file, bytes));
+      const words = new Uint32Array(this.#load(file.path, size), 0, size / 4);
+      const order = this.#orderOf(file, words);
+      const numbers = new Float64Array(words.buffer, 0, size / 8);
+      const [wordsEach, numbersEach] = [this.#record / 4, this.#record / 8];
+      yield { rows: order.length, order, words, wordsEach, numbers, numbersEach };
     }
     this.#sorted = true;
   }
 
+  #load(path: string, size: number): ArrayBuffer {
+    if (this.#room.byteLength < size) this.#room = new ArrayBuffer(size + size / 8);
+    const file = openSync(path, 'r');
+    try {
+      for (let at = 0; at < size;) {
+        const read = readSync(file, new Uint8Array(this.#room, at, size - at));
+        if (read === 0) throw new Error(`${path} has become shorter`);
+        at += read;
+      }
+    } finally {
+      closeSync(file);
+    }
+    return this.#room;
+  }
+
   /** Is kept beside the records, which are much larger. */
-  #orderOf({ path }: Bucket, bytes: Buffer): Uint32Array {
+  #orderOf({ path }: Bucket, words: Uint32Array): Uint32Array {
     if (this.#sorted) {
       const stored = readFileSync(`${path}-order`);
       return new Uint32Array(stored.buffer, stored.byteOffset, stored.length / 4);
     }
-    const order = this.#sort(bytes);
+    const order = this.#sort(words);
     writeFileSync(`${path}-order`, order);
     return order;
   }
 
   /** Places of the records in the order of their keys; of the same keys, as they came. */
-  #sort(bytes: Buffer): Uint32Array {
+  #sort(words: Uint32Array): Uint32Array {
     const step = this.#record / 4;
-    const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
-    const rows = bytes.length / this.#record;
+    const rows = words.length / step;
     // Numbers are sorted much faster than by a function: as many bits of the key as go before those of the place.
     const places = 2 ** Math.ceil(Math.log2(rows + 1));
     const dropped = Math.max(1, places / 2 ** 21);
-    const tagged = Float64Array.from(
-      { length: rows },
-      (_, row) => Math.floor(words[row * step]! / dropped) * places + row,
-    ).sort();
-    const order = Uint32Array.from(tagged, (tag) => tag % places);
+    const tagged = new Float64Array(rows);
+    for (let row = 0; row < rows; row++)
+      tagged[row] = Math.floor(words[row * step]! / dropped) * places + row;
+    tagged.sort();
+    const order = new Uint32Array(rows);
+    for (let row = 0; row < rows; row++) order[row] = tagged[row]! % places;
     const compare = (a: number, b: number): number => {
       const [p, q] = [a * step, b * step];
       return (
@@ -145,24 +172,6 @@ export class Buckets {
       from = to;
     }
     return order;
-  }
-
-  #part(bytes: Buffer, order: Uint32Array): Sorted {
-    const rows = order.length;
-    const { width } = this;
-    const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
-    const numbers = new Float64Array(bytes.buffer, bytes.byteOffset, bytes.length / 8);
-    const [step, slots] = [this.#record / 4, this.#record / 8];
-    const keys = new Uint32Array(rows * 4);
-    const lines = new Uint32Array(rows);
-    const values = new Float64Array(rows * width);
-    for (let row = 0; row < rows; row++) {
-      const [from, first] = [order[row]! * step, order[row]! * slots + head / 8];
-      for (let i = 0; i < 4; i++) keys[row * 4 + i] = words[from + i]!;
-      lines[row] = words[from + 5]!;
-      for (let i = 0; i < width; i++) values[row * width + i] = numbers[first + i]!;
-    }
-    return { rows, keys, lines, values };
   }
 }
 

@@ -3,6 +3,7 @@ import type { TypedArray } from '../../ir/tensor.js';
 import type { SplitName } from '../dataset.js';
 import { nothingIn } from '../split.js';
 import { Moments } from '../statistics.js';
+import { firstNumber, lineWord } from './buckets.js';
 import { ColumnFiles, type Layout } from './column-files.js';
 import type { Ingested } from './ingest.js';
 import { Spill } from './median.js';
@@ -68,23 +69,30 @@ export function encode(
   ];
   const place = startPlacing(buckets, options)();
   const repeats = new Repeats();
-  const { width } = options;
+  const labels = goal.labels?.map((_, index) => BigInt(index));
   const files = Object.fromEntries(
     splitNames.map((name) => [name, new ColumnFiles(folder, name, layouts)]),
   ) as Record<SplitName, ColumnFiles>;
 
+  let most = 0;
+  let rooms: Record<string, TypedArray[]> = {};
   for (const sorted of buckets.read()) {
     signal?.throwIfAborted();
-    const { rows, lines, values } = sorted;
-    const rooms = Object.fromEntries(splitNames.map((name) => [name, files[name].room(rows)]));
+    const { rows, order, words, wordsEach, numbers: values, numbersEach } = sorted;
+    if (rows > most) {
+      most = rows;
+      rooms = Object.fromEntries(splitNames.map((name) => [name, files[name].room(rows)]));
+    }
     const counts: Record<SplitName, number> = { train: 0, validation: 0, test: 0 };
-    for (const { from, to, split } of place(sorted)) {
+    place(sorted, (from, to, split) => {
       const room = rooms[split]!;
       for (let row = from; row < to; row++) {
-        const at = row * width;
+        const record = order[row]!;
+        const at = record * numbersEach + firstNumber;
+        const line = words[record * wordsEach + lineWord]!;
         const goes = counts[split]++;
         if (split === 'train') measure(facts, values, at + 1);
-        repeats.add(values, at + 1, width - 1, lines[row]!, split === 'train');
+        repeats.add(values, at + 1, features.length, line, split === 'train');
         let column = 0;
         if (numbers.length > 0) {
           const into = room[column++] as Float32Array;
@@ -93,25 +101,19 @@ export function encode(
           }
         }
         for (const index of texts) (room[column++] as Uint32Array)[goes] = values[at + 1 + index]!;
-        writeTarget(room[column++]!, goes, values[at]!, goal);
-        (room[column] as Uint32Array)[goes] = lines[row]!;
+        if (labels) {
+          const label = goal.classOf(values[at]!);
+          goal.classes[label]!.rows += 1;
+          (room[column++] as BigInt64Array)[goes] = labels[label]!;
+        } else room[column++]![goes] = values[at]!;
+        (room[column] as Uint32Array)[goes] = line;
       }
-    }
+    });
     for (const name of splitNames) files[name].append(rooms[name]!, counts[name]);
   }
   for (const name of splitNames) if (files[name].rows === 0) throw nothingIn(name, options.path);
   const rows = { train: files.train.rows, validation: files.validation.rows, test: files.test.rows };
   return { layouts, rows, facts, repeats };
-}
-
-function writeTarget(into: TypedArray, row: number, stored: number, goal: Goal): void {
-  if (!goal.labels) {
-    into[row] = stored;
-    return;
-  }
-  const index = goal.classOf(stored);
-  goal.classes[index]!.rows += 1;
-  (into as BigInt64Array)[row] = BigInt(index);
 }
 
 function measure(facts: readonly Facts[], values: Float64Array, at: number): void {

@@ -2,11 +2,12 @@ import type { Hash } from 'node:crypto';
 import { isMissingText, kindOf } from '../cells.js';
 import { guessType } from '../columns.js';
 import type { CellType, DataConfig } from '../config.js';
+import { startHashing } from '../content-hash.js';
 import { noRows, type Fields, type Reader } from '../readers/index.js';
 import { incompleteUnit, momentOf, noDate } from '../split-units.js';
 import { Buckets } from './buckets.js';
 import { Relation } from './relation.js';
-import { keyOfNumber, startKeys } from './row-key.js';
+import { writeNumber } from './row-key.js';
 import { dropTest, mostTexts, Tally } from './tally.js';
 import { MaasError } from '../../errors.js';
 
@@ -94,10 +95,11 @@ export async function ingest(
     ({ name, type }) => new Tally(name, type, { config, path, mostNumbers: bound }),
   );
   const places = columns.map(({ name }) => header.indexOf(name));
-  const relations = columns.slice(1).map(() => new Relation());
+  const relations = columns.slice(1).map(() => new Relation(columns[0]!.type === 'number'));
   const spread = time === undefined ? (word: number) => word / 2 ** 32 : spreadDigits;
   const buckets = new Buckets(plan.folder, plan.bytes * 1.5, columns.length, spread);
-  const makeKey = startKeys(seed);
+  const hashFields = startHashing(seed);
+  const key = new Uint32Array(4);
   const keyed = group === undefined ? header.map((_, index) => index) : [header.indexOf(group)];
   const clock = time === undefined ? -1 : header.indexOf(time);
   const moments = new Map<number, Moment>();
@@ -107,10 +109,10 @@ export async function ingest(
   let numericTime = plan.numericTime;
   let badUnit: MaasError | undefined;
 
-  const keyOfRow = (fields: Fields): Buffer => {
+  const makeKey = (fields: Fields): void => {
     if (group !== undefined && isMissingText(fields.text(keyed[0]!)))
       badUnit ??= incompleteUnit(path, group, 'group', fields.line);
-    if (time === undefined) return makeKey(fields, keyed);
+    if (time === undefined) return hashFields(fields, keyed, key);
     const cell = fields.text(clock);
     if (isMissingText(cell)) badUnit ??= incompleteUnit(path, time, 'time', fields.line);
     else if (numericTime && kindOf(cell) !== 'number') numericTime = false;
@@ -122,7 +124,7 @@ export async function ingest(
       moments.set(moment, (found = { time: moment, first: rows, rows: 0 }));
     }
     found.rows += 1;
-    return keyOfNumber(found.first);
+    writeNumber(found.first, key);
   };
 
   await reader.scan(
@@ -137,7 +139,8 @@ export async function ingest(
         }
         for (let index = 1; index < values.length; index++)
           relations[index - 1]!.add(values[index]!, values[0]!);
-        buckets.add(keyOfRow(fields), rows++, fields.line, values);
+        makeKey(fields);
+        buckets.add(key, rows++, fields.line, values);
         return undefined;
       },
     },

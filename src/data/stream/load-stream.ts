@@ -62,7 +62,6 @@ export async function loadStream(reader: Reader, options: StreamOptions): Promis
       stratumOf: whole ? () => 0 : goal.classOf,
       strata: whole ? 1 : goal.labels.length,
       moments: found.moments,
-      width: found.tallies.length,
     },
     folder,
     signal,

@@ -23,6 +23,10 @@ export class NumberSet implements Iterable<number> {
     return true;
   }
 
+  has(value: number): boolean {
+    return value === value ? this.#slots[this.#find(value)] === value : this.#hasNaN;
+  }
+
   *[Symbol.iterator](): Generator<number> {
     if (this.#hasNaN) yield NaN;
     for (const value of this.#slots) if (value === value) yield value;

@@ -3,16 +3,12 @@ import type { SplitName } from '../dataset.js';
 import { startDealing, type Whole } from '../deal.js';
 import { tooFewRows, tooFewValues } from '../split.js';
 import { placeAt } from '../split-units.js';
-import type { Buckets, Sorted } from './buckets.js';
+import { firstNumber, type Buckets, type Sorted } from './buckets.js';
 import type { Moment } from './ingest.js';
 import { numberOfKey } from './row-key.js';
 
-/** Rows of a bucket with the same key, which must not be torn apart. */
-export interface Run {
-  readonly from: number;
-  readonly to: number;
-  readonly split: SplitName;
-}
+/** Is called with the rows of a bucket from `from` to before `to`, which must not be torn apart, and where they go. */
+export type OnRun = (from: number, to: number, split: SplitName) => void;
 
 export interface PlaceOptions {
   readonly split: Split;
@@ -23,16 +19,14 @@ export interface PlaceOptions {
   readonly stratumOf: (target: number) => number;
   readonly strata: number;
   readonly moments: ReadonlyMap<number, Moment>;
-  /** Numbers of a record; the first is the target. */
-  readonly width: number;
 }
 
 /** Says of each run of rows where it goes, in the order of the keys; split.ts says the same of rows in memory. */
 export function startPlacing(
   buckets: Buckets,
   options: PlaceOptions,
-): () => (sorted: Sorted) => Generator<Run> {
-  const { split, path, target, stratumOf, width } = options;
+): () => (sorted: Sorted, onRun: OnRun) => void {
+  const { split, path, target, stratumOf } = options;
   if (split.time !== undefined) return placeMoments(options, split.time);
   const wholes: Whole[] = count(buckets, options);
   const units = wholes.reduce((sum, whole) => sum + whole.units, 0);
@@ -43,13 +37,15 @@ export function startPlacing(
   }
   return () => {
     const dealers = wholes.map((whole) => startDealing(whole, split));
-    return function* ({ rows, keys, values }) {
-      for (const { from, to } of runsOf(keys, rows)) {
-        const at = (keys[from * 4]! * 2 ** 16 + (keys[from * 4 + 1]! >>> 16)) / 2 ** 48;
+    return (sorted, onRun) => {
+      const { words, wordsEach, order } = sorted;
+      eachRun(sorted, (from, to) => {
+        const key = order[from]! * wordsEach;
+        const at = (words[key]! * 2 ** 16 + (words[key + 1]! >>> 16)) / 2 ** 48;
         const name =
-          split.by === 'hash' ? placeAt(at, split) : dealers[stratumOf(values[from * width]!)]!(to - from);
-        yield { from, to, split: name };
-      }
+          split.by === 'hash' ? placeAt(at, split) : dealers[stratumOf(targetOf(sorted, from))]!(to - from);
+        onRun(from, to, name);
+      });
     };
   };
 }
@@ -57,7 +53,7 @@ export function startPlacing(
 function placeMoments(
   { moments, split, path }: PlaceOptions,
   column: string,
-): () => (sorted: Sorted) => Generator<Run> {
+): () => (sorted: Sorted, onRun: OnRun) => void {
   if (moments.size < 3) throw tooFewValues(column, moments.size, path);
   const latest = [...moments.values()].sort((a, b) => b.time - a.time);
   const deal = startDealing(
@@ -65,40 +61,46 @@ function placeMoments(
     split,
   );
   const places = new Map(latest.map(({ first, rows }) => [first, deal(rows)]));
-  return () =>
-    function* ({ rows, keys }) {
-      for (const { from, to } of runsOf(keys, rows)) {
-        yield { from, to, split: places.get(numberOfKey(keys, from * 4))! };
-      }
-    };
+  return () => (sorted, onRun) => {
+    const { words, wordsEach, order } = sorted;
+    eachRun(sorted, (from, to) => {
+      onRun(from, to, places.get(numberOfKey(words, order[from]! * wordsEach))!);
+    });
+  };
 }
 
-function count(buckets: Buckets, { strata, stratumOf, width }: PlaceOptions): Whole[] {
+/** The first number of a record is the target. */
+function targetOf({ numbers, numbersEach, order }: Sorted, row: number): number {
+  return numbers[order[row]! * numbersEach + firstNumber]!;
+}
+
+function count(buckets: Buckets, { strata, stratumOf }: PlaceOptions): Whole[] {
   const wholes = Array.from({ length: strata }, () => ({ units: 0, rows: 0 }));
-  for (const { rows, keys, values } of buckets.read()) {
-    for (const { from, to } of runsOf(keys, rows)) {
-      const whole = wholes[stratumOf(values[from * width]!)]!;
+  for (const sorted of buckets.read()) {
+    eachRun(sorted, (from, to) => {
+      const whole = wholes[stratumOf(targetOf(sorted, from))]!;
       whole.units += 1;
       whole.rows += to - from;
-    }
+    });
   }
   return wholes;
 }
 
-function* runsOf(keys: Uint32Array, rows: number): Generator<{ readonly from: number; readonly to: number }> {
+/** Rows with the same key. */
+function eachRun({ rows, words, wordsEach, order }: Sorted, onRun: (from: number, to: number) => void): void {
   for (let from = 0; from < rows;) {
     let to = from + 1;
-    while (to < rows && isSame(keys, from * 4, to * 4)) to += 1;
-    yield { from, to };
+    while (to < rows && isSame(words, order[from]! * wordsEach, order[to]! * wordsEach)) to += 1;
+    onRun(from, to);
     from = to;
   }
 }
 
-function isSame(keys: Uint32Array, a: number, b: number): boolean {
+function isSame(words: Uint32Array, a: number, b: number): boolean {
   return (
-    keys[a] === keys[b] &&
-    keys[a + 1] === keys[b + 1] &&
-    keys[a + 2] === keys[b + 2] &&
-    keys[a + 3] === keys[b + 3]
+    words[a] === words[b] &&
+    words[a + 1] === words[b + 1] &&
+    words[a + 2] === words[b + 2] &&
+    words[a + 3] === words[b + 3]
   );
 }

@@ -12,6 +12,9 @@ export class Relation {
   #squaresA = 0;
   #squaresB = 0;
 
+  /** @param isAmount Whether the target is taken for a number; only then there is a correlation. */
+  constructor(private readonly isAmount: boolean) {}
+
   add(value: number, target: number): void {
     if (this.#targets) {
       const known = this.#targets.get(value);
@@ -20,6 +23,7 @@ export class Relation {
         if (this.#targets.size > mostValues) this.#targets = undefined;
       } else if (known !== target) this.#targets = undefined;
     }
+    if (!this.isAmount) return;
     this.#rows += 1;
     const [a, b] = [value - this.#meanA, target - this.#meanB];
     this.#meanA += a / this.#rows;

@@ -1,3 +1,5 @@
+import { NumberSet } from './number-set.js';
+
 /** Rows that are remembered, at most; of more, a share is looked at that their content decides. */
 const mostKept = 2 ** 20;
 
@@ -6,8 +8,9 @@ export class Repeats {
   /** One number, and its two words. */
   readonly #number = new Float64Array(1);
   readonly #words = new Uint32Array(this.#number.buffer);
-  #trained = new Set<number>();
-  #held: { readonly key: number; readonly line: number }[] = [];
+  #trained = new NumberSet();
+  /** Key and line, one behind the other. */
+  #held: number[] = [];
   /** One in so many keys is looked at. */
   share = 1;
 
@@ -16,15 +19,20 @@ export class Repeats {
     const key = this.#keyOf(values, at, width);
     if (key % this.share !== 0) return;
     if (isTraining) this.#trained.add(key);
-    else this.#held.push({ key, line });
-    while (this.#trained.size + this.#held.length > mostKept) {
-      this.share *= 2;
-      this.#trained = new Set([...this.#trained].filter((kept) => kept % this.share === 0));
-      this.#held = this.#held.filter(({ key: kept }) => kept % this.share === 0);
-    }
+    else this.#held.push(key, line);
+    while (this.#trained.size + this.#held.length / 2 > mostKept) this.#halve();
   }
 
-  /** 53 bits of a hash (two rounds of MurmurHash3's mixing, with different seeds). */
+  #halve(): void {
+    this.share *= 2;
+    const trained = new NumberSet();
+    for (const key of this.#trained) if (key % this.share === 0) trained.add(key);
+    this.#trained = trained;
+    const held = this.#held;
+    this.#held = held.filter((_, at) => held[at - (at % 2)]! % this.share === 0);
+  }
+
+  /** 53 bits of a hash: both words of each number mixed as MurmurHash3 mixes them, each into one half. */
   #keyOf(values: Float64Array, at: number, width: number): number {
     const number = this.#number;
     const words = this.#words;
@@ -33,17 +41,18 @@ export class Repeats {
       const value = values[at + index]!;
       // Zero has two signs, and NaN many forms.
       number[0] = value === 0 ? 0 : value === value ? value : NaN;
-      for (let half = 0; half < 2; half++) {
-        low = mix(low, words[half]!);
-        high = mix(high, words[half]! ^ 0x5bd1e995);
-      }
+      const [first, second] = [words[0]!, words[1]!];
+      low = mix(low + high, first);
+      high = mix(high + low, second);
     }
-    return (finish(high) & 0x1fffff) * 2 ** 32 + finish(low);
+    low = finish(low + high);
+    return (finish(high + low) & 0x1fffff) * 2 ** 32 + low;
   }
 
   /** Lines of the held-out rows that were found. */
   lines(): number[] {
-    return this.#held.filter(({ key }) => this.#trained.has(key)).map(({ line }) => line);
+    const held = this.#held;
+    return held.filter((_, at) => at % 2 === 1 && this.#trained.has(held[at - 1]!));
   }
 }
 
@@ -55,7 +64,7 @@ function mix(hash: number, word: number): number {
 }
 
 function finish(hash: number): number {
-  let h = hash;
+  let h = hash | 0;
   h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
   h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
   return (h ^ (h >>> 16)) >>> 0;

@@ -7,12 +7,14 @@ import { MaasError } from '../../errors.js';
 import type { Fields } from '../readers/index.js';
 import { NumberSet } from './number-set.js';
 import { readNumber } from './read-number.js';
+import { TextIndex } from './text-index.js';
 
 /** Different texts of a column that are kept in memory, at most. */
 export const mostTexts = 2 ** 20;
 
 /** A text, and what is known of it. */
 interface Entry {
+  readonly text: string;
   readonly index: number;
   readonly kind: 'number' | 'text' | 'other';
   readonly isMissing: boolean;
@@ -43,6 +45,9 @@ export class Tally {
   max = -Infinity;
   sum = 0;
   readonly rule: FillRule | MaasError;
+  /** The texts again, by their bytes. */
+  readonly #index = new TextIndex();
+  readonly #entries: Entry[] = [];
   readonly #markers: ReadonlySet<string>;
   readonly #markedNumbers: ReadonlySet<number>;
   readonly #hasMarkers: boolean;
@@ -68,7 +73,7 @@ export class Tally {
 
   /** Takes a cell; returns what is stored of it: its number (NaN if there is none), or the index of its text. */
   take(fields: Fields, index: number, row: number): number {
-    if (this.type === 'category') return this.#takeText(fields.text(index), row);
+    if (this.type === 'category') return this.#takeText(fields, index, row);
     if (fields.escaped.size === 0 || !fields.escaped.has(index)) {
       const value = readNumber(fields.bytes, fields.starts[index]!, fields.ends[index]!);
       if (value < 1e30 && value > -1e30 && !(this.#hasMarkers && this.#markedNumbers.has(value))) {
@@ -108,14 +113,29 @@ export class Tally {
     return value;
   }
 
-  #takeText(cell: string, row: number): number {
-    const entry = this.texts.get(cell) ?? this.#addText(cell);
+  #takeText(fields: Fields, index: number, row: number): number {
+    const entry = this.#findText(fields, index);
     entry.rows += 1;
     if (entry.kind === 'number') this.numbers += 1;
     else if (entry.kind === 'text') this.words += 1;
     if (entry.isMissing) this.missing += 1;
-    if (entry.problem !== undefined) this.#misfit(row, cell, entry.problem);
+    if (entry.problem !== undefined) this.#misfit(row, entry.text, entry.problem);
     return entry.index;
+  }
+
+  #findText(fields: Fields, index: number): Entry {
+    let { bytes } = fields;
+    let [from, to] = [fields.starts[index]!, fields.ends[index]!];
+    if (fields.escaped.size > 0 && fields.escaped.has(index)) {
+      bytes = Buffer.from(fields.text(index));
+      [from, to] = [0, bytes.length];
+    }
+    const found = this.#index.find(bytes, from, to);
+    if (found !== -1) return this.#entries[found]!;
+    const entry = this.#addText(fields.text(index));
+    this.#index.add(bytes, from, to);
+    this.#entries.push(entry);
+    return entry;
   }
 
   #addText(cell: string): Entry {
@@ -130,6 +150,7 @@ export class Tally {
     const isMissing = this.#isMissing(cell);
     if (isMissing) this.written.add(cell);
     const entry: Entry = {
+      text: cell,
       index: texts.size,
       kind: kind === 'infinite' ? 'number' : kind === 'missing' ? 'other' : kind,
       isMissing,

@@ -4,11 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Buckets } from '../../../src/data/stream/buckets.js';
+import { hexOf } from '../../../src/data/content-hash.js';
+import { Buckets, firstNumber, lineWord } from '../../../src/data/stream/buckets.js';
 import { Spill } from '../../../src/data/stream/median.js';
 import { NumberSet } from '../../../src/data/stream/number-set.js';
 import { readNumber } from '../../../src/data/stream/read-number.js';
 import { Repeats } from '../../../src/data/stream/repeats.js';
+import { TextIndex } from '../../../src/data/stream/text-index.js';
 
 let root: string;
 beforeAll(async () => {
@@ -27,18 +29,21 @@ describe('Buckets', () => {
       if (row % 7 === 0) key.fill(1, 0, 8);
       return { hash: key.toString('hex', 0, 16), key, row };
     });
-    for (const { key, row } of records) buckets.add(key, row, row + 2, Float64Array.of(row, -row / 3));
+    for (const { key, row } of records) {
+      const words = Uint32Array.from({ length: 4 }, (_, index) => key.readUInt32BE(4 * index));
+      buckets.add(words, row, row + 2, Float64Array.of(row, -row / 3));
+    }
     const expected = records
       .toSorted((a, b) => (a.hash < b.hash ? -1 : a.hash > b.hash ? 1 : a.row - b.row))
       .map(({ hash, row }) => [hash, row + 2, row, -row / 3]);
     for (let time = 0; time < 2; time++) {
-      const found = [...buckets.read()].flatMap(({ rows, keys, lines, values }) =>
-        Array.from({ length: rows }, (_, row) => {
-          const words = [...keys.subarray(row * 4, row * 4 + 4)];
-          const hash = words.map((word) => word.toString(16).padStart(8, '0')).join('');
-          return [hash, lines[row], values[row * 2], values[row * 2 + 1]];
-        }),
-      );
+      const found: unknown[] = [];
+      for (const { order, words, wordsEach, numbers, numbersEach } of buckets.read())
+        for (const place of order) {
+          const [at, first] = [place * wordsEach, place * numbersEach + firstNumber];
+          const hash = hexOf(words.subarray(at, at + 4));
+          found.push([hash, words[at + lineWord], numbers[first], numbers[first + 1]]);
+        }
       expect(found).toEqual(expected);
     }
   });
@@ -52,6 +57,25 @@ it('tells numbers apart as a Set does', () => {
       for (const value of values) expect(ours.add(value)).toBe(theirs.size !== theirs.add(value).size);
       expect(ours.size).toBe(theirs.size);
       expect(new Set(ours)).toEqual(theirs);
+    }),
+  );
+});
+
+it('finds texts by their bytes as a Map finds them', () => {
+  const texts = fc.array(fc.string({ maxLength: 3, unit: fc.constantFrom('a', 'b', 'é', '\0') }), {
+    maxLength: 300,
+  });
+  fc.assert(
+    fc.property(texts, (written) => {
+      const [ours, theirs] = [new TextIndex(), new Map<string, number>()];
+      for (const text of written) {
+        const bytes = Buffer.from(`x${text}x`);
+        const found = ours.find(bytes, 1, bytes.length - 1);
+        expect(found).toBe(theirs.get(text) ?? -1);
+        if (found !== -1) continue;
+        ours.add(bytes, 1, bytes.length - 1);
+        theirs.set(text, theirs.size);
+      }
     }),
   );
 });
