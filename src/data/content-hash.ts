@@ -1,7 +1,7 @@
 import type { Fields } from './readers/fields.js';
 
 /** Hashes some fields of a record to four words; hashes are ordered by their first word, then by the second, and so on. */
-export type HashFields = (fields: Fields, columns: ArrayLike<number>, into: Uint32Array) => void;
+export type HashFields = (fields: Fields, columns: readonly number[], into: Uint32Array) => void;
 
 /**
  * Prepares to hash records to 128 bits by what their fields say, wherever they come from: MurmurHash3_x86_128 (Appleby) over the
@@ -19,8 +19,7 @@ export function startHashing(seed: number): HashFields {
     words[0] = seedWords[0]!;
     words[1] = seedWords[1]!;
     let count = 2;
-    for (let index = 0; index < columns.length; index++) {
-      const column = columns[index]!;
+    for (const column of columns) {
       if (escaped.size > 0 && escaped.has(column)) {
         const plain = Buffer.from(fields.text(column));
         count = gather(plain, 0, plain.length, words, count);

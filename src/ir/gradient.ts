@@ -11,7 +11,16 @@ import { poolGradients } from './gradient/pool.js';
 import { rearrangementGradients } from './gradient/rearrange.js';
 import { recurrentGradients } from './gradient/recurrent.js';
 import { reduceGradients } from './gradient/reduce.js';
-import { describe, GradientSite, sum, type GradientRule, type GradientRules } from './gradient/rule.js';
+import {
+  capturedBy,
+  describe,
+  GradientSite,
+  sum,
+  type GradientRule,
+  type GradientRules,
+  type Seed,
+} from './gradient/rule.js';
+import { subgraphGradients } from './gradient/subgraphs.js';
 import { attr, readsOf, type Dim, type Node } from './graph.js';
 import type { NumericDType } from './tensor.js';
 
@@ -31,10 +40,11 @@ export const gradientRules: GradientRules = {
   ...rearrangementGradients,
   ...einsumGradients,
   ...recurrentGradients,
+  ...subgraphGradients,
 };
 
 /** Rules that look at the gradients of all outputs; the others know only the first. */
-const ofAllOutputs = new Set(['Split', 'LSTM', 'GRU', 'RNN']);
+const ofAllOutputs = new Set(['Split', 'LSTM', 'GRU', 'RNN', ...Object.keys(subgraphGradients)]);
 
 /**
  * Emits the backward pass of what `g` holds so far: the gradients of the scalar `loss` with respect to `wanted`.
@@ -42,29 +52,42 @@ const ofAllOutputs = new Set(['Split', 'LSTM', 'GRU', 'RNN']);
  * @throws MaasError MAAS_MODEL_UNSUPPORTED when an operator between the two has no rule.
  */
 export function gradients(g: GraphBuilder, loss: string, wanted: Iterable<string>): Map<string, string> {
+  const dtype = (g.typeOf(loss)?.dtype ?? 'float32') as NumericDType;
+  return pullBack(g, [[loss, g.scalar(1, dtype)]], wanted);
+}
+
+/** The same from the gradients of any values, each in the value's shape. */
+export function pullBack(
+  g: GraphBuilder,
+  seeds: readonly Seed[],
+  wanted: Iterable<string>,
+): Map<string, string> {
   const targets = [...wanted];
-  const path = pathBack(g, loss, targets);
+  const path = pathBack(
+    g,
+    seeds.map(([name]) => name),
+    targets,
+  );
   const total = new Map<string, string>();
-  if (path.length > 0 || targets.includes(loss)) {
-    total.set(loss, g.scalar(1, (g.typeOf(loss)?.dtype ?? 'float32') as NumericDType));
-  }
+  const addTo = (name: string, partial: string): void => {
+    const sofar = total.get(name);
+    total.set(name, sofar === undefined ? partial : g.op('Add', [sofar, partial]));
+  };
+  for (const [name, gradient] of seeds) addTo(name, gradient);
   // All rules before the first gradient: a node without one is named before others complain of what it left unknown.
   const rules = path.map(({ node }) => ruleOf(node));
 
   for (const [step, { node, moving }] of path.entries()) {
     const dys = node.outputs.map((name) => total.get(name));
     if (dys.every((dy) => dy === undefined)) continue;
-    const site = new GradientSite(g, node, dys);
+    const site = new GradientSite(g, node, dys, { moving, pullBack });
     if (!ofAllOutputs.has(node.op) && dys.slice(1).some((dy) => dy !== undefined)) {
       site.refuse('the loss depends on one of its further outputs');
     }
     const derivatives = rules[step]!(site);
-    node.inputs.forEach((name, index) => {
+    [...node.inputs, ...capturedBy(node)].forEach((name, index) => {
       const derivative = derivatives[index];
-      if (!moving.has(name) || !derivative) return;
-      const partial = sumToShapeOf(g, derivative(), name);
-      const sofar = total.get(name);
-      total.set(name, sofar === undefined ? partial : g.op('Add', [sofar, partial]));
+      if (moving.has(name) && derivative) addTo(name, sumToShapeOf(g, derivative(), name));
     });
   }
   return new Map(targets.flatMap((name) => (total.has(name) ? [[name, total.get(name)!]] : [])));
@@ -72,12 +95,12 @@ export function gradients(g: GraphBuilder, loss: string, wanted: Iterable<string
 
 interface Step {
   readonly node: Node;
-  /** The node's inputs that change with what is wanted. */
+  /** What the node reads that changes with what is wanted. */
   readonly moving: ReadonlySet<string>;
 }
 
-/** The nodes that lie between `roots` and the loss, the last first. */
-function pathBack(g: GraphBuilder, loss: string, roots: readonly string[]): Step[] {
+/** The nodes that lie between `roots` and `ends`, the last first. */
+function pathBack(g: GraphBuilder, ends: readonly string[], roots: readonly string[]): Step[] {
   const moving = new Set(roots);
   for (const node of g.nodes) {
     if (!readsOf(node).some((name) => moving.has(name))) continue;
@@ -87,7 +110,7 @@ function pathBack(g: GraphBuilder, loss: string, roots: readonly string[]): Step
       if (name !== '' && (dtype === undefined || dtype.includes('float'))) moving.add(name);
     }
   }
-  const needed = new Set([loss]);
+  const needed = new Set(ends);
   return [...g.nodes].reverse().flatMap((node) => {
     const inputs = readsOf(node).filter((name) => moving.has(name));
     if (inputs.length === 0 || !node.outputs.some((name) => needed.has(name) && moving.has(name))) return [];

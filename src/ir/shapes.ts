@@ -6,7 +6,14 @@ import { linear } from './shapes/linear.js';
 import { classic, quantization } from './shapes/quantize.js';
 import { recurrence } from './shapes/recurrent.js';
 import { reductions } from './shapes/reduce.js';
-import { Site, type ConstantLookup, type ShapeRules, type TypeLookup } from './shapes/rule.js';
+import {
+  Site,
+  type ConstantLookup,
+  type InferBody,
+  type ShapeRules,
+  type TypeLookup,
+} from './shapes/rule.js';
+import { branching } from './shapes/subgraphs.js';
 
 export type { ConstantLookup, TypeLookup } from './shapes/rule.js';
 
@@ -18,6 +25,7 @@ export const shapeRules: ShapeRules = {
   ...einsum,
   ...reductions,
   ...recurrence,
+  ...branching,
   ...quantization,
   ...classic,
 };
@@ -30,7 +38,13 @@ export function inferNode(
 ): readonly (ValueType | undefined)[] {
   const domain = node.domain === 'ai.onnx' ? '' : node.domain;
   const rule = shapeRules[domain === '' ? node.op : `${domain}:${node.op}`];
-  return rule ? rule(new Site(node, typeOf, constantOf)) : [];
+  if (!rule) return [];
+  const inferBody: InferBody = (body, inputs) => {
+    const outer = new Map(body.inputs.map(({ name }, index) => [name, inputs[index]]));
+    const types = infer(body, (name) => outer.get(name) ?? typeOf(name), constantOf);
+    return body.outputs.map(({ name }) => types.get(name) ?? typeOf(name));
+  };
+  return rule(new Site(node, typeOf, constantOf, inferBody));
 }
 
 /**
@@ -38,17 +52,29 @@ export function inferNode(
  * Values of subgraphs are not included.
  */
 export function inferTypes(of: Model | Graph): Map<string, ValueType> {
-  const graph = 'graph' in of ? of.graph : of;
+  return infer(
+    'graph' in of ? of.graph : of,
+    () => undefined,
+    () => undefined,
+  );
+}
+
+/** @param outerType What is known of the graph's inputs, and of values around it. */
+function infer(graph: Graph, outerType: TypeLookup, outerConstant: ConstantLookup): Map<string, ValueType> {
   const types = new Map<string, ValueType>();
   for (const { name, dtype, shape } of [...graph.values.values(), ...graph.outputs, ...graph.inputs]) {
     if (dtype) types.set(name, { dtype, shape });
+  }
+  for (const { name } of graph.inputs) {
+    const type = refine(name, types.get(name), outerType(name));
+    if (type) types.set(name, type);
   }
   for (const [name, { dtype, dims }] of graph.initializers) types.set(name, { dtype, shape: dims });
   for (const node of graph.nodes) {
     const inferred = inferNode(
       node,
-      (name) => types.get(name),
-      (name) => graph.initializers.get(name),
+      (name) => types.get(name) ?? outerType(name),
+      (name) => graph.initializers.get(name) ?? outerConstant(name),
     );
     node.outputs.forEach((name, index) => {
       const type = refine(name, types.get(name), inferred[index]);

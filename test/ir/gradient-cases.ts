@@ -6,6 +6,7 @@ import { linearCases } from './gradient-cases/linear.js';
 import { normalizationCases } from './gradient-cases/normalize.js';
 import { rearrangementCases } from './gradient-cases/rearrange.js';
 import { recurrentCases } from './gradient-cases/recurrent.js';
+import { subgraphCases } from './gradient-cases/subgraphs.js';
 import { windowCases } from './gradient-cases/windows.js';
 
 /** One use of an operator, small enough for finite differences in every element of every input. */
@@ -339,4 +340,5 @@ export const gradientCases: Readonly<Record<string, readonly GradientCase[]>> = 
   ...activationCases,
   ...rearrangementCases,
   ...recurrentCases,
+  ...subgraphCases,
 };

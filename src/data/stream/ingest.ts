@@ -112,7 +112,10 @@ export async function ingest(
   const makeKey = (fields: Fields): void => {
     if (group !== undefined && isMissingText(fields.text(keyed[0]!)))
       badUnit ??= incompleteUnit(path, group, 'group', fields.line);
-    if (time === undefined) return hashFields(fields, keyed, key);
+    if (time === undefined) {
+      hashFields(fields, keyed, key);
+      return;
+    }
     const cell = fields.text(clock);
     if (isMissingText(cell)) badUnit ??= incompleteUnit(path, time, 'time', fields.line);
     else if (numericTime && kindOf(cell) !== 'number') numericTime = false;

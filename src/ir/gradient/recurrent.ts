@@ -1,6 +1,7 @@
 import type { GraphBuilder } from '../builder.js';
 import { attr, numberAttribute, stringAttribute } from '../graph.js';
 import { cellActivations, cellOf, type Cell, type CellActivation, type CellWeights } from './cells.js';
+import { emitScan } from './scan.js';
 import { reshapeLike, sum, type Derivative, type GradientRule, type GradientSite } from './rule.js';
 
 /** One direction of a recurrent node. */
@@ -177,38 +178,6 @@ function asRows(g: GraphBuilder, value: string, size: number): string {
   return g.op('Reshape', [value, g.int64s([-1, size])]);
 }
 
-function scan(
-  g: GraphBuilder,
-  reverse: boolean,
-  states: readonly string[],
-  inputs: readonly string[],
-  emit: (body: GraphBuilder, states: readonly string[], inputs: readonly string[]) => readonly string[],
-): string[] {
-  const body = g.inner('step');
-  const declare = (name: string, axes: number) =>
-    body.input(g.unique('each'), g.dtypeOf(name), g.shapeOf(name).slice(axes));
-  const outer = {
-    states: states.map((name) => declare(name, 0)),
-    inputs: inputs.map((name) => declare(name, 1)),
-  };
-  const written = emit(body, outer.states, outer.inputs);
-  // Each output of a body is a value of its own, made by a node of it.
-  const made = new Set(body.nodes.flatMap((node) => node.outputs));
-  for (const name of written) body.output(name, made.delete(name) ? name : g.unique('step'));
-  const way = (count: number) => attr.ints(Array.from({ length: count }, () => (reverse ? 1 : 0)));
-  return g.ops(
-    'Scan',
-    [...states, ...inputs],
-    {
-      body: attr.graph(body.build()),
-      num_scan_inputs: attr.int(inputs.length),
-      scan_input_directions: way(inputs.length),
-      scan_output_directions: way(written.length - states.length),
-    },
-    { outputs: written.length },
-  );
-}
-
 function runForward(site: GradientSite, pass: Pass, bias: string | undefined, first: readonly string[]): Ran {
   const { g } = site;
   const { cell, weights, mask } = pass;
@@ -217,11 +186,12 @@ function runForward(site: GradientSite, pass: Pass, bias: string | undefined, fi
   const sums = g.op('Gemm', [inputRows(site), pass.w, ...(bias ? [bias] : [])], { transB: attr.int(1) });
   const projected = g.op('Reshape', [sums, shapeOfSteps(site, steps!, rows!, size)]);
   let keys: string[] = [];
-  const outputs = scan(
+  const { reverse } = pass;
+  const outputs = emitScan(
     g,
-    pass.reverse,
     first,
-    [projected, ...(mask ? [mask] : [])],
+    [projected, ...(mask ? [mask] : [])].map((name) => ({ name, reverse })),
+    () => ({ reverse }),
     (body, states, [each, on]) => {
       const next = cell.forward(body, states, each!, weights);
       keys = Object.keys(next.kept);
@@ -264,23 +234,31 @@ function runBack(
   const names = Object.keys(ran.kept);
   const read = [...(dy ? [dy] : []), ...(mask ? [mask] : []), ...Object.values(ran.kept)];
   let apart = false;
-  const outputs = scan(g, !pass.reverse, last, read, (body, after, inputs) => {
-    const rest = [...inputs];
-    const given = dy ? rest.shift() : undefined;
-    const on = mask ? rest.shift() : undefined;
-    const zero = body.scalar(0);
-    const keep = (value: string, otherwise: string) =>
-      on ? body.op('Where', [on, value, otherwise]) : value;
-    const dh = given ? body.op('Add', [after[0]!, keep(given, zero)]) : after[0]!;
-    const kept = Object.fromEntries(names.map((name, at) => [name, rest[at]!]));
-    const { ds, dg, dr } = cell.backward(body, [dh, ...after.slice(1)], kept, weights);
-    apart = dr !== undefined;
-    return [
-      ...ds.map((state, at) => keep(state, after[at]!)),
-      keep(dg, zero),
-      ...(dr ? [keep(dr, zero)] : []),
-    ];
-  });
+  const way = { reverse: !pass.reverse };
+  const inputs = read.map((name) => ({ name, ...way }));
+  const outputs = emitScan(
+    g,
+    last,
+    inputs,
+    () => way,
+    (body, after, inputs) => {
+      const rest = [...inputs];
+      const given = dy ? rest.shift() : undefined;
+      const on = mask ? rest.shift() : undefined;
+      const zero = body.scalar(0);
+      const keep = (value: string, otherwise: string) =>
+        on ? body.op('Where', [on, value, otherwise]) : value;
+      const dh = given ? body.op('Add', [after[0]!, keep(given, zero)]) : after[0]!;
+      const kept = Object.fromEntries(names.map((name, at) => [name, rest[at]!]));
+      const { ds, dg, dr } = cell.backward(body, [dh, ...after.slice(1)], kept, weights);
+      apart = dr !== undefined;
+      return [
+        ...ds.map((state, at) => keep(state, after[at]!)),
+        keep(dg, zero),
+        ...(dr ? [keep(dr, zero)] : []),
+      ];
+    },
+  );
   const { units } = weights;
   const size = cell.gates * units;
   const dg = asRows(g, outputs[cell.states]!, size);

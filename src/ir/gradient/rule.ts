@@ -1,15 +1,29 @@
 import { MaasError } from '../../errors.js';
 import type { GraphBuilder } from '../builder.js';
-import { attr, type Attribute, type Dim, type Node } from '../graph.js';
+import { attr, outerReadsOf, subgraphsOf, type Attribute, type Dim, type Node } from '../graph.js';
 import { Site } from '../shapes/rule.js';
 import { dtypes, tensor, type DType, type NumericDType } from '../tensor.js';
 
 /** Emits the gradient of one input; it may still have the shape that the input was broadcast to. */
 export type Derivative = () => string;
 
-/** For each input of the node its derivative, called only when it is wanted; undefined where no gradient flows. */
+/**
+ * For each input of the node, and then each value that its subgraphs read from outside, its derivative, called only when it is
+ * wanted; undefined where no gradient flows.
+ */
 export type GradientRule = (site: GradientSite) => readonly (Derivative | undefined)[];
 export type GradientRules = Readonly<Record<string, GradientRule>>;
+
+/** A value and its gradient. */
+export type Seed = readonly [value: string, gradient: string];
+
+/** What rules of nodes with subgraphs need of the walk back. */
+export interface Walk {
+  /** What the node reads that changes with what is wanted. */
+  readonly moving: ReadonlySet<string>;
+  /** Emits the gradients of `wanted` into `g`, from those of some values in it; those that it does not find are left out. */
+  pullBack(g: GraphBuilder, seeds: readonly Seed[], wanted: Iterable<string>): Map<string, string>;
+}
 
 /** A node on the way back: its inputs `x`, its outputs `y`, the gradients `dys` of the outputs, and a pen. */
 export class GradientSite extends Site {
@@ -20,6 +34,7 @@ export class GradientSite extends Site {
     readonly g: GraphBuilder,
     node: Node,
     readonly dys: readonly (string | undefined)[],
+    readonly walk: Walk,
   ) {
     super(
       node,
@@ -33,6 +48,11 @@ export class GradientSite extends Site {
   /** Gradient of the first output. */
   get dy(): string {
     return this.dys[0]!;
+  }
+
+  /** Values that its subgraphs read from outside. */
+  get captured(): string[] {
+    return capturedBy(this.node);
   }
 
   /** A constant of the first input's element type. */
@@ -80,6 +100,10 @@ export class GradientSite extends Site {
   sum(value: string, axes: readonly number[], keepdims = true): string {
     return sum(this.g, value, axes, keepdims);
   }
+}
+
+export function capturedBy(node: Node): string[] {
+  return [...new Set(subgraphsOf(node).flatMap(outerReadsOf))];
 }
 
 export function describe(node: Node): string {

@@ -1,4 +1,4 @@
-import { numberAttribute, stringAttribute, subgraphsOf, type Dim, type ValueType } from '../graph.js';
+import { numberAttribute, stringAttribute, type Dim, type ValueType } from '../graph.js';
 import type { ShapeRule, ShapeRules, Site } from './rule.js';
 
 /** Y [steps, directions, N, units], then the last states [directions, N, units]. */
@@ -24,22 +24,4 @@ function hiddenSize(site: Site): number | undefined {
   return size > 0 ? size : undefined;
 }
 
-/** The states keep their types; what each step gives is stacked along a new axis (0 unless the node says another). */
-const scan: ShapeRule = (site) => {
-  const [body] = subgraphsOf(site.node);
-  const { inputs, outputs } = site.node;
-  const states = inputs.length - numberAttribute(site.node, 'num_scan_inputs', 0);
-  const axes = site.node.attributes['scan_input_axes'] ?? site.node.attributes['scan_output_axes'];
-  const steps = axes ? undefined : site.shape(states)?.[0];
-  return outputs.map((_, index): ValueType | undefined => {
-    if (index < states) return site.input(index);
-    const each = body?.outputs[index];
-    if (!each?.dtype) return undefined;
-    return {
-      dtype: each.dtype,
-      shape: steps === undefined ? undefined : each.shape && [steps, ...each.shape],
-    };
-  });
-};
-
-export const recurrence: ShapeRules = { LSTM: recurrent, GRU: recurrent, RNN: recurrent, Scan: scan };
+export const recurrence: ShapeRules = { LSTM: recurrent, GRU: recurrent, RNN: recurrent };

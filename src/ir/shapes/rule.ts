@@ -1,9 +1,14 @@
-import type { Dim, Node, ValueType } from '../graph.js';
+import type { Dim, Graph, Node, ValueType } from '../graph.js';
 import { numbersAttribute } from '../graph.js';
 import { isFileRange, numbersOf, sizeOf, type DType, type Tensor } from '../tensor.js';
 
 export type TypeLookup = (name: string) => ValueType | undefined;
 export type ConstantLookup = (name: string) => Tensor | undefined;
+/** Types of a subgraph's outputs, given those of its inputs. */
+export type InferBody = (
+  body: Graph,
+  inputs: readonly (ValueType | undefined)[],
+) => readonly (ValueType | undefined)[];
 export type Shape = readonly Dim[] | undefined;
 
 /** Types of a node's outputs, in order. */
@@ -19,6 +24,7 @@ export class Site {
     readonly node: Node,
     readonly typeOf: TypeLookup,
     readonly constantOf: ConstantLookup,
+    readonly inferBody: InferBody = () => [],
   ) {}
 
   has(index: number): boolean {
