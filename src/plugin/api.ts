@@ -223,6 +223,14 @@ export interface TargetStep {
 
 // ————— protocols —————
 
+/** How urgent a request is. */
+export interface Urgency {
+  /** From 1, the most urgent, to 10. Default 5. */
+  readonly priority?: number;
+  /** Until when its run must have begun, by the clock of `performance.now()`; it is not run after that. */
+  readonly deadline?: number;
+}
+
 export interface ServedModel {
   readonly name: string;
   /** A release's digest; of other models, the name of the version's folder, or 1. */
@@ -233,7 +241,7 @@ export interface ServedModel {
   readonly signature: Signature | undefined;
   /** False while it cannot run: none of its workers is up. */
   readonly ready: boolean;
-  predict(inputs: Readonly<Record<string, NdArray>>): Promise<Record<string, NdArray>>;
+  predict(inputs: Readonly<Record<string, NdArray>>, urgency?: Urgency): Promise<Record<string, NdArray>>;
 }
 
 export interface ServeHost {

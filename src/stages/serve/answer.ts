@@ -30,7 +30,7 @@ function wantsPage(accept: string | string[] | undefined): boolean {
 /** Gives each request to the server's own pages, or to the first protocol that knows its path. */
 export function createAnswerer({ models, protocols, metrics, onBug }: AnswererOptions): Answerer {
   async function answer(request: HttpRequest): Promise<Answer> {
-    const lease = models.lease();
+    const lease = models.lease(request.headers);
     let protocol = own;
     try {
       const page = ownPage(request, lease.host);

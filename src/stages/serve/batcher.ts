@@ -1,8 +1,9 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { NdArray } from '../../ir/tensor.js';
+import type { Urgency } from '../../plugin/api.js';
 import type { Feeds } from '../../runtime/session.js';
 import type { CheckedInputs } from './check-inputs.js';
-import { busy, WorkerLost } from './request-error.js';
+import { busy, expired, WorkerLost } from './request-error.js';
 import { joinRows, splitRows } from './rows.js';
 
 export type Outputs = Record<string, NdArray>;
@@ -23,19 +24,27 @@ export interface BatcherOptions {
   readonly maxBatchSize: number;
   /** In requests. */
   readonly maxQueue: number;
+  /** Milliseconds that a request may wait for others to fill its run. Default 0. */
+  readonly maxDelay?: number;
   /** Told of every run: rows and seconds. */
   readonly onRun?: (rows: number, seconds: number) => void;
 }
 
 interface Job extends CheckedInputs {
+  readonly priority: number;
+  readonly arrived: number;
+  readonly deadline: number;
+  readonly timer: NodeJS.Timeout | undefined;
   readonly resolve: (outputs: Outputs) => void;
   readonly reject: (error: unknown) => void;
 }
 
+const defaultPriority = 5;
+
 /**
  * Natural batching: what queued while the last run was busy goes into the next one, so that a lone request never waits
  * for company. Requests share a run only when they differ in nothing but their number of rows, and each gets back
- * exactly the rows it brought.
+ * exactly the rows it brought. More urgent requests go first, and those whose deadline is over are not run.
  */
 export class Batcher {
   readonly #options: BatcherOptions;
@@ -45,6 +54,8 @@ export class Batcher {
   readonly #lanes = new Set<Promise<void>>();
   #running = 0;
   #closed = false;
+  /** Ends the waits for company. */
+  readonly #waits = new Set<() => void>();
 
   constructor(options: BatcherOptions) {
     this.#options = options;
@@ -56,27 +67,87 @@ export class Batcher {
     return this.#queue.length;
   }
 
-  /** @throws RequestError 503 when the queue is full or the batcher is closed. */
-  submit(inputs: CheckedInputs): Promise<Outputs> {
+  /** @throws RequestError 503 when the queue is full or the batcher is closed, 504 when the deadline is over. */
+  submit(
+    inputs: CheckedInputs,
+    { priority = defaultPriority, deadline = Infinity }: Urgency = {},
+  ): Promise<Outputs> {
     if (this.#closed) return Promise.reject(busy('the model is being unloaded'));
     if (this.#queue.length >= this.#options.maxQueue) {
       return Promise.reject(busy(`${this.#queue.length} requests are waiting already`));
     }
+    const arrived = performance.now();
+    if (deadline <= arrived) return Promise.reject(expired());
     return new Promise((resolve, reject) => {
-      this.#queue.push({ ...inputs, resolve, reject });
+      const timer =
+        deadline === Infinity
+          ? undefined
+          : setTimeout(() => {
+              this.#expire(job);
+            }, deadline - arrived);
+      const job: Job = { ...inputs, priority, arrived, deadline, timer, resolve, reject };
+      this.#enqueue(job);
       if (this.#lanes.size < this.#concurrency) this.#openLane();
+      else if (this.#waits.size > 0 && this.#isFull()) this.#stopWaiting();
     });
   }
 
   /** Refuses what still waits and resolves when the runs under way have ended. */
   async close(): Promise<void> {
     this.#closed = true;
-    for (const job of this.#queue.splice(0)) job.reject(busy('the model is being unloaded'));
+    this.#stopWaiting();
+    for (const job of this.#queue.splice(0)) {
+      clearTimeout(job.timer);
+      job.reject(busy('the model is being unloaded'));
+    }
     await Promise.all(this.#lanes);
   }
 
   get #concurrency(): number {
     return this.#options.concurrency ?? 1;
+  }
+
+  /** Behind those that are as urgent. */
+  #enqueue(job: Job): void {
+    let at = this.#queue.length;
+    while (at > 0 && this.#queue[at - 1]!.priority > job.priority) at--;
+    this.#queue.splice(at, 0, job);
+  }
+
+  #expire(job: Job): void {
+    const at = this.#queue.indexOf(job);
+    if (at < 0) return;
+    this.#queue.splice(at, 1);
+    job.reject(expired());
+  }
+
+  /** Until the next run is full, or its first request has waited for so long as it may. */
+  async #waitForCompany(): Promise<void> {
+    const { maxDelay = 0 } = this.#options;
+    const [first] = this.#queue;
+    if (maxDelay === 0 || this.#rows !== 'share' || !first || this.#isFull()) return;
+    const left = Math.min(first.arrived + maxDelay, first.deadline) - performance.now();
+    if (left <= 0) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(end, left);
+      this.#waits.add(end);
+      const waits = this.#waits;
+      function end(): void {
+        clearTimeout(timer);
+        waits.delete(end);
+        resolve();
+      }
+    });
+  }
+
+  #isFull(): boolean {
+    const [first] = this.#queue;
+    const alike = this.#queue.filter((job) => job.shapeKey === first?.shapeKey);
+    return sum(alike.map((job) => job.rows)) >= this.#options.maxBatchSize;
+  }
+
+  #stopWaiting(): void {
+    for (const end of this.#waits) end();
   }
 
   #openLane(): void {
@@ -92,16 +163,22 @@ export class Batcher {
     while (this.#queue.length > 0) {
       // A run may block this thread: one turn of the event loop between two runs takes in the requests that came meanwhile.
       await nextTurn();
+      await this.#waitForCompany();
       const batch = this.#takeBatch();
       if (batch.length === 0) continue;
+      for (const { timer } of batch) clearTimeout(timer);
       this.#running++;
       await this.#runBatch(batch);
       this.#running--;
     }
   }
 
-  /** The oldest request and those behind it that fit into its run. */
+  /** The first request and those behind it that fit into its run. */
   #takeBatch(): Job[] {
+    // A run that blocked this thread held up its timers, too.
+    const now = performance.now();
+    for (const job of this.#queue) if (job.deadline <= now) job.reject(expired());
+    this.#queue = this.#queue.filter((job) => job.deadline > now);
     const [first, ...others] = this.#queue;
     if (!first) return [];
     if (this.#rows !== 'share') {

@@ -1,5 +1,33 @@
 import { z } from 'zod';
 
+const versionName = z.string().min(1);
+
+const traffic = z
+  .strictObject({
+    aliases: z
+      .record(versionName, versionName)
+      .optional()
+      .describe('Names of versions, such as stable: "3", beside the links in the folder of models.'),
+    split: z
+      .record(versionName, z.number().min(0))
+      .refine((shares) => Object.values(shares).some((share) => share > 0), 'one share must be above 0')
+      .optional()
+      .describe(
+        'Version or alias → its share of the requests that name none, such as { stable: 90, canary: 10 }.',
+      ),
+    sticky: z
+      .string()
+      .regex(/^[A-Za-z0-9-]+$/)
+      .optional()
+      .describe('Header, such as X-User-Id: requests with the same value of it get the same version.'),
+    shadow: versionName
+      .optional()
+      .describe(
+        'Version or alias that gets each request a second time: its answers are compared (maas_shadow_requests_total), and never sent.',
+      ),
+  })
+  .describe('Which versions answer requests that name none; without it the latest does.');
+
 /** The `serve` section of the config. */
 export const serveOptions = z.strictObject({
   host: z
@@ -17,11 +45,38 @@ export const serveOptions = z.strictObject({
       'TCP port of the Open Inference Protocol over gRPC; 0 takes a spare one. Without it there is none.',
     ),
   maxBatchSize: z
-    .int()
-    .min(1)
+    .union([z.literal('auto'), z.int().min(1)])
     .default(64)
     .describe(
-      'Rows that requests waiting together may fill in one run. A single request may bring more: it runs alone.',
+      'Rows that requests waiting together may fill in one run. A single request may bring more: it runs alone. auto measures at load: the fewest rows that give 95 % of the best throughput.',
+    ),
+  maxDelayMs: z
+    .number()
+    .min(0)
+    .max(60_000)
+    .default(0)
+    .describe(
+      'Milliseconds that a request may wait for others to fill its run. By default none does: what came while the last run was busy shares the next.',
+    ),
+  queueTimeout: z
+    .number()
+    .positive()
+    .max(86_400)
+    .optional()
+    .describe(
+      'Seconds that a request may wait for its run unless it says so itself (X-Request-Timeout-Ms, or the parameter timeout); then it gets 504 and is not run.',
+    ),
+  cache: z
+    .strictObject({
+      maxBytes: z
+        .int()
+        .min(0)
+        .default(64 * 1024 * 1024)
+        .describe('Bytes of answers that are kept for each model; 0 keeps none.'),
+    })
+    .optional()
+    .describe(
+      'Keeps answers by the digest of their inputs, and lets equal requests that are under way share a run. For models that give the same answer each time.',
     ),
   maxQueue: z
     .int()
@@ -59,6 +114,10 @@ export const serveOptions = z.strictObject({
     .describe(
       'Bytes that the models of a repository may take together; those used longest ago are unloaded for others, and loaded again when asked for. auto is half of the memory.',
     ),
+  models: z
+    .record(z.string().min(1), traffic)
+    .optional()
+    .describe('By the name of a model in the folder of `--models`: aliases, shares of versions, a shadow.'),
   threads: z.int().min(1).max(256).default(1).describe('Threads inside one run of the model.'),
 });
 

@@ -1,5 +1,6 @@
 import type { ServedModel } from '../../plugin/api.js';
-import { Batcher } from './batcher.js';
+import { AnswerCache, type CacheResult } from './answer-cache.js';
+import { Batcher, type Outputs } from './batcher.js';
 import { checkInputs } from './check-inputs.js';
 import type { ModelFiles } from './model-files.js';
 import { readRelease } from './release.js';
@@ -9,6 +10,11 @@ import { openRunner, type RunnerOptions } from './runner.js';
 export interface LoadOptions extends RunnerOptions {
   /** In requests. */
   readonly maxQueue: number;
+  readonly maxDelayMs?: number;
+  /** In seconds, for requests that do not say. */
+  readonly queueTimeout?: number | undefined;
+  readonly cache?: { readonly maxBytes: number } | undefined;
+  readonly onCache?: (model: Pick<ServedModel, 'name' | 'version'>, result: CacheResult) => void;
   /** Told of every run: rows and seconds. */
   readonly onRun?: (model: Pick<ServedModel, 'name' | 'version'>, rows: number, seconds: number) => void;
 }
@@ -24,12 +30,16 @@ export interface LoadedModel extends ServedModel {
   readonly unbatched: string | undefined;
   /** Worker threads; 0 when the model runs in the server's own thread. */
   readonly workers: number;
+  /** Rows that requests may fill in one run; 1 where they share none. */
+  readonly maxBatchSize: number;
   /** False while no worker is up. */
   readonly ready: boolean;
   /** False when only a new process helps. */
   readonly live: boolean;
   /** Requests that wait for a run. */
   readonly depth: number;
+  /** Bytes of the answers that are kept. */
+  readonly cached: number;
   /** Ends the run under way, refuses what waits, and gives the memory back. */
   close(): Promise<void>;
 }
@@ -58,10 +68,18 @@ export async function openModel(files: ModelFiles, options: LoadOptions): Promis
     run: (feeds, owned) => runner.run(feeds, owned).catch(refuseRun),
     rows: runner.rows,
     concurrency: Math.max(1, runner.workers),
-    maxBatchSize: options.maxBatchSize,
+    maxBatchSize: runner.maxBatchSize,
+    maxDelay: options.maxDelayMs ?? 0,
     maxQueue: options.maxQueue,
     onRun: (count, seconds) => options.onRun?.(identity, count, seconds),
   });
+  const { queueTimeout, cache: wanted, onCache } = options;
+  const cache =
+    wanted &&
+    new AnswerCache({
+      ...wanted,
+      onUse: (result) => onCache?.(identity, result),
+    });
   return {
     ...identity,
     ...runner.ports,
@@ -71,6 +89,7 @@ export async function openModel(files: ModelFiles, options: LoadOptions): Promis
     batching: runner.rows === 'share',
     unbatched: runner.reason,
     workers: runner.workers,
+    maxBatchSize: runner.rows === 'share' ? runner.maxBatchSize : 1,
     get ready() {
       return runner.ready;
     },
@@ -80,8 +99,16 @@ export async function openModel(files: ModelFiles, options: LoadOptions): Promis
     get depth() {
       return batcher.depth;
     },
-    async predict(inputs) {
-      return batcher.submit(checkInputs(runner.ports, inputs, signature?.features));
+    get cached() {
+      return cache?.bytes ?? 0;
+    },
+    async predict(inputs, urgency = {}) {
+      const checked = checkInputs(runner.ports, inputs, signature?.features);
+      const deadline =
+        urgency.deadline ?? (queueTimeout === undefined ? Infinity : performance.now() + 1000 * queueTimeout);
+      const run = (): Promise<Outputs> => batcher.submit(checked, { ...urgency, deadline });
+      // One that is urgent in its own way must not share the fate of another.
+      return cache ? cache.find(checked.feeds, run, Object.keys(urgency).length > 0) : run();
     },
     async close() {
       await batcher.close();

@@ -1,6 +1,8 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { ServedModel } from '../../plugin/api.js';
+import type { CacheResult } from './answer-cache.js';
 import type { ModelHost } from './model-host.js';
+import type { ShadowReport } from './traffic.js';
 
 type Identity = Pick<ServedModel, 'name' | 'version'>;
 
@@ -21,6 +23,8 @@ export interface Metrics {
   /** The caller went away before the answer. */
   readonly abandoned: () => void;
   readonly ran: (model: Identity, rows: number, seconds: number) => void;
+  readonly cacheUsed: (model: Identity, result: CacheResult) => void;
+  readonly shadowed: (report: ShadowReport) => void;
   /** A worker died, hung or did not start. */
   readonly workerLost: () => void;
   readonly reloaded: (result: 'done' | 'refused') => void;
@@ -67,6 +71,25 @@ export function createMetrics(host: Pick<ModelHost, 'models' | 'ready'>): Metric
     help: 'Time of one run of the model.',
     labelNames: ['model', 'version'],
     buckets: seconds,
+    registers,
+  });
+  const cacheUses = new Counter({
+    name: 'maas_cache_requests_total',
+    help: 'Requests whose answer was kept (hit), was not (miss), or came of an equal request under way (shared).',
+    labelNames: ['model', 'version', 'result'],
+    registers,
+  });
+  const shadows = new Counter({
+    name: 'maas_shadow_requests_total',
+    help: 'Requests that a shadow got a second time, by how its answer compared.',
+    labelNames: ['model', 'version', 'shadow', 'result'],
+    registers,
+  });
+  const differences = new Histogram({
+    name: 'maas_shadow_difference',
+    help: "Greatest difference of two numbers of a model's and its shadow's answer.",
+    labelNames: ['model', 'version', 'shadow'],
+    buckets: [1e-5, 1e-4, 1e-3, 0.01, 0.1, 1, 10],
     registers,
   });
   const reloads = new Counter({
@@ -120,6 +143,16 @@ export function createMetrics(host: Pick<ModelHost, 'models' | 'ready'>): Metric
       for (const { name, version, size } of host.models()) this.set({ model: name, version }, size);
     },
   });
+  new Gauge({
+    name: 'maas_cache_bytes',
+    help: 'Size of the answers that are kept.',
+    labelNames: ['model', 'version'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { name, version, cached } of host.models()) this.set({ model: name, version }, cached);
+    },
+  });
   addProcessMetrics(registers);
   const exchanges = remember((model: string, version: string, protocol: string, status: string) => {
     const of = { model, version, protocol, status };
@@ -149,6 +182,13 @@ export function createMetrics(host: Pick<ModelHost, 'models' | 'ready'>): Metric
       const of = models(name, version);
       of.batches.observe(rows);
       of.runs.observe(duration);
+    },
+    cacheUsed: ({ name, version }, result) => {
+      cacheUses.inc({ model: name, version, result });
+    },
+    shadowed({ result, difference, ...of }) {
+      shadows.inc({ ...of, result });
+      if (difference !== undefined) differences.observe(of, difference);
     },
     workerLost: () => {
       losses.inc();

@@ -1,7 +1,8 @@
-import type { ModelStatus, Repository, ServedModel, ServeHost } from '../../plugin/api.js';
+import type { HttpRequest, ModelStatus, Repository, ServedModel, ServeHost } from '../../plugin/api.js';
 import type { LoadedModel } from './loaded-model.js';
 import { ModelEntry, type EntryOptions } from './model-entry.js';
 import { busy } from './request-error.js';
+import { chooseVersion, withShadow, type ShadowReport, type Traffic } from './traffic.js';
 
 /** One request's view of the host: a model that it asked for stays the same, and open, from then to its end. */
 export interface Lease {
@@ -23,6 +24,9 @@ export interface HostOptions {
   readonly repository?: Repository;
   /** Memory that models may take together, in bytes. Default: no limit. */
   readonly memoryBudget?: number;
+  /** By model. */
+  readonly traffic?: Readonly<Record<string, Traffic>>;
+  readonly onShadow?: (report: ShadowReport) => void;
 }
 
 /** A session takes its weights twice: onnxruntime packs them anew. */
@@ -75,7 +79,8 @@ export class ModelHost {
     return all;
   }
 
-  lease(): Lease {
+  /** @param headers By which a request may be led to one of several versions. */
+  lease(headers: HttpRequest['headers'] = {}): Lease {
     const pinned: ModelEntry[] = [];
     let open = true;
     const pin = (entry: ModelEntry): LoadedModel => {
@@ -86,7 +91,7 @@ export class ModelHost {
       return entry.model!;
     };
     return {
-      host: this.#view(pin),
+      host: this.#view(pin, headers),
       end: () => {
         open = false;
         for (const entry of pinned.splice(0)) entry.unpin();
@@ -152,10 +157,54 @@ export class ModelHost {
   #find(name: string | undefined, version: string | undefined): ModelEntry | undefined {
     const family = name === undefined ? [...this.#families.values()][0] : this.#families.get(name);
     if (version === undefined || version === 'latest') return family?.latest;
-    return family?.versions.get(version) ?? family?.versions.get(family.aliases.get(version) ?? '');
+    return family && this.#resolve(family, name ?? family.latest?.name, version);
   }
 
-  #view(pin: (entry: ModelEntry) => LoadedModel): ServeHost {
+  #resolve({ versions, aliases }: Family, name: string | undefined, version: string): ModelEntry | undefined {
+    const alias = this.#trafficOf(name)?.aliases?.[version] ?? aliases.get(version);
+    return versions.get(version) ?? versions.get(alias ?? '');
+  }
+
+  #trafficOf(name: string | undefined): Traffic | undefined {
+    const { traffic = {} } = this.#options;
+    return name !== undefined && Object.hasOwn(traffic, name) ? traffic[name] : undefined;
+  }
+
+  /** Of a request that names no version: by the shares of the versions, else the latest. */
+  #route(name: string | undefined, headers: HttpRequest['headers']): ModelEntry | undefined {
+    const latest = this.#find(name, undefined);
+    const traffic = this.#trafficOf(name ?? latest?.name);
+    const chosen = traffic && chooseVersion(traffic, headers);
+    return (chosen === undefined ? undefined : this.#find(name ?? latest?.name, chosen)) ?? latest;
+  }
+
+  /** The model as callers see it: with its shadow, where it has one. */
+  #attend(model: LoadedModel): ServedModel {
+    const version = this.#trafficOf(model.name)?.shadow;
+    const entry = version === undefined ? undefined : this.#find(model.name, version);
+    if (!entry || entry.version === model.version) return model;
+    if (!entry.model) {
+      // It takes part from when it is there; nobody waits for it.
+      entry.load().catch(() => undefined);
+      return model;
+    }
+    const shadow = entry.model;
+    const attended: LoadedModel = Object.create(shadow, {
+      predict: {
+        value: async (...asked: Parameters<ServedModel['predict']>) => {
+          entry.pin(++this.#uses);
+          try {
+            return await shadow.predict(...asked);
+          } finally {
+            entry.unpin();
+          }
+        },
+      },
+    }) as LoadedModel;
+    return withShadow(model, attended, this.#options.onShadow ?? (() => undefined));
+  }
+
+  #view(pin: (entry: ModelEntry) => LoadedModel, headers: HttpRequest['headers']): ServeHost {
     const nameOf = (): string => this.current?.projectName ?? 'maas';
     const isReady = (): boolean => this.ready;
     const isLive = (): boolean => this.live;
@@ -173,10 +222,10 @@ export class ModelHost {
       index: () => this.index(),
       repository: this.#options.repository,
       model: (name, version): ServedModel | Promise<ServedModel | undefined> | undefined => {
-        const entry = this.#find(name, version);
+        const entry = version === undefined ? this.#route(name, headers) : this.#find(name, version);
         if (!entry) return undefined;
-        if (entry.model) return pin(entry);
-        return entry.load().then((model) => model && pin(entry));
+        if (entry.model) return this.#attend(pin(entry));
+        return entry.load().then((model) => model && this.#attend(pin(entry)));
       },
     };
   }

@@ -32,6 +32,11 @@ export function busy(message: string): RequestError {
   return new RequestError(503, message, { headers: { 'retry-after': '1' } });
 }
 
+/** The request waited longer than it may. */
+export function expired(): RequestError {
+  return new RequestError(504, 'the request has waited for longer than its timeout, and was not run');
+}
+
 /** The worker that had the request is gone. Its answer is lost, and another try makes sense. */
 export class WorkerLost extends RequestError {
   constructor(message: string) {

@@ -3,7 +3,7 @@ import type { Outputs } from './batcher.js';
 import type { Ports } from './check-inputs.js';
 import type { Golden } from './golden.js';
 import type { ModelFiles } from './model-files.js';
-import { countWorkers, isQuick, isTooLargeToTry } from './placement.js';
+import { chooseBatchSize, countWorkers, isQuick, isTooLargeToTry } from './placement.js';
 import { takeRows } from './rows.js';
 import { tryOut } from './try-out.js';
 import { warmUp, type WarmUp } from './warm-up.js';
@@ -13,7 +13,7 @@ export interface RunnerOptions {
   /** Default `auto`. */
   readonly workers?: number | 'auto';
   /** In rows. */
-  readonly maxBatchSize: number;
+  readonly maxBatchSize: number | 'auto';
   /** In seconds. Default 60. */
   readonly runTimeout?: number;
   /** Told when a worker is lost; another takes its place. */
@@ -28,6 +28,8 @@ export interface Runner extends WarmUp {
   run(feeds: Feeds, owned: boolean): Promise<Outputs>;
   /** Worker threads; 0 when the model runs in this one. */
   readonly workers: number;
+  /** In rows. */
+  readonly maxBatchSize: number;
   readonly ready: boolean;
   readonly live: boolean;
   /** Gives the memory back; call it when no run is under way. */
@@ -40,16 +42,35 @@ export interface Runner extends WarmUp {
  * @throws MaasError MAAS_MODEL_INVALID, MAAS_MODEL_UNSUPPORTED, MAAS_VERIFY_FAILED, MAAS_RUNTIME
  */
 export async function openRunner(files: ModelFiles, options: RunnerOptions): Promise<Runner> {
-  const { workers = 'auto', maxBatchSize } = options;
+  const { workers = 'auto' } = options;
   if (workers === 0 || (workers === 'auto' && !isTooLargeToTry(files.model))) {
-    const { runner, golden } = await openInline(files, options);
+    const opened = await openInline(files, options);
+    const { runner, golden } = opened;
     const row = firstRow(golden, runner);
-    const most = runner.rows === 'share' ? maxBatchSize : 1;
-    if (workers === 0 || !row || (await isQuick((feeds) => runner.run(feeds, false), row, most)))
-      return runner;
+    const most = options.maxBatchSize === 'auto' ? defaultBatchSize : options.maxBatchSize;
+    const rows = runner.rows === 'share' ? most : 1;
+    if (workers === 0 || !row || (await isQuick((feeds) => runner.run(feeds, false), row, rows)))
+      return settle(opened, options);
     await runner.close();
   }
-  return openWorkers(files, options);
+  return settle(await openWorkers(files, options), options);
+}
+
+/** Where its size is to be measured and cannot be. */
+const defaultBatchSize = 64;
+
+interface Opened {
+  readonly runner: Omit<Runner, 'maxBatchSize'>;
+  readonly golden: Golden | undefined;
+}
+
+/** Decides how many rows may share a run. */
+async function settle({ runner, golden }: Opened, { maxBatchSize }: RunnerOptions): Promise<Runner> {
+  if (maxBatchSize !== 'auto') return Object.assign(runner, { maxBatchSize });
+  const row = runner.rows === 'share' ? firstRow(golden, runner) : undefined;
+  return Object.assign(runner, {
+    maxBatchSize: row ? await chooseBatchSize((feeds) => runner.run(feeds, false), row) : defaultBatchSize,
+  });
 }
 
 /** What running a model in has shown. */
@@ -69,15 +90,12 @@ async function runIn(
   return { ...(await warmUp({ run }, signature, golden)), ports: { inputs, outputs }, golden };
 }
 
-async function openInline(
-  files: ModelFiles,
-  { threads }: RunnerOptions,
-): Promise<{ runner: Runner; golden: Golden | undefined }> {
+async function openInline(files: ModelFiles, { threads }: RunnerOptions): Promise<Opened> {
   const session = await openSession(files.model, { threads });
   try {
     const fetches = files.signature?.outputs.map(({ name }) => name) ?? tensorsOf(session.slots);
     const { golden, ...known } = await runIn(files, session.slots, (feeds) => session.run(feeds, fetches));
-    const runner: Runner = {
+    const runner: Opened['runner'] = {
       ...known,
       run: (feeds) => session.run(feeds, fetches),
       workers: 0,
@@ -92,7 +110,7 @@ async function openInline(
   }
 }
 
-async function openWorkers(files: ModelFiles, options: RunnerOptions): Promise<Runner> {
+async function openWorkers(files: ModelFiles, options: RunnerOptions): Promise<Opened> {
   const { signature, model, size } = files;
   const { threads, workers = 'auto', runTimeout = 60, onLost, workerEntry } = options;
   // Loaded here: most models that are tried out are small and never need it.
@@ -109,8 +127,8 @@ async function openWorkers(files: ModelFiles, options: RunnerOptions): Promise<R
     },
     onLost: (reason) => onLost?.(reason),
   });
-  const { rows, reason, ports } = first!;
-  return {
+  const { rows, reason, ports, golden } = first!;
+  const runner: Opened['runner'] = {
     rows,
     ...(reason !== undefined && { reason }),
     ports,
@@ -124,6 +142,7 @@ async function openWorkers(files: ModelFiles, options: RunnerOptions): Promise<R
     },
     close: () => pool.close(),
   };
+  return { runner, golden };
 }
 
 /** What to measure with; undefined where there are no rows to try. */

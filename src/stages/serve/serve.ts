@@ -31,6 +31,10 @@ export async function startServing(context: ServiceContext<ServeOptions>): Promi
   let repository: FolderRepository | undefined;
   const models = new ModelHost({
     warn,
+    ...(options.models && { traffic: options.models }),
+    onShadow: (report) => {
+      metrics.shadowed(report);
+    },
     ...(source.kind === 'repository' && {
       memoryBudget: options.memoryBudget === 'auto' ? readMemoryLimit() / 2 : options.memoryBudget,
       repository: {
@@ -69,6 +73,7 @@ export async function startServing(context: ServiceContext<ServeOptions>): Promi
     const model = await openModel(files, {
       ...options,
       onRun: metrics.ran,
+      onCache: metrics.cacheUsed,
       onLost: (reason) => {
         metrics.workerLost();
         warn(`a worker is replaced: ${reason}`);
@@ -159,15 +164,20 @@ function announce(
   model: LoadedModel,
   front: HttpFront,
   grpc: GrpcFront | undefined,
-  { emit }: ServiceContext<ServeOptions>,
+  { emit, options }: ServiceContext<ServeOptions>,
 ): void {
   if (model.unbatched !== undefined) {
     emit({ event: 'note', stage: 'serve', text: `each row runs by itself: ${model.unbatched}` });
   }
-  if (model.workers > 0) {
-    const threads = model.workers === 1 ? '1 worker thread' : `${model.workers} worker threads`;
-    emit({ event: 'note', stage: 'serve', text: `the model runs in ${threads}` });
-  }
+  const count = model.workers === 1 ? '1 worker thread' : `${model.workers} worker threads`;
+  const where = model.workers > 0 ? count : "the server's own thread";
+  const runs = model.maxBatchSize > 1 ? `up to ${model.maxBatchSize} rows a run` : 'one request a run';
+  const threads = options.threads === 1 ? '1 thread' : `${options.threads} threads`;
+  emit({
+    event: 'note',
+    stage: 'serve',
+    text: `${model.name} runs in ${where}, ${runs}, ${threads} inside one`,
+  });
   const { name, version } = model;
   emit({
     event: 'serving',

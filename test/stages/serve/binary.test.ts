@@ -87,7 +87,7 @@ async function askInJson(): Promise<number[]> {
 describe('the binary tensor extension', () => {
   it('gives the same answer in bytes as in JSON', async () => {
     const reply = await send(server, 'flowers', { inputs, parameters: { binary_data_output: true } }, parts);
-    expect(server.events.slice(1)).toEqual([]);
+    expect(server.events.filter(({ event }) => event === 'warning')).toEqual([]);
     expect(reply.status).toBe(200);
     expect(reply.type).toBe('application/octet-stream');
     const got = decodeBinary('p', 'float32', [2, 3], reply.parts.get('probabilities')!);

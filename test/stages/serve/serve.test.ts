@@ -85,6 +85,11 @@ describe('a server', () => {
     expect((await server.post('/', {})).status).toBe(405);
     expect((await server.get('/nothing')).status).toBe(404);
     expect(server.events).toEqual([
+      {
+        event: 'note',
+        stage: 'serve',
+        text: "flowers runs in the server's own thread, up to 64 rows a run, 1 thread inside one",
+      },
       { event: 'serving', url: server.url, model: 'flowers', digest: digestOf(first) },
     ]);
     await server.stop();

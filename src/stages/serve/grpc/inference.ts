@@ -1,7 +1,7 @@
 import { create } from '@bufbuild/protobuf';
 import type { Port } from '../../../data/signature.js';
 import type { NdArray } from '../../../ir/tensor.js';
-import type { ServedModel, ServeHost } from '../../../plugin/api.js';
+import type { ServedModel, ServeHost, Urgency } from '../../../plugin/api.js';
 import { readToolchain } from '../../toolchain.js';
 import { decodeBinary, encodeBinary } from '../binary/tensors.js';
 import { findModel } from '../find-model.js';
@@ -9,6 +9,7 @@ import { datatypeOf } from '../json/tensors.js';
 import { extensionsOf, sizesOf, versionsOf } from '../protocols/open-inference/describe.js';
 import { findInput, findOutputs } from '../protocols/open-inference/find-tensors.js';
 import { RequestError } from '../request-error.js';
+import { readUrgency } from '../urgency.js';
 import { readContents, writeContents } from './contents.js';
 import {
   ModelInferResponseSchema,
@@ -35,7 +36,9 @@ export interface Given<Response = object> {
 }
 
 /** The calls that take one message and give one, by their names in the .proto file. */
-export const calls: Readonly<Record<string, (request: never, host: ServeHost) => Given | Promise<Given>>> = {
+export const calls: Readonly<
+  Record<string, (request: never, host: ServeHost, urgency: Urgency) => Given | Promise<Given>>
+> = {
   serverLive: (_request, { live }) => ({ response: create(ServerLiveResponseSchema, { live }) }),
   serverReady: (_request, { ready }) => ({ response: create(ServerReadyResponseSchema, { ready }) }),
   serverMetadata: (_request, host) => ({
@@ -82,14 +85,23 @@ export const calls: Readonly<Record<string, (request: never, host: ServeHost) =>
 };
 
 /** Answers raw contents with raw contents, and others with others. @throws RequestError */
-export async function infer(request: ModelInferRequest, host: ServeHost): Promise<Given<ModelInferResponse>> {
+export async function infer(
+  request: ModelInferRequest,
+  host: ServeHost,
+  byCall: Urgency,
+): Promise<Given<ModelInferResponse>> {
   const { modelName, modelVersion, id, rawInputContents: raw } = request;
   const model = await findModel(host, modelName, modelVersion || undefined);
   const asked = findOutputs(
     model,
     request.outputs.map(({ name }) => name),
   );
-  const results = await model.predict(readInputs(request, model));
+  const parameters = Object.entries(request.parameters).map(([name, { parameterChoice }]) => [
+    name,
+    parameterChoice.value,
+  ]);
+  const urgency = { ...byCall, ...readUrgency({}, Object.fromEntries(parameters)) };
+  const results = await model.predict(readInputs(request, model), urgency);
   const arrays = asked.map((name) => results[name]!);
   const contents = raw.length > 0 ? undefined : arrays.map(writeContents);
   const isRaw = contents === undefined || contents.includes(undefined);

@@ -7,10 +7,12 @@ import {
   type handleBidiStreamingCall,
   type handleUnaryCall,
   type ServerDuplexStream,
+  type ServerUnaryCall,
   type ServiceError,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import { MaasError } from '../../../errors.js';
+import type { Urgency } from '../../../plugin/api.js';
 import type { Exchange, Metrics } from '../metrics.js';
 import type { ModelHost } from '../model-host.js';
 import { RequestError } from '../request-error.js';
@@ -113,8 +115,8 @@ export async function listenGrpc(options: GrpcOptions): Promise<GrpcFront> {
 }
 
 function handleUnary(call: (typeof calls)[string], options: GrpcOptions): handleUnaryCall<unknown, object> {
-  return ({ request }, answer) => {
-    void answerOne(call, request, options).then(
+  return (unary, answer) => {
+    void answerOne(call, unary, unary.request, options).then(
       ({ response }) => {
         answer(null, response);
       },
@@ -137,7 +139,7 @@ function handleStream(
     };
     call.on('data', (request: ModelInferRequest) => {
       underWay++;
-      void answerOne(infer as (typeof calls)[string], request, options)
+      void answerOne(infer as (typeof calls)[string], call, request, options)
         .then(
           ({ response }) => create(ModelStreamInferResponseSchema, { inferResponse: response as never }),
           (error: unknown) => {
@@ -159,17 +161,20 @@ function handleStream(
   };
 }
 
+type Caller = Pick<ServerUnaryCall<unknown, unknown>, 'metadata' | 'getDeadline'>;
+
 async function answerOne(
   call: (typeof calls)[string],
+  caller: Caller,
   request: unknown,
   { models, metrics }: GrpcOptions,
 ): Promise<Given> {
   const start = performance.now();
-  const lease = models.lease();
+  const lease = models.lease(caller.metadata.getMap() as Record<string, string>);
   let outcome: Pick<Exchange, 'status' | 'model'> = { status: 500, model: undefined };
   metrics.began();
   try {
-    const given = await call(request as never, lease.host);
+    const given = await call(request as never, lease.host, urgencyOf(caller));
     outcome = { status: 200, model: given.model };
     return given;
   } catch (error) {
@@ -179,6 +184,12 @@ async function answerOne(
     lease.end();
     metrics.ended({ ...outcome, protocol: 'grpc', seconds: (performance.now() - start) / 1000 });
   }
+}
+
+/** A caller that gives a call up by itself does not want it run after that. */
+function urgencyOf(caller: Caller): Urgency {
+  const deadline = Number(caller.getDeadline());
+  return deadline === Infinity ? {} : { deadline: performance.now() + deadline - Date.now() };
 }
 
 function asServiceError(error: unknown, { onBug }: GrpcOptions): Partial<ServiceError> {

@@ -8,6 +8,7 @@ import { defineProtocol, type HttpRequest, type HttpResponse, type ServeHost } f
 import { decodePart, findModel } from '../find-model.js';
 import { jsonResponse, parseBody, textOf } from '../json/body.js';
 import { allowMethods, RequestError } from '../request-error.js';
+import { readUrgency } from '../urgency.js';
 
 const seeds = 2 ** 31;
 
@@ -53,13 +54,14 @@ async function generate(request: HttpRequest, host: ServeHost): Promise<HttpResp
   // Through a hash: neighbouring seeds would begin alike.
   const state = Buffer.from(hash('sha256', String(seed)), 'hex');
   const random = xoroshiro128plusFromState([0, 4, 8, 12].map((at) => state.readInt32LE(at)));
+  const urgency = readUrgency(request.headers);
   const characters = Array.from(wanted.text);
   const before = characters.length;
   let text = '';
   for (let count = 0; count < wanted.maxTokens && !endsWith(text, wanted.stop); count++) {
     const encoded = encodeRows(signature, [{ [feature]: characters.slice(-context).join('') }]);
     if (!encoded.ok) throw new RequestError(400, encoded.errors[0]!.message);
-    const outputs = await model.predict(encoded.inputs);
+    const outputs = await model.predict(encoded.inputs, urgency);
     const next = labels[choose(outputs['probabilities']!.data as Float32Array, wanted, random)]!;
     characters.push(next);
     text += next;

@@ -12,6 +12,7 @@ import { isObject, jsonResponse, parseBody, textOf } from '../json/body.js';
 import { decodePart, findModel } from '../find-model.js';
 import { printRow, readInstances, refuseWhole } from '../json/columns.js';
 import { allowMethods, RequestError } from '../request-error.js';
+import { readUrgency } from '../urgency.js';
 
 type Prediction =
   | { readonly label: string; readonly probabilities: Readonly<Record<string, number>> }
@@ -39,7 +40,7 @@ async function predict(request: HttpRequest, host: ServeHost): Promise<HttpRespo
   const rows: readonly unknown[] = Array.isArray(body) ? body : [body];
   if (rows.length === 0) return jsonResponse('[]', { model });
   if (!signature) {
-    const outputs = await model.predict(readInstances(inputs, rows, 'rows'));
+    const outputs = await model.predict(readInstances(inputs, rows, 'rows'), readUrgency(request.headers));
     refuseWhole(outputs, rows.length);
     const printed = rows.map((_, row) => printRow(Object.keys(outputs), outputs, row));
     return jsonResponse(Array.isArray(body) ? `[${printed.join(',')}]` : printed[0]!, { model });
@@ -53,7 +54,7 @@ async function predict(request: HttpRequest, host: ServeHost): Promise<HttpRespo
         : `${count} problems, the first: ${encoded.errors[0]!.message}`;
     throw new RequestError(400, message, { problems: encoded.errors });
   }
-  const outputs = await model.predict(encoded.inputs);
+  const outputs = await model.predict(encoded.inputs, readUrgency(request.headers));
   const predictions = decode(signature, outputs, rows.length);
   return jsonResponse(JSON.stringify(Array.isArray(body) ? predictions : predictions[0]), { model });
 }

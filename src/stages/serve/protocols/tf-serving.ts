@@ -12,6 +12,7 @@ import { isObject, jsonResponse, parseBody, textOf } from '../json/body.js';
 import { printNamed, printRow, readColumns, readInstances, refuseWhole } from '../json/columns.js';
 import { encodeNested } from '../json/nested.js';
 import { allowMethods, RequestError } from '../request-error.js';
+import { readUrgency } from '../urgency.js';
 
 /**
  * The REST interface of TensorFlow Serving, for clients that were written for it:
@@ -91,18 +92,19 @@ async function predict(request: HttpRequest, model: ServedModel): Promise<HttpRe
       `the model has no signature ${JSON.stringify(wanted)}; it has ${signatureName}`,
     );
   }
+  const urgency = readUrgency(request.headers);
   const names = outputs.map((port) => port.name);
   if (body['instances'] === undefined) {
     if (body['inputs'] === undefined)
       throw new RequestError(400, 'the body has neither instances nor inputs');
-    const results = await model.predict(readColumns(inputs, body['inputs']));
+    const results = await model.predict(readColumns(inputs, body['inputs']), urgency);
     const printed = printNamed(names, (name) => encodeNested(results[name]!));
     return jsonResponse(`{"outputs":${printed}}`, { model });
   }
   if (body['inputs'] !== undefined) throw new RequestError(400, 'the body has both instances and inputs');
   const rows = readRows(body['instances']);
   if (rows.length === 0) return jsonResponse('{"predictions":[]}', { model });
-  const results = await model.predict(readInstances(inputs, rows, 'instances'));
+  const results = await model.predict(readInstances(inputs, rows, 'instances'), urgency);
   refuseWhole(results, rows.length);
   const printed = rows.map((_, row) => printRow(names, results, row));
   return jsonResponse(`{"predictions":[${printed.join(',')}]}`, { model });

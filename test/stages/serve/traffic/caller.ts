@@ -47,10 +47,11 @@ export class Caller {
     });
     this.#held = Buffer.alloc(0);
     socket.on('error', (error) => {
-      this.#waiting?.reject(error);
+      if (this.#socket === socket) this.#waiting?.reject(error);
     });
     socket.on('close', () => {
-      if (this.#socket === socket) this.#socket = undefined;
+      if (this.#socket !== socket) return;
+      this.#socket = undefined;
       this.#waiting?.reject(new Error('the connection closed before the whole answer was there'));
     });
     socket.on('data', (chunk) => {

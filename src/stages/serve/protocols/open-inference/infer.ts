@@ -5,6 +5,7 @@ import { isObject, jsonResponse, parseBody } from '../../json/body.js';
 import { scanTensors, type ScannedList } from '../../json/scan.js';
 import { datatypeOf, decodeTensor, encodeData, takeScanned } from '../../json/tensors.js';
 import { RequestError } from '../../request-error.js';
+import { readUrgency } from '../../urgency.js';
 import { splitBody, type BinaryPart } from './binary-part.js';
 import { findInput, findOutputs } from './find-tensors.js';
 
@@ -25,7 +26,7 @@ export async function infer(request: HttpRequest, model: ServedModel): Promise<H
   if (id !== undefined && typeof id !== 'string') throw new RequestError(400, 'id must be a string');
   const inputs = readInputs(model, body['inputs'], rest, scanned?.lists);
   const asked = readOutputs(model, body);
-  const results = await model.predict(inputs);
+  const results = await model.predict(inputs, readUrgency(request.headers, body['parameters']));
   const head = {
     model_name: model.name,
     model_version: model.version,
