@@ -6,6 +6,7 @@ export interface ProgramRun {
   /** For its stdin; without it, the program has none. */
   readonly input?: string | Readable;
   readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
 }
 
 /** What a program left: its exit code, and what it wrote, without the last line break. */
@@ -23,7 +24,7 @@ export interface ProgramEnd {
 export async function tryProgram(
   program: string,
   args: readonly string[],
-  { signal, input, env }: ProgramRun,
+  { signal, input, env, cwd }: ProgramRun,
 ): Promise<ProgramEnd> {
   signal.throwIfAborted();
   // Loaded where a program is run: most commands run none.
@@ -31,6 +32,7 @@ export async function tryProgram(
   const result = await execa(program, args, {
     ...(input === undefined ? { stdin: 'ignore' } : { input }),
     ...(env && { env }),
+    ...(cwd !== undefined && { cwd }),
     reject: false,
     cancelSignal: signal,
   });

@@ -1,3 +1,4 @@
+import { tmpdir } from 'node:os';
 import { MaasError } from '../../../../errors.js';
 import { packArchive } from '../oci/archive.js';
 import { type Descriptor, releaseAnnotation } from '../oci/blob.js';
@@ -65,7 +66,8 @@ export class Engine {
   }
 
   async start(name: string): Promise<void> {
-    await this.must('start', name);
+    // Where a container runs out of memory, podman's monitor leaves a file `oom` in the folder that it was started from.
+    await runProgram(this.program, ['start', name], { ...this.run, cwd: tmpdir() });
   }
 
   /** Asks it to stop with SIGTERM; kills it after `seconds`. */
@@ -82,9 +84,14 @@ export class Engine {
     await this.try('rm', '--force', name);
   }
 
-  /** `http://…` of a port of a running container. */
+  /**
+   * `http://…` of a port of a running container.
+   * @throws MaasError MAAS_VERIFY_FAILED when it does not run any more.
+   */
   async urlOf(name: string, port: number): Promise<string> {
     const [address = ''] = (await this.must('port', name, `${port}/tcp`)).trim().split('\n');
+    if (address === '')
+      throw new MaasError('MAAS_VERIFY_FAILED', `the container ${name} ended as soon as it was started`);
     return `http://${address.replace(/^0\.0\.0\.0|^\[::\]/, '127.0.0.1')}`;
   }
 

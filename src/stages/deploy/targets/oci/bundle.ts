@@ -1,17 +1,9 @@
-import { readFile, stat } from 'node:fs/promises';
-import { createRequire } from 'node:module';
+import { readFile } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { listTree } from '../../../../artifacts/durable.js';
+import { type BundledPackage, readPackage, resolvePackages } from './packages.js';
 import type { LayerFile } from './tar-layer.js';
-
-/** A package of the server, as its SBOM and its layer take it. */
-export interface BundledPackage {
-  readonly name: string;
-  readonly version: string;
-  readonly license: string | undefined;
-  readonly folder: string;
-}
 
 /** The part of this package that serves, and the packages that it needs. */
 export interface ServerBundle {
@@ -24,10 +16,6 @@ export interface ServerBundle {
   readonly entry: string;
 }
 
-/** Of the packages below only these parts are needed to run inference: the others install it. */
-const onlyInstalls: Readonly<Record<string, readonly string[]>> = {
-  'onnxruntime-node': ['adm-zip', 'global-agent'],
-};
 const needless = /(^|\/)(\.[^/]*|[^/]*\.(d\.[cm]?ts|[cm]?ts|tsx|map|md|markdown|flow))$/i;
 const needlessFolder = /(^|\/)(test|tests|__tests__|docs?|examples?|benchmarks?|src|script)\//;
 
@@ -53,11 +41,9 @@ export async function collectServer(
   const app = files.map((file) => ({ path: `app/${toPosix(relative(root, file))}`, from: file }));
   const packages = await resolvePackages(named, root);
   const dependencies: LayerFile[] = [];
-  for (const { name, folder } of packages) {
+  for (const { name, folder, path } of packages) {
     for (const file of (await listTree(folder)).files) {
-      if (isWanted(name, file)) {
-        dependencies.push({ path: `app/node_modules/${name}/${file}`, from: join(folder, file) });
-      }
+      if (isWanted(name, file)) dependencies.push({ path: `app/${path}/${file}`, from: join(folder, file) });
     }
   }
   return { app, dependencies, packages, entry: `/app/${entry}` };
@@ -91,64 +77,9 @@ function packageName(specifier: string): string {
     .join('/');
 }
 
-interface PackageJson {
-  readonly name: string;
-  readonly version: string;
-  readonly license?: string;
-  readonly dependencies?: Readonly<Record<string, string>>;
-  /** Builds for several platforms, of which those for this one are installed. */
-  readonly optionalDependencies?: Readonly<Record<string, string>>;
-  readonly peerDependenciesMeta?: Readonly<Record<string, { readonly optional?: boolean }>>;
-}
-
-/** The packages and all that they depend on, each found as Node finds it, sorted by name. */
-async function resolvePackages(names: readonly string[], root: string): Promise<BundledPackage[]> {
-  const found = new Map<string, BundledPackage>();
-  const visit = async (name: string, from: string): Promise<void> => {
-    const folder = await findPackage(name, from);
-    const known = found.get(name);
-    if (known?.folder === folder) return;
-    // One flat node_modules holds them all; two versions of a package would need a tree.
-    if (known !== undefined)
-      throw new Error(`two versions of ${name} are needed: ${known.folder}, ${folder}`);
-    const { version, license, dependencies, optionalDependencies = {} } = await readPackage(folder);
-    found.set(name, { name, version, license, folder });
-    for (const next of Object.keys(dependencies ?? {})) {
-      if (!onlyInstalls[name]?.includes(next)) await visit(next, folder);
-    }
-    for (const next of Object.keys(optionalDependencies)) {
-      if (await lookForPackage(next, folder)) await visit(next, folder);
-    }
-  };
-  for (const name of names) await visit(name, root);
-  return [...found.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
-}
-
-async function findPackage(name: string, from: string): Promise<string> {
-  const found = await lookForPackage(name, from);
-  if (found === undefined) throw new Error(`the package ${name} is not installed`);
-  return found;
-}
-
-async function lookForPackage(name: string, from: string): Promise<string | undefined> {
-  for (const folder of createRequire(join(from, 'package.json')).resolve.paths(name) ?? []) {
-    const candidate = join(folder, ...name.split('/'));
-    if (
-      await stat(join(candidate, 'package.json')).then(
-        () => true,
-        () => false,
-      )
-    )
-      return candidate;
-  }
-  return undefined;
-}
-
-async function readPackage(folder: string): Promise<PackageJson> {
-  return JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')) as PackageJson;
-}
-
 function isWanted(name: string, file: string): boolean {
+  // Packages within this one have places of their own.
+  if (file.startsWith('node_modules/')) return false;
   if (name === 'onnxruntime-node' && file.startsWith('bin/')) {
     return file.includes(`/${process.platform}/${process.arch}/`);
   }

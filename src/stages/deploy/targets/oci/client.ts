@@ -28,6 +28,9 @@ export const tries = 6;
 /** Milliseconds that one request may take. */
 const requestTimeout = 120_000;
 
+const loginHint =
+  'Log in with `docker login` or `podman login --authfile`, as somebody who may write there, and check the target’s dockerConfig.';
+
 /** Speaks HTTP with one repository: knows who we are, and tries again what may come right. */
 export class Client {
   private authorization: string | undefined;
@@ -90,7 +93,7 @@ export class Client {
     const basic = login && `Basic ${Buffer.from(`${login.username}:${login.password}`).toString('base64')}`;
     const refuse = (why: string): MaasError =>
       new MaasError('MAAS_REGISTRY', `${this.options.repository.host} ${why}`, {
-        hint: 'Log in with `docker login` or `podman login --authfile`, and check deploy.target.oci.dockerConfig.',
+        hint: loginHint,
         details: { status: 401 },
       });
     if (/^basic/i.test(challenge)) {
@@ -124,6 +127,7 @@ export class Client {
   private failure(ask: Ask, said: string, status?: number, cause?: unknown): MaasError {
     return new MaasError('MAAS_REGISTRY', `${ask.method} ${this.url(ask.to).href}: ${said}`, {
       cause,
+      ...((status === 401 || status === 403) && { hint: loginHint }),
       details: { ...(status !== undefined && { status }) },
     });
   }

@@ -7,6 +7,9 @@ export interface Credentials {
   readonly password: string;
 }
 
+/** As if the registry had said so: it does not come right by asking again. */
+const noLogin = { status: 401 };
+
 interface DockerConfig {
   readonly auths?: Readonly<
     Record<string, { readonly auth?: string; readonly username?: string; readonly password?: string }>
@@ -42,6 +45,7 @@ async function readConfig(file: string): Promise<DockerConfig | undefined> {
       place: { file },
       hint: 'It must be a JSON file that you may read; `docker login` or `podman login` writes one.',
       cause: error,
+      details: noLogin,
     });
   }
 }
@@ -55,13 +59,27 @@ async function askHelper(helper: string, host: string): Promise<Credentials | un
     exitCode?: number;
     message?: string;
   };
-  if (exitCode === 0) {
-    const { Username, Secret } = JSON.parse(stdout) as { Username: string; Secret: string };
-    return { username: Username, password: Secret };
-  }
+  if (exitCode === 0) return readAnswer(program, stdout);
   if (/not found/i.test(stdout)) return undefined;
   throw new MaasError(
     'MAAS_REGISTRY',
     `${program} gives no login for ${host}: ${stdout.trim() || (message ?? '')}`,
+    { details: noLogin },
   );
+}
+
+function readAnswer(program: string, answer: string): Credentials {
+  const failure = (cause?: unknown): MaasError =>
+    new MaasError('MAAS_REGISTRY', `${program} answers something else than a login`, {
+      cause,
+      details: noLogin,
+    });
+  let login: { readonly Username?: unknown; readonly Secret?: unknown } | null;
+  try {
+    login = JSON.parse(answer) as typeof login;
+  } catch (error) {
+    throw failure(error);
+  }
+  if (typeof login?.Username !== 'string' || typeof login.Secret !== 'string') throw failure();
+  return { username: login.Username, password: login.Secret };
 }

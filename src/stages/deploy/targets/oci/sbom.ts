@@ -1,6 +1,6 @@
 import { canonicalJson } from '../../../../artifacts/index.js';
 import type { BaseImage } from './base-image.js';
-import type { BundledPackage } from './bundle.js';
+import type { BundledPackage } from './packages.js';
 import type { LayerFile } from './tar-layer.js';
 
 /**

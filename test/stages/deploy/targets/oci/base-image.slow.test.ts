@@ -7,6 +7,7 @@ import type { Release, TargetContext } from '../../../../../src/plugin/api.js';
 import { ociTarget } from '../../../../../src/stages/deploy/index.js';
 import { makeOciTarget } from '../../../../../src/stages/deploy/targets/oci/index.js';
 import { deploy, makeContext, makePlainRelease, makeRoot } from '../../../../conformance/target-suite.js';
+import { makeRelease } from '../../make-release.js';
 import { hasProgram, startRegistry } from './registry-server.js';
 import { tinyParts } from './tiny-parts.js';
 
@@ -19,7 +20,7 @@ let root: string;
 let release: Release;
 beforeAll(async () => {
   root = await makeRoot('maas-base-');
-  release = await makePlainRelease(root, 'a');
+  release = (await makeRelease(root)).artifact;
 });
 afterAll(() => rm(root, { recursive: true, force: true }));
 

@@ -21,19 +21,25 @@ async function sparePort(): Promise<number> {
   return port;
 }
 
-/** Debian's docker-registry on a spare port, with its files in `root`. */
-export async function startRegistry(root: string): Promise<{ host: string; stop: () => Promise<void> }> {
+/**
+ * Debian's docker-registry on a spare port, with its files in `root`.
+ * @param auth Its `auth` section, as a line of YAML.
+ */
+export async function startRegistry(
+  root: string,
+  auth = '',
+): Promise<{ host: string; stop: () => Promise<void> }> {
   const host = `127.0.0.1:${await sparePort()}`;
   const file = join(root, 'registry.yml');
   await writeFile(
     file,
     `version: 0.1\nstorage: {filesystem: {rootdirectory: ${join(root, 'registry')}}, delete: {enabled: true}}\n` +
-      `http: {addr: '${host}'}\nlog: {level: error}\n`,
+      `http: {addr: '${host}'}\nlog: {level: error}\n${auth}\n`,
   );
   const child = execa('docker-registry', ['serve', file], { reject: false, stdio: 'ignore' });
   for (let tries = 0; tries < 200; tries += 1) {
     const up = await fetch(`http://${host}/v2/`).then(
-      ({ status }) => status === 200,
+      ({ status }) => status === 200 || status === 401,
       () => false,
     );
     if (up) break;
