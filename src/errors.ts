@@ -64,6 +64,10 @@ export const catalogue = {
     hint: 'The previous artifact stays in place. Loosen the gate or change the passes.',
   },
   MAAS_VERIFY_FAILED: { exit: 'gate', hint: 'The previous release stays in place.' },
+  MAAS_UNTRUSTED: {
+    exit: 'gate',
+    hint: 'Sign it with deploy.sign, and have the public key in deploy.trust. The previous release stays in place.',
+  },
   MAAS_STAGE_MISSING: { exit: 'usage', hint: 'Run the earlier stage first, or `maas run`.' },
   MAAS_ARTIFACT_CORRUPT: { exit: 'usage', hint: 'Run the stage that made it again with --force.' },
   MAAS_RELEASE_MISSING: { exit: 'usage', hint: 'Run `maas deploy` first.' },

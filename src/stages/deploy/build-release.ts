@@ -1,12 +1,16 @@
 import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { onDisk } from '../../artifacts/durable.js';
-import type { Artifact } from '../../artifacts/index.js';
+import { readEntry } from '../../artifacts/digest.js';
+import { listTree, onDisk } from '../../artifacts/durable.js';
+import { type Artifact, digestFile } from '../../artifacts/index.js';
 import { type DataConfig, loadDataset, readSignature } from '../../data/index.js';
 import { MaasError } from '../../errors.js';
 import type { StageRun } from '../../plugin/api.js';
+import { describeRelease, materialsName } from './bill-of-materials.js';
 import type { DeployOptions } from './config.js';
 import { makeGolden } from './golden.js';
+import { readSigningKey } from './keys.js';
+import { provenanceName, writeProvenance } from './provenance.js';
 
 /**
  * Copies the model and its signature as they are, and records what else the release tells: the figures that the stages
@@ -47,6 +51,29 @@ export async function writeGolden({
     writeFile(join(out, 'golden.json'), `${JSON.stringify(golden)}\n`),
   );
   return golden.rows.length;
+}
+
+/** Writes the bill of materials and, over all that lies there by then, the provenance. */
+export async function writeOrigin({
+  project,
+  options,
+  inputs,
+  out,
+  signal,
+}: StageRun<DeployOptions>): Promise<void> {
+  const model = inputs.model!;
+  const key = await readSigningKey(project, options);
+  const signature = await readSignature(join(out, 'signature.json'));
+  await onDisk('cannot write the release', async () => {
+    const digest = await digestFile(join(out, 'model.onnx'), { signal });
+    await writeFile(join(out, materialsName), describeRelease(model, signature, digest));
+    const entries = (await listTree(out)).files.map(
+      async (file) => [file, await readEntry(join(out, file), { signal })] as const,
+    );
+    const files = Object.fromEntries(await Promise.all(entries));
+    const { name, seed } = project;
+    await writeFile(join(out, provenanceName), writeProvenance(files, { name, seed, model, signature }, key));
+  });
 }
 
 function dataChanged(model: Artifact): MaasError {

@@ -7,6 +7,15 @@ export interface DeployOptions {
   readonly target: Named;
   readonly keep: number;
   readonly verify: VerifyOptions;
+  readonly sign?: SignOptions | undefined;
+  /** Public keys in PEM, or files with them. */
+  readonly trust?: readonly string[] | undefined;
+}
+
+export interface SignOptions {
+  /** A private key in PEM, or a file with it. */
+  readonly key: string;
+  readonly passphrase?: string | undefined;
 }
 
 export interface VerifyOptions {
@@ -41,5 +50,24 @@ export function deployOptions(registry: Pick<Registry, 'targets'>): z.ZodType<De
       })
       .prefault({})
       .describe('The check that a release must pass before it is switched to.'),
+    sign: z
+      .strictObject({
+        key: z
+          .string()
+          .min(1)
+          .describe(
+            'Private Ed25519 key in PEM, or a file with it; `${SIGNING_KEY}` takes it from the environment.',
+          ),
+        passphrase: z.string().optional().describe('Of an encrypted key; better from the environment.'),
+      })
+      .optional()
+      .describe('Sign the provenance of each release (DSSE, in-toto).'),
+    trust: z
+      .array(z.string().min(1))
+      .min(1)
+      .optional()
+      .describe(
+        'Public Ed25519 keys in PEM, or files with them: a release that none of them signed is not deployed.',
+      ),
   });
 }

@@ -1,6 +1,10 @@
+import { createPublicKey } from 'node:crypto';
 import { realpath } from 'node:fs/promises';
+import { keyId } from '../../artifacts/dsse.js';
+import type { Json } from '../../artifacts/index.js';
 import { defineStage } from '../../plugin/api.js';
 import { type DeployOptions, deployOptions } from './config.js';
+import { readSigningKey } from './keys.js';
 import { isWhole } from './release-folder.js';
 import { openTarget } from './target-context.js';
 import { dockerTarget, podmanTarget } from './targets/container/index.js';
@@ -42,9 +46,13 @@ export const deployStage = defineStage<DeployOptions>({
   options: deployOptions,
   reads: ['model'],
   writes: 'release',
-  version: 1,
+  version: 2,
   // Where it goes and how it is checked is no part of a release: the same one goes to every place.
   artifactOptions: () => ({}),
+  async key({ project, options }): Promise<Record<string, Json>> {
+    const key = await readSigningKey(project, options);
+    return key === undefined ? {} : { signer: keyId(createPublicKey(key)) };
+  },
   tasks: buildTasks,
   effect: {
     async inPlace(context, artifact) {

@@ -1,6 +1,8 @@
 import { MaasError } from '../../errors.js';
 import type { Project, Registry, ReleaseRecord, Target, TargetContext } from '../../plugin/api.js';
 import type { DeployOptions } from './config.js';
+import { readTrustedKeys } from './keys.js';
+import { checkProvenance } from './provenance.js';
 import { type Verification, verifyRelease } from './verify.js';
 
 export interface OpenTarget {
@@ -35,6 +37,8 @@ export function openTarget({ project, registry, signal, onVerified }: TargetSour
       keep: options.keep,
       signal,
       async verify(release, note) {
+        const trusted = await readTrustedKeys(project, options);
+        if (trusted !== undefined) await checkProvenance(release.path, trusted);
         const args = ['--config', project.configFile];
         const verification = await verifyRelease(release, { ...options.verify, signal, args }, note);
         onVerified?.(verification);

@@ -1,6 +1,6 @@
 import type { ListrTask } from 'listr2';
 import type { EffectRun, StageRun } from '../../plugin/api.js';
-import { copyModel, writeGolden } from './build-release.js';
+import { copyModel, writeGolden, writeOrigin } from './build-release.js';
 import type { DeployOptions } from './config.js';
 import { openTarget } from './target-context.js';
 import type { Verification } from './verify.js';
@@ -15,6 +15,10 @@ export function buildTasks(run: StageRun<DeployOptions>): ListrTask[] {
         const rows = await writeGolden(run);
         task.title = `record ${rows} golden rows`;
       },
+    },
+    {
+      title: run.options.sign === undefined ? 'tell where it is from' : 'tell where it is from, and sign it',
+      task: () => writeOrigin(run),
     },
   ];
 }

@@ -23,9 +23,16 @@ beforeAll(async () => {
 afterAll(() => rm(root, { recursive: true, force: true }));
 
 describe('a release', () => {
-  it('holds the model and its signature byte for byte, and nothing that serving does not need', async () => {
+  it('holds the model and its signature byte for byte, what they are made of, and no more', async () => {
     const names = await readdir(built.artifact.path);
-    expect(names.sort()).toEqual(['golden.json', 'manifest.json', 'model.onnx', 'signature.json']);
+    expect(names.sort()).toEqual([
+      'golden.json',
+      'manifest.json',
+      'model.onnx',
+      'provenance.intoto.jsonl',
+      'sbom.cdx.json',
+      'signature.json',
+    ]);
     for (const name of ['model.onnx', 'signature.json']) {
       const [copy, original] = await Promise.all(
         [built.artifact, built.model].map(({ path }) => readFile(join(path, name))),

@@ -39,6 +39,8 @@ describe('the plan of a deploy', () => {
     expect(Object.fromEntries(files!.map(({ file, change }) => [file, change]))).toEqual({
       'golden.json': 'changed',
       'model.onnx': 'changed',
+      'provenance.intoto.jsonl': 'changed',
+      'sbom.cdx.json': 'changed',
       'signature.json': 'same',
     });
     expect(metrics).toEqual([{ metric: 'accuracy', from: 0.5, to: 0.58 }]);
