@@ -4,6 +4,7 @@ import { activationGradients } from './gradient/activations.js';
 import { convolutionGradients } from './gradient/conv.js';
 import { einsumGradients } from './gradient/einsum.js';
 import { elementwiseGradients } from './gradient/elementwise.js';
+import { expansions } from './gradient/expansions.js';
 import { layoutGradients } from './gradient/layout.js';
 import { linearGradients } from './gradient/linear.js';
 import { normalizationGradients } from './gradient/normalize.js';
@@ -63,11 +64,10 @@ export function pullBack(
   wanted: Iterable<string>,
 ): Map<string, string> {
   const targets = [...wanted];
-  const path = pathBack(
-    g,
-    seeds.map(([name]) => name),
-    targets,
-  );
+  const ends = seeds.map(([name]) => name);
+  const large = pathBack(g, ends, targets).filter(({ node }) => keyOf(node) in expansions);
+  for (const { node, moving } of large) expand(g, node, moving);
+  const path = pathBack(g, ends, targets);
   const total = new Map<string, string>();
   const addTo = (name: string, partial: string): void => {
     const sofar = total.get(name);
@@ -119,9 +119,24 @@ function pathBack(g: GraphBuilder, ends: readonly string[], roots: readonly stri
   });
 }
 
+function keyOf({ op, domain }: Node): string {
+  return domain === '' || domain === 'ai.onnx' ? op : `${domain}:${op}`;
+}
+
+/** Puts what computes the same in the place of a node. */
+function expand(g: GraphBuilder, node: Node, moving: ReadonlySet<string>): void {
+  g.replace(node, () => {
+    const values = expansions[keyOf(node)]!(new GradientSite(g, node, [], { moving, pullBack }));
+    node.outputs.forEach((name, index) => {
+      const value = values[index] ?? '';
+      if (name === '' || value === '') return;
+      g.add({ op: 'Identity', domain: '', name, inputs: [value], outputs: [name], attributes: {} });
+    });
+  });
+}
+
 function ruleOf(node: Node): GradientRule {
-  const standard = node.domain === '' || node.domain === 'ai.onnx';
-  const rule = gradientRules[standard ? node.op : `${node.domain}:${node.op}`];
+  const rule = gradientRules[keyOf(node)];
   if (rule) return rule;
   throw new MaasError(
     'MAAS_MODEL_UNSUPPORTED',

@@ -1,4 +1,5 @@
 import type { Graph, Model, Node, ValueType } from './graph.js';
+import { attentions } from './shapes/attention.js';
 import { einsum } from './shapes/einsum.js';
 import { elementwise } from './shapes/elementwise.js';
 import { layout } from './shapes/layout.js';
@@ -26,6 +27,7 @@ export const shapeRules: ShapeRules = {
   ...reductions,
   ...recurrence,
   ...branching,
+  ...attentions,
   ...quantization,
   ...classic,
 };

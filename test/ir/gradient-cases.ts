@@ -2,6 +2,7 @@ import type { GraphBuilder } from '../../src/ir/builder.js';
 import { attr, type Attributes } from '../../src/ir/graph.js';
 import { dtypes, tensor } from '../../src/ir/tensor.js';
 import { activationCases } from './gradient-cases/activations.js';
+import { expansionCases } from './gradient-cases/expansions.js';
 import { linearCases } from './gradient-cases/linear.js';
 import { normalizationCases } from './gradient-cases/normalize.js';
 import { rearrangementCases } from './gradient-cases/rearrange.js';
@@ -341,4 +342,5 @@ export const gradientCases: Readonly<Record<string, readonly GradientCase[]>> = 
   ...rearrangementCases,
   ...recurrentCases,
   ...subgraphCases,
+  ...expansionCases,
 };

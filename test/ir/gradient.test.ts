@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { GraphBuilder } from '../../src/ir/builder.js';
+import { expansions } from '../../src/ir/gradient/expansions.js';
 import { gradientRules, gradients } from '../../src/ir/gradient.js';
 import { attr, type Dim, type Graph } from '../../src/ir/graph.js';
 import { encodeModel } from '../../src/ir/onnx/save.js';
@@ -133,7 +134,8 @@ function points(check: GradientCase): fc.Arbitrary<number[][]> {
 
 describe('gradientRules', () => {
   it('are each checked', () => {
-    expect(Object.keys(gradientCases).sort()).toEqual(Object.keys(gradientRules).sort());
+    const rules = [...Object.keys(gradientRules), ...Object.keys(expansions)];
+    expect(Object.keys(gradientCases).sort()).toEqual(rules.sort());
   });
 
   const checks = Object.entries(gradientCases).flatMap(([op, cases]) =>
@@ -155,6 +157,32 @@ describe('gradientRules', () => {
       }
     });
   });
+});
+
+it.each(
+  Object.keys(expansions).flatMap((op) =>
+    gradientCases[op]!.map((check) => [op, check.what, check] as const),
+  ),
+)('what stands for %s computes what the operator does: %s', async (_, __, check) => {
+  const losses = [];
+  for (const isExpanded of [false, true]) {
+    const g = new GraphBuilder();
+    const x = check.shapes.map((shape, index) => g.input(`x${index}`, 'float32', shape));
+    const loss = check
+      .build(g, x)
+      .map((y) => g.op('ReduceSum', [g.op('Mul', [y, g.op('Cos', [y])])], { keepdims: attr.int(0) }))
+      .reduce((sum, term) => g.op('Add', [sum, term]));
+    if (isExpanded) gradients(g, loss, x);
+    g.output(loss, 'loss');
+    const session = await open(g.build(), 2, check.opset);
+    const feeds = check.shapes.map((dims, index) => {
+      const data = Float32Array.from({ length: sizeOf(dims) }, (_, at) => Math.sin(3 * at + index));
+      return [`x${index}`, { dtype: 'float32' as const, dims, data }] as const;
+    });
+    losses.push(Number((await session.run(Object.fromEntries(feeds)))['loss']!.data[0]));
+    await session.close();
+  }
+  expect(losses[1]).toBeCloseTo(losses[0]!, 4);
 });
 
 /** Gradient of Σ y for one input, run once. */

@@ -14,6 +14,10 @@ export type Derivative = () => string;
 export type GradientRule = (site: GradientSite) => readonly (Derivative | undefined)[];
 export type GradientRules = Readonly<Record<string, GradientRule>>;
 
+/** Emits what a node computes with other operators. Returns its outputs; '' for those that nothing should read. */
+export type Expansion = (site: GradientSite) => readonly string[];
+export type Expansions = Readonly<Record<string, Expansion>>;
+
 /** A value and its gradient. */
 export type Seed = readonly [value: string, gradient: string];
 
