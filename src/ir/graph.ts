@@ -86,6 +86,11 @@ export const attr = {
   strings: (value: readonly string[]): Attribute => ({ type: 'strings', value }),
 };
 
+/** The inputs that a caller has to feed: those that no initializer fills. */
+export function openInputs({ inputs, initializers }: Graph): Value[] {
+  return inputs.filter(({ name }) => !initializers.has(name));
+}
+
 /** The attribute's number, or `otherwise` when the node leaves it at its default. */
 export function numberAttribute(node: Node, name: string, otherwise: number): number {
   const attribute = node.attributes[name];

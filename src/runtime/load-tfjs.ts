@@ -1,11 +1,11 @@
 /** Loads a copy of `@tensorflow/tfjs-node` from its folder. Self-contained: a trial runs its text in a process of its own. */
 export function tfjsLoader(folder: string): unknown {
-  // CommonJS of 2024: functions of `util` that Node.js 23 removed are put back before it looks for them.
+  // CommonJS of 2024: functions of `util` that Node.js 22 warns of, and 23 has no more, are put in their place before.
   const { createRequire } = process.getBuiltinModule('node:module');
   const require = createRequire(`${folder}/package.json`);
   const util = require('util') as Record<string, unknown>;
-  util['isNullOrUndefined'] ??= (value: unknown) => value === null || value === undefined;
-  util['isArray'] ??= (value: unknown) => Array.isArray(value);
+  util['isNullOrUndefined'] = (value: unknown) => value === null || value === undefined;
+  util['isArray'] = (value: unknown) => Array.isArray(value);
   return require(folder);
 }
 

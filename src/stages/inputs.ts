@@ -75,6 +75,38 @@ export async function openInputs(
 }
 
 /**
+ * The model that a stage has made last; without a name, the last stage that makes one.
+ * @throws MaasError MAAS_USAGE, MAAS_STAGE_MISSING when it has not run, MAAS_ARTIFACT_CORRUPT.
+ */
+export async function openModel(
+  { project, registry, store }: { project: Project; registry: Registry; store: ArtifactStore },
+  name?: string,
+): Promise<Artifact> {
+  const makers = registry.stages.filter(
+    (stage) => stage.writes === 'model' && isEnabled(project, stage.name),
+  );
+  const stage = name === undefined ? makers.at(-1) : findStage(project, registry, name);
+  if (!stage || !makers.includes(stage)) {
+    throw new MaasError(
+      'MAAS_USAGE',
+      `${name ?? 'no stage of the config'} makes ${name === undefined ? 'a' : 'no'} model`,
+      {
+        place: { file: project.configFile },
+        hint:
+          makers.length > 0
+            ? `Models come from ${makers.map((maker) => maker.name).join(', ')}.`
+            : 'Add `train:`.',
+      },
+    );
+  }
+  const record = await store.current(stage.name);
+  if (record) return store.open(stage.name, record.digest);
+  throw new MaasError('MAAS_STAGE_MISSING', `${stage.name} has not run: there is no model of it`, {
+    hint: `Run \`maas ${stage.name}\` first, or name an earlier stage with --stage.`,
+  });
+}
+
+/**
  * Warnings about what a stage reads when the stages before it are not run along: made from something older than what
  * is there now, or under another config.
  */

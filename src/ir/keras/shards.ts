@@ -1,5 +1,5 @@
 import { allocate, sizeOf, viewAs, type NdArray, type NumericDType } from '../tensor.js';
-import { halfToFloat } from './half.js';
+import { fromHalf } from '../half.js';
 import { invalidKeras } from './problems.js';
 
 /** How a weight lies among the bytes. */
@@ -89,7 +89,7 @@ export function decodeWeights(specs: readonly WeightSpec[], bytes: Uint8Array): 
 function decode(dtype: string, bytes: Uint8Array, quantization: WeightSpec['quantization']): Float32Array {
   // A copy: the bytes of the files need not stay.
   const numbers = viewAs(dtype === 'float16' ? 'uint16' : (dtype as NumericDType), Uint8Array.from(bytes));
-  if (dtype === 'float16') return Float32Array.from(numbers as Uint16Array, halfToFloat);
+  if (dtype === 'float16') return Float32Array.from(numbers as Uint16Array, fromHalf);
   if (!quantization)
     return dtype === 'float32' ? (numbers as Float32Array) : Float32Array.from(numbers as Int32Array);
   const { scale = 1, min = 0 } = quantization;

@@ -1,12 +1,14 @@
 // `npm run bench:train`: training with the onnx engine against PyTorch, on the same rows in the same order from the same
-// weights. Rounds of both are interleaved in one run; figures are medians.
+// weights. `npm run bench:engines`: against the tfjs-node engine (`maas engines install tfjs-node`). Rounds of both are
+// interleaved in one run; figures are medians.
+//   --peer NAME        pytorch or tfjs-node
 //   --json             prints one object instead of a table
 //   --python PATH      a Python with torch and numpy; without it a virtual environment is made beside the temporary files
 //   --models mlp,cnn   --threads 1,2   --rounds 5
 //   --profile          says instead where the time of our own steps goes, by operator
 import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, loadavg, tmpdir } from 'node:os';
+import { cpus, homedir, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -17,6 +19,7 @@ import { models, weightsOf } from './models.js';
 const { values: flags } = parseArgs({
   options: {
     json: { type: 'boolean', default: false },
+    peer: { type: 'string', default: 'pytorch' },
     python: { type: 'string' },
     models: { type: 'string', default: Object.keys(models).join() },
     threads: { type: 'string', default: '1,2' },
@@ -107,19 +110,38 @@ function start(command, args) {
   };
 }
 
+function findPyTorch() {
+  const python = findPython();
+  const torch = execFileSync(python, ['-c', 'import torch; print(torch.__version__)'], {
+    encoding: 'utf8',
+  }).trim();
+  const startPeer = (...args) => start(python, [here('subject.py'), ...args]);
+  return { name: 'PyTorch', versions: { torch }, start: startPeer };
+}
+
+/** The other engine of maas, on the same graphs. */
+async function findTensorFlow() {
+  const { findPackage, packageVersion } = await import('../../../dist/runtime/tfjs-package.js');
+  const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'maas');
+  if (findPackage({ root: process.cwd(), cache }) === undefined)
+    throw new Error('TensorFlow.js is not here: run `maas engines install tfjs-node`');
+  const startPeer = (...args) => start(process.execPath, [here('subject.js'), ...args, cache]);
+  return { name: 'tfjs-node', versions: { 'tfjs-node': packageVersion }, start: startPeer };
+}
+
 const median = (numbers) => {
   const sorted = [...numbers].sort((a, b) => a - b);
   return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
 };
 
-async function compare(name, threads, python) {
+async function compare(name, threads, peerOf) {
   const spec = models[name];
   const folder = mkdtempSync(join(tmpdir(), 'maas-bench-train-'));
   const sides = [];
   try {
     await writeInputs(folder, spec);
     sides.push(start(process.execPath, [here('subject.js'), folder, String(threads)]));
-    sides.push(start(python, [here('subject.py'), folder, String(threads)]));
+    sides.push(peerOf.start(folder, String(threads)));
     const found = [[], []];
     // The first round warms up.
     for (let round = -1; round < rounds; round++) {
@@ -141,7 +163,7 @@ async function compare(name, threads, python) {
       threads,
       ours: samples / median(ours.map((figures) => figures[key])),
       peer: samples / median(peer.map((figures) => figures[key])),
-      peerName: 'PyTorch',
+      peerName: peerOf.name,
       unit,
       // Rounds that lie side by side met the same machine.
       ratio: median(ours.map((figures, round) => peer[round][key] / figures[key])),
@@ -190,19 +212,18 @@ if (flags.profile) {
   await showProfiles(cases);
   process.exit();
 }
-const python = findPython();
 const { runtimeVersion } = await import('../../../dist/runtime/version.js');
-const torch = execFileSync(python, ['-c', 'import torch; print(torch.__version__)'], {
-  encoding: 'utf8',
-}).trim();
+const peers = { pytorch: findPyTorch, 'tfjs-node': findTensorFlow };
+if (!Object.hasOwn(peers, flags.peer)) throw new Error(`--peer is ${Object.keys(peers).join(' or ')}`);
+const peer = await peers[flags.peer]();
 const rows = [];
 for (const { name, threads } of cases) {
   say(`${name}, ${threads} thread${threads === 1 ? '' : 's'}`);
-  rows.push(...(await compare(name, threads, python)));
+  rows.push(...(await compare(name, threads, peer)));
 }
 const report = {
   machine: { cpu: cpus()[0].model, cores: cpus().length, load: loadavg()[0] },
-  versions: { node: process.version, 'onnxruntime-node': runtimeVersion(), torch },
+  versions: { node: process.version, 'onnxruntime-node': runtimeVersion(), ...peer.versions },
   rows,
 };
 if (flags.json) {
@@ -215,9 +236,11 @@ if (flags.json) {
       .map((entry) => entry.join(' '))
       .join(', '),
   );
-  console.log('ratio: maas ÷ PyTorch, above 1 is faster; memory: peak, maas ÷ PyTorch, below 1 is less');
   console.log(
-    `${'model'.padEnd(10)} threads ${'maas'.padStart(9)} ${'PyTorch'.padStart(9)} unit           ratio memory`,
+    `ratio: maas ÷ ${peer.name}, above 1 is faster; memory: peak, maas ÷ ${peer.name}, below 1 is less`,
+  );
+  console.log(
+    `${'model'.padEnd(10)} threads ${'maas'.padStart(9)} ${peer.name.padStart(9)} unit           ratio memory`,
   );
   for (const { model, threads, ours, peer, unit, ratio, memoryRatio } of rows) {
     const figures = [ours, peer].map((value) => value.toFixed(0).padStart(9)).join(' ');

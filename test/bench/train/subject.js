@@ -1,14 +1,17 @@
 // One side of `npm run bench:train`: trains with maas's onnx engine, or profiles it, once for each line on stdin.
-// node subject.js FOLDER THREADS; FOLDER holds what run.js has written.
+// node subject.js FOLDER THREADS [CACHE]; FOLDER holds what run.js has written. With maas' own folder of this user, where
+// engines are installed, it trains with the tfjs-node engine.
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { createInterface } from 'node:readline';
 import { onnxEngine } from '../../../dist/stages/train/engines/onnx/index.js';
+import { tfjsNodeEngine } from '../../../dist/stages/train/engines/tfjs-node/index.js';
 import { buildNetwork } from './network.js';
 import { profileStep } from './profile.js';
 
-const [folder, threads] = process.argv.slice(2);
+const [folder, threads, cache] = process.argv.slice(2);
+const engine = cache === undefined ? onnxEngine : tfjsNodeEngine;
 const spec = JSON.parse(readFileSync(join(folder, 'spec.json'), 'utf8'));
 
 function floats(name) {
@@ -48,6 +51,7 @@ const job = () => ({
   seed: spec.seed,
   threads: Number(threads),
   options: { checkpointSeconds: 3600 },
+  ...(cache !== undefined && { places: { root: process.cwd(), cache } }),
   signal: { aborted: false },
   onProgress: () => undefined,
 });
@@ -56,7 +60,7 @@ async function train() {
   const work = mkdtempSync(join(folder, 'work-'));
   const cpu = process.cpuUsage();
   const start = performance.now();
-  const { history } = await onnxEngine.train({ ...job(), work });
+  const { history } = await engine.train({ ...job(), work });
   const seconds = (performance.now() - start) / 1000;
   const { user, system } = process.cpuUsage(cpu);
   rmSync(work, { recursive: true, force: true });

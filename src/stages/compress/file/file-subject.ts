@@ -7,7 +7,7 @@ import { openSession, type Feeds } from '../../../runtime/session.js';
 import { roundFigures } from '../report.js';
 import type { Subject } from '../subject.js';
 import { fitSamples } from './fit-samples.js';
-import { makeUpSamples } from './make-up.js';
+import { makeUpSamples } from '../../../evaluate/make-up.js';
 
 export interface FileSubject extends Subject {
   /** What the person should know of the data. */

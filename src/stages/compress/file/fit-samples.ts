@@ -1,14 +1,9 @@
 import type { FileArray } from '../../../data/arrays/array-file.js';
 import type { SampleSet } from '../../../data/samples.js';
 import { MaasError } from '../../../errors.js';
-import type { Dim, Graph, Value } from '../../../ir/graph.js';
+import { openInputs, type Dim, type Graph, type Value } from '../../../ir/graph.js';
 import { allocate, isNumeric, sizeOf, type NdArray, type NumericDType } from '../../../ir/tensor.js';
 import type { Feeds } from '../../../runtime/session.js';
-
-/** The inputs that a caller has to feed: those that no initializer fills. */
-export function openInputs({ inputs, initializers }: Graph): Value[] {
-  return inputs.filter(({ name }) => !initializers.has(name));
-}
 
 /**
  * Cuts the arrays of a file into samples, each a run of the model. Along the first axis there may be one row after

@@ -8,7 +8,7 @@ import type { TrainJob, TrainOutcome } from '../../../../plugin/api.js';
 import type { Ranks } from '../../../../runtime/mpi/join-ranks.js';
 import { runtimeVersion } from '../../../../runtime/version.js';
 import type { CompiledStep } from './compile-step.js';
-import { decodeTensors, encodeTensors } from './safetensors.js';
+import { decodeTensors, encodeTensors } from '../../../../ir/safetensors.js';
 import type { State } from './stepper.js';
 
 /** Where a training stands: everything that the rest of it depends on, beside the job. */

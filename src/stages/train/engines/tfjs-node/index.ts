@@ -1,6 +1,6 @@
 import { defineEngine } from '../../../../plugin/api.js';
 import { engineOptions } from '../onnx/options.js';
-import { findPackage, packageName, packageVersion } from './places.js';
+import { findPackage, packageName, packageVersion } from '../../../../runtime/tfjs-package.js';
 
 // What trains and what installs is loaded on demand: every command registers the engine, few use it.
 export const tfjsNodeEngine = defineEngine({

@@ -1,7 +1,7 @@
 import { MaasError } from '../../../../errors.js';
 import type { Places } from '../../../../plugin/api.js';
 import { loadTfjs } from '../../../../runtime/load-tfjs.js';
-import { findPackage, packageName, resolvePackage } from './places.js';
+import { findPackage, packageName, resolvePackage } from '../../../../runtime/tfjs-package.js';
 
 const plainPackage = '@tensorflow/tfjs';
 

@@ -4,8 +4,8 @@ import { sizeOf, type NdArray } from '../../../../ir/tensor.js';
 import type { SessionThread } from '../../../../runtime/thread/session-thread.js';
 import type { CompiledStep } from '../onnx/compile-step.js';
 import type { State, Stepper } from '../onnx/stepper.js';
-import { openProgram, toTensor, type Values } from './interpret.js';
-import type { Tensor, Tf } from './tf.js';
+import { openProgram, toTensor, type Values } from '../../../../ir/tfjs/interpret.js';
+import type { Tensor, Tf } from '../../../../ir/tfjs/tf.js';
 
 /**
  * Carries out compiled steps with TensorFlow: the way to the loss operator by operator, the slopes by its own automatic

@@ -1,9 +1,9 @@
 import type { TrainJob, TrainOutcome } from '../../../../plugin/api.js';
 import { trainWith } from '../onnx/train.js';
 import { openNative } from './open-tensorflow.js';
-import { packageVersion } from './places.js';
+import { packageVersion } from '../../../../runtime/tfjs-package.js';
 import { openTfStepper } from './stepper.js';
-import type { Tf } from './tf.js';
+import type { Tf } from '../../../../ir/tfjs/tf.js';
 
 /**
  * Trains with TensorFlow, on the same batches, losses and updates as the onnx engine.

@@ -12,7 +12,7 @@ import { openSession } from '../../../../../src/runtime/session.js';
 import type { TrainJob } from '../../../../../src/plugin/api.js';
 import { onnxEngine } from '../../../../../src/stages/train/engines/onnx/index.js';
 import { tfjsNodeEngine } from '../../../../../src/stages/train/engines/tfjs-node/index.js';
-import { openProgram } from '../../../../../src/stages/train/engines/tfjs-node/interpret.js';
+import { openProgram } from '../../../../../src/ir/tfjs/interpret.js';
 import { gradientCases, type GradientCase } from '../../../../ir/gradient-cases.js';
 import {
   classes,

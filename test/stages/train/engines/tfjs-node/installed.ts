@@ -1,8 +1,8 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { findPackage } from '../../../../../src/stages/train/engines/tfjs-node/places.js';
+import { findPackage } from '../../../../../src/runtime/tfjs-package.js';
 import { loadTfjs } from '../../../../../src/runtime/load-tfjs.js';
-import type { Tf } from '../../../../../src/stages/train/engines/tfjs-node/tf.js';
+import type { Tf } from '../../../../../src/ir/tfjs/tf.js';
 
 /** Where `maas engines install` puts things for this user. */
 const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'maas');

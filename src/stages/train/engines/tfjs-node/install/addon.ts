@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { execa } from 'execa';
 import { MaasError } from '../../../../../errors.js';
-import { addonPath } from '../places.js';
+import { addonPath } from '../../../../../runtime/tfjs-package.js';
 import { extract, listZip } from './zip.js';
 
 /** The libraries, and the headers that the addon's source asks for. */

@@ -4,7 +4,7 @@ import { execa } from 'execa';
 import type { ListrTask } from 'listr2';
 import { MaasError } from '../../../../../errors.js';
 import type { EngineInstall } from '../../../../../plugin/api.js';
-import { folderOf, packageIn, packageName, packageVersion } from '../places.js';
+import { folderOf, packageIn, packageName, packageVersion } from '../../../../../runtime/tfjs-package.js';
 import { buildAddon, unpackLibraries } from './addon.js';
 import { installOwnWay } from './own-download.js';
 import { tryPackage } from './try-package.js';

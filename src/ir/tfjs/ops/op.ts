@@ -1,6 +1,6 @@
-import { MaasError } from '../../../../../errors.js';
-import { describe } from '../../../../../ir/gradient/rule.js';
-import type { Node } from '../../../../../ir/graph.js';
+import { MaasError } from '../../../errors.js';
+import { describe } from '../../gradient/rule.js';
+import type { Node } from '../../graph.js';
 import type { Tensor, Tf } from '../tf.js';
 
 /** What an operator sees when it is carried out. */
@@ -9,6 +9,8 @@ export interface Call {
   readonly node: Node;
   /** Operator set of the model. */
   readonly opset: number;
+  /** Whether it is derived. */
+  readonly slopes: boolean;
   /** Undefined for an optional input that is left out. */
   readonly inputs: readonly (Tensor | undefined)[];
   /** Whole numbers of an input, such as sizes and axes. */
@@ -31,11 +33,7 @@ export function fromFront(axis: number, rank: number): number {
 }
 
 export function unsupported(node: Node, why: string): MaasError {
-  return new MaasError(
-    'MAAS_MODEL_UNSUPPORTED',
-    `the tfjs-node engine cannot train ${describe(node)}: ${why}`,
-    {
-      hint: 'Train it with the onnx engine, or freeze the model up to that node.',
-    },
-  );
+  return new MaasError('MAAS_MODEL_UNSUPPORTED', `TensorFlow.js cannot carry out ${describe(node)}: ${why}`, {
+    hint: 'Train it with the onnx engine, or freeze the model up to that node.',
+  });
 }

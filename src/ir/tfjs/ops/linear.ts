@@ -1,4 +1,4 @@
-import { numberAttribute } from '../../../../../ir/graph.js';
+import { numberAttribute } from '../../graph.js';
 import type { Tensor, Tf } from '../tf.js';
 import type { Op, Ops } from './op.js';
 

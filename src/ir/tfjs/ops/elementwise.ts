@@ -1,6 +1,6 @@
-import { numberAttribute, stringAttribute } from '../../../../../ir/graph.js';
+import { numberAttribute, stringAttribute } from '../../graph.js';
 import type { DataType, Tensor, Tf } from '../tf.js';
-import { first, type Call, type Op, type Ops } from './op.js';
+import { first, fromFront, unsupported, type Call, type Op, type Ops } from './op.js';
 
 const unary =
   (name: UnaryName): Op =>
@@ -81,6 +81,15 @@ const gelu: Op = (call) => {
   return tf.mul(tf.mul(x, 0.5), tf.add(tf.erf(tf.mul(x, Math.SQRT1_2)), 1));
 };
 
+/** x · σ(αx) */
+const swish =
+  (otherwise: number): Op =>
+  (call) => {
+    const { tf, node } = call;
+    const x = first(call);
+    return tf.mul(x, tf.sigmoid(tf.mul(x, numberAttribute(node, 'alpha', otherwise))));
+  };
+
 const hardSigmoid = (tf: Tf, x: Tensor, alpha: number, beta: number): Tensor =>
   tf.clipByValue(tf.add(tf.mul(x, alpha), beta), 0, 1);
 
@@ -90,9 +99,31 @@ export const elementwise: Ops = {
   And: folded('logicalAnd'),
   Cast: (call) => call.tf.cast(first(call), kindOf(numberAttribute(call.node, 'to', 1))),
   Ceil: unary('ceil'),
+  Celu(call) {
+    const { tf, node } = call;
+    const x = first(call);
+    const alpha = numberAttribute(node, 'alpha', 1);
+    const below = tf.mul(tf.sub(tf.exp(tf.div(tf.minimum(x, 0), alpha)), 1), alpha);
+    return tf.add(tf.relu(x), below);
+  },
   Clip: (call) =>
     call.tf.clipByValue(first(call), limit(call, 1, 'min', -Infinity), limit(call, 2, 'max', Infinity)),
   Cos: unary('cos'),
+  DequantizeLinear({ tf, node, inputs: [x, scale, zero] }) {
+    if (numberAttribute(node, 'block_size', 0) !== 0) throw unsupported(node, 'it works in blocks');
+    const axis = fromFront(numberAttribute(node, 'axis', 1), x!.rank);
+    // One for all, or one for each place on the axis.
+    const spread = (values: Tensor): Tensor =>
+      values.rank === 0
+        ? values
+        : tf.reshape(
+            values,
+            x!.shape.map((size, at) => (at === axis ? size : 1)),
+          );
+    const real = tf.cast(x!, 'float32');
+    const centred = zero ? tf.sub(real, spread(tf.cast(zero, 'float32'))) : real;
+    return tf.mul(centred, spread(scale!));
+  },
   Div: folded('div'),
   Elu(call) {
     const { tf, node } = call;
@@ -130,7 +161,11 @@ export const elementwise: Ops = {
     ),
   Min: extreme('minimum'),
   Mish: (call) => call.tf.mul(first(call), call.tf.tanh(call.tf.softplus(first(call)))),
-  Mod: folded('mod'),
+  Mod(call) {
+    // With fmod a remainder has the sign of the dividend, as in C.
+    if (numberAttribute(call.node, 'fmod', 0) === 1) throw unsupported(call.node, 'it has fmod');
+    return folded('mod')(call);
+  },
   Mul: folded('mul'),
   Neg: unary('neg'),
   Not: unary('logicalNot'),
@@ -155,12 +190,15 @@ export const elementwise: Ops = {
   Sqrt: unary('sqrt'),
   Sub: folded('sub'),
   Sum: folded('add'),
-  Swish: (call) =>
-    call.tf.mul(
-      first(call),
-      call.tf.sigmoid(call.tf.mul(first(call), numberAttribute(call.node, 'alpha', 1))),
-    ),
+  Swish: swish(1),
+  Tan: (call) => call.tf.div(call.tf.sin(first(call)), call.tf.cos(first(call))),
   Tanh: unary('tanh'),
+  ThresholdedRelu({ tf, node, inputs: [x] }) {
+    const isAbove = tf.greater(x!, numberAttribute(node, 'alpha', 1));
+    return tf.mul(x!, tf.cast(isAbove, 'float32'));
+  },
   Where: ({ tf, inputs: [condition, a, b] }) => tf.where(condition!, a!, b!),
   Xor: folded('logicalXor'),
+  'com.microsoft:Gelu': gelu,
+  'com.microsoft:QuickGelu': swish(1.702),
 };

@@ -1,8 +1,7 @@
-import { MaasError } from '../../../errors.js';
-import type { Graph, Model, Value } from '../../../ir/graph.js';
-import { allocate, isNumeric, sizeOf, type NdArray } from '../../../ir/tensor.js';
-import { openSession, type Feeds } from '../../../runtime/session.js';
-import { openInputs } from './fit-samples.js';
+import { MaasError } from '../errors.js';
+import { openInputs, type Graph, type Model, type Value } from '../ir/graph.js';
+import { allocate, isNumeric, sizeOf, type NdArray } from '../ir/tensor.js';
+import { openSession, type Feeds } from '../runtime/session.js';
 
 /** Sizes to try for axes that the model leaves open, the batch aside. */
 const sizes = [16, 32, 64, 1, 224];

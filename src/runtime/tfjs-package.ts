@@ -1,7 +1,14 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import type { Places } from '../../../../plugin/api.js';
+
+/** Where an installation of the package may lie. */
+interface Places {
+  /** Folder of the project. */
+  readonly root: string;
+  /** maas' own folder of this user. */
+  readonly cache?: string;
+}
 
 export const packageName = '@tensorflow/tfjs-node';
 export const packageVersion = '4.22.0';

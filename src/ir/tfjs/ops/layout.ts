@@ -1,5 +1,5 @@
-import { numberAttribute, numbersAttribute, stringAttribute } from '../../../../../ir/graph.js';
-import { numbersOf } from '../../../../../ir/tensor.js';
+import { numberAttribute, numbersAttribute, stringAttribute } from '../../graph.js';
+import { numbersOf } from '../../tensor.js';
 import type { Tensor, Tf } from '../tf.js';
 import { first, fromFront, unsupported, type Call, type Op, type Ops } from './op.js';
 
@@ -111,13 +111,36 @@ const split: Op = (call) => {
   return call.tf.split(x, numbersAttribute(call.node, 'split') ?? call.numbers(1) ?? even, axis);
 };
 
-/** Nearest neighbour by whole factors, as UpSampling has it. */
+/** How pixels lie on one another: with corners aligned, with half pixels. */
+const coordinates: Readonly<Record<string, readonly [boolean, boolean]>> = {
+  asymmetric: [false, false],
+  align_corners: [true, false],
+  half_pixel: [false, true],
+};
+
+/** Nearest neighbour by whole factors, as UpSampling has it, or images bilinearly. */
 const resize: Op = (call) => {
   const { tf, node } = call;
   const x = first(call);
   const sizes = call.numbers(3);
   const scales = sizes ? sizes.map((size, axis) => size / x.shape[axis]!) : [...call.inputs[2]!.dataSync()];
   const mode = stringAttribute(node, 'mode', 'nearest');
+  const lying = coordinates[stringAttribute(node, 'coordinate_transformation_mode', 'half_pixel')];
+  const isWhole = scales.every((scale, axis) => Math.abs(((scale * x.shape[axis]!) % 1) - 0.5) > 0.499);
+  const isSmoothed = numberAttribute(node, 'antialias', 0) === 1;
+  if (
+    mode === 'linear' &&
+    lying &&
+    isWhole &&
+    !isSmoothed &&
+    x.rank === 4 &&
+    scales[0] === 1 &&
+    scales[1] === 1
+  ) {
+    const [high, wide] = [2, 3].map((axis) => sizes?.[axis] ?? Math.floor(x.shape[axis]! * scales[axis]!));
+    const image = tf.transpose(x, [0, 2, 3, 1]);
+    return tf.transpose(tf.image.resizeBilinear(image, [high!, wide!], ...lying), [0, 3, 1, 2]);
+  }
   if (mode !== 'nearest' || !scales.every((scale) => Number.isInteger(scale) && scale >= 1)) {
     throw unsupported(node, `mode ${mode} with factors ${scales.join(', ')}`);
   }
@@ -128,6 +151,30 @@ const resize: Op = (call) => {
     );
     return tf.gather(whole, tf.tensor(places, [places.length], 'int32'), axis);
   }, x);
+};
+
+/** Channels → places: blocks of `size` × `size` (DepthToSpace), and back. */
+const depthToSpace: Op = (call) => {
+  const { tf, node } = call;
+  const x = first(call);
+  const size = numberAttribute(node, 'blocksize', 1);
+  const [rows, channels, high, wide] = x.shape as [number, number, number, number];
+  const depth = channels / size ** 2;
+  const isColumnFirst = stringAttribute(node, 'mode', 'DCR') === 'CRD';
+  const apart = isColumnFirst ? [depth, size, size] : [size, size, depth];
+  const blocks = tf.reshape(x, [rows, ...apart, high, wide]);
+  const order = isColumnFirst ? [0, 1, 4, 2, 5, 3] : [0, 3, 4, 1, 5, 2];
+  return tf.reshape(tf.transpose(blocks, order), [rows, depth, high * size, wide * size]);
+};
+
+const spaceToDepth: Op = (call) => {
+  const { tf, node } = call;
+  const x = first(call);
+  const size = numberAttribute(node, 'blocksize', 1);
+  const [rows, channels, high, wide] = x.shape as [number, number, number, number];
+  const blocks = tf.reshape(x, [rows, channels, high / size, size, wide / size, size]);
+  const order = [0, 3, 5, 1, 2, 4];
+  return tf.reshape(tf.transpose(blocks, order), [rows, channels * size ** 2, high / size, wide / size]);
 };
 
 export const layout: Ops = {
@@ -152,6 +199,7 @@ export const layout: Ops = {
     const isReal = tensor === undefined || tensor.dtype.startsWith('float');
     return tf.fill(numbers(0)!, tensor ? numbersOf(tensor)[0]! : 0, isReal ? 'float32' : 'int32');
   },
+  DepthToSpace: depthToSpace,
   Expand: expand,
   Flatten(call) {
     const x = first(call);
@@ -179,6 +227,7 @@ export const layout: Ops = {
     return call.tf.fill([], size, 'int32');
   },
   Slice: slice,
+  SpaceToDepth: spaceToDepth,
   Split: split,
   Squeeze(call) {
     const x = first(call);

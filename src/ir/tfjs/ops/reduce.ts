@@ -1,6 +1,6 @@
-import { numberAttribute, numbersAttribute } from '../../../../../ir/graph.js';
+import { numberAttribute, numbersAttribute } from '../../graph.js';
 import type { Tensor, Tf } from '../tf.js';
-import { first, fromFront, type Op, type Ops } from './op.js';
+import { first, fromFront, unsupported, type Op, type Ops } from './op.js';
 
 type Reduce = (tf: Tf, x: Tensor, axes: readonly number[], keepDims: boolean) => Tensor;
 
@@ -34,6 +34,15 @@ const along =
   };
 
 export const reduce: Ops = {
+  ArgMax(call) {
+    const { tf, node } = call;
+    const x = first(call);
+    if (numberAttribute(node, 'select_last_index', 0) === 1)
+      throw unsupported(node, 'it takes the last of equals');
+    const axis = fromFront(numberAttribute(node, 'axis', 0), x.rank);
+    const index = tf.argMax(x, axis);
+    return numberAttribute(node, 'keepdims', 1) === 1 ? tf.expandDims(index, axis) : index;
+  },
   LogSoftmax: along(-1, (tf, x) => tf.logSoftmax(x)),
   ReduceL2: reduction((tf, x, axes, keep) => tf.sqrt(tf.sum(tf.square(x), axes, keep))),
   ReduceL1: reduction((tf, x, axes, keep) => tf.sum(tf.abs(x), axes, keep)),

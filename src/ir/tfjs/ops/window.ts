@@ -1,4 +1,4 @@
-import { numberAttribute, numbersAttribute, stringAttribute, type Node } from '../../../../../ir/graph.js';
+import { numberAttribute, numbersAttribute, stringAttribute, type Node } from '../../graph.js';
 import type { Tensor, Tf } from '../tf.js';
 import { first, unsupported, type Call, type Op, type Ops } from './op.js';
 
@@ -62,8 +62,10 @@ const conv: Op = (call) => {
   } = call;
   const group = numberAttribute(node, 'group', 1);
   const { strides, dilations, pads } = windowOf(node, kernel!.shape.slice(2), given!.shape.slice(2));
-  if (dilations.some((one) => one > 1))
-    throw unsupported(node, 'TensorFlow.js has no slope of dilated windows');
+  if (call.slopes && dilations.some((one) => one > 1))
+    throw unsupported(node, 'it has no slope of dilated windows');
+  if (dilations.some((one) => one > 1) && strides.some((one) => one > 1))
+    throw unsupported(node, 'its window is dilated and strided');
   const x = margin(tf, toLast(tf, widen(tf, given!)), pads);
   // [O, C / group, H, W]
   const weights = widen(tf, kernel!);
@@ -107,8 +109,7 @@ const convTranspose: Op = ({ tf, node, inputs: [given, kernel, bias] }) => {
   if (stringAttribute(node, 'auto_pad', 'NOTSET') !== 'NOTSET' || node.attributes['output_shape'])
     throw unsupported(node, 'its margins are not stated');
   const { size, strides, dilations, pads } = windowOf(node, kernel!.shape.slice(2), given!.shape.slice(2));
-  if (dilations.some((one) => one > 1))
-    throw unsupported(node, 'TensorFlow.js has no slope of dilated windows');
+  if (dilations.some((one) => one > 1)) throw unsupported(node, 'its window has gaps');
   const x = toLast(tf, widen(tf, given!));
   // [C, O, H, W] → [H, W, O, C]
   const weights = tf.transpose(widen(tf, kernel!), [2, 3, 1, 0]);

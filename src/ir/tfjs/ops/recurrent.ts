@@ -1,4 +1,4 @@
-import { numberAttribute, stringAttribute, type Node } from '../../../../../ir/graph.js';
+import { numberAttribute, stringAttribute, type Node } from '../../graph.js';
 import type { Tensor, Tf } from '../tf.js';
 import { unsupported, type Call, type Op, type Ops } from './op.js';
 

@@ -1,4 +1,4 @@
-/** As much of TensorFlow.js as the engine uses. The package is no dependency, so its own types are not there. */
+/** As much of TensorFlow.js as operators are carried out with. The package is no dependency, so its own types are not there. */
 export interface Tensor {
   readonly shape: number[];
   readonly dtype: DataType;
@@ -41,6 +41,10 @@ export type Tf = Record<Unary, (x: Tensor) => Tensor> &
     expandDims(x: Tensor, axis: number): Tensor;
     fill(shape: readonly number[], value: number, dtype?: DataType): Tensor;
     gather(x: Tensor, indices: Tensor, axis: number): Tensor;
+    image: {
+      /** @param x [N, H, W, C] */
+      resizeBilinear(x: Tensor, size: Pair, alignCorners: boolean, halfPixelCenters: boolean): Tensor;
+    };
     leakyRelu(x: Tensor, alpha: number): Tensor;
     matMul(a: Tensor, b: Tensor, transposeA?: boolean, transposeB?: boolean): Tensor;
     maxPool(x: Tensor, size: Pair, strides: Pair, pad: 'valid'): Tensor;

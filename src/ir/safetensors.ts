@@ -1,14 +1,20 @@
 import { crc32 } from 'node:zlib';
-import { sizeOf, viewAs, type NdArray } from '../../../../ir/tensor.js';
+import { sizeOf, viewAs, type NdArray, type NumericDType } from './tensor.js';
 
-/** Named float32 tensors and words about them, in the safetensors format (huggingface.co/docs/safetensors). */
-export interface Tensors {
-  readonly tensors: Readonly<Record<string, NdArray<'float32'>>>;
+/** Named tensors and words about them, in the safetensors format (huggingface.co/docs/safetensors). */
+export interface Tensors<D extends NumericDType = NumericDType> {
+  readonly tensors: Readonly<Record<string, NdArray<D>>>;
   readonly metadata: Readonly<Record<string, string>>;
 }
 
+const typeNames: Readonly<Record<NumericDType, string>> = {
+  ...{ float64: 'F64', float32: 'F32', float16: 'F16', bfloat16: 'BF16', bool: 'BOOL' },
+  ...{ int64: 'I64', int32: 'I32', int16: 'I16', int8: 'I8' },
+  ...{ uint64: 'U64', uint32: 'U32', uint16: 'U16', uint8: 'U8' },
+};
+
 interface Entry {
-  readonly dtype: 'F32';
+  readonly dtype: string;
   readonly shape: readonly number[];
   readonly data_offsets: readonly [number, number];
 }
@@ -19,9 +25,9 @@ export function encodeTensors({ tensors, metadata }: Tensors): Uint8Array[] {
   let checksum = 0;
   const parts: Uint8Array[] = [];
   const entries: Record<string, Entry> = {};
-  for (const [name, { dims, data }] of Object.entries(tensors)) {
+  for (const [name, { dtype, dims, data }] of Object.entries(tensors)) {
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-    entries[name] = { dtype: 'F32', shape: dims, data_offsets: [offset, offset + bytes.length] };
+    entries[name] = { dtype: typeNames[dtype], shape: dims, data_offsets: [offset, offset + bytes.length] };
     offset += bytes.length;
     checksum = crc32(bytes, checksum);
     parts.push(bytes);
@@ -34,8 +40,8 @@ export function encodeTensors({ tensors, metadata }: Tensors): Uint8Array[] {
   return [length, header, ...parts];
 }
 
-/** @returns undefined when the bytes are not a whole file of this kind. */
-export function decodeTensors(bytes: Uint8Array): Tensors | undefined {
+/** @returns undefined when the bytes are not a whole file of float32 tensors that `encodeTensors` has written. */
+export function decodeTensors(bytes: Uint8Array): Tensors<'float32'> | undefined {
   try {
     const length = Number(new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true));
     const text = Buffer.from(bytes.subarray(8, 8 + length)).toString();

@@ -1,5 +1,5 @@
-import { MaasError } from '../../../../errors.js';
-import { describe } from '../../../../ir/gradient/rule.js';
+import { MaasError } from '../../errors.js';
+import { describe } from '../gradient/rule.js';
 import {
   numberAttribute,
   numbersAttribute,
@@ -7,13 +7,21 @@ import {
   type Graph,
   type Model,
   type Node,
-} from '../../../../ir/graph.js';
-import { numbersOf, toNdArray, type NdArray, type Tensor as Constant } from '../../../../ir/tensor.js';
+} from '../graph.js';
+import { fromHalf } from '../half.js';
+import { numbersOf, toNdArray, type NdArray, type Tensor as Constant } from '../tensor.js';
 import { ops, unsupported } from './ops/index.js';
 import type { Tensor, Tf } from './tf.js';
 
 /** Values by name. */
 export type Values = ReadonlyMap<string, Tensor>;
+
+export interface ProgramOptions {
+  /** False where nothing is derived: operators without slopes may then be there too. Default: true. */
+  readonly slopes?: boolean;
+  /** Told of each node before it is carried out. */
+  readonly onNode?: (node: Node) => void;
+}
 
 /** Carries a graph out, operator by operator: TensorFlow.js then knows the slopes by itself. */
 export interface Program {
@@ -26,13 +34,18 @@ export interface Program {
  * Makes a graph ready to run. What it makes in a run belongs to the `tf.tidy` around that.
  * @throws MaasError MAAS_MODEL_UNSUPPORTED for operators that it does not have.
  */
-export function openProgram(tf: Tf, { graph, opsets }: Pick<Model, 'graph' | 'opsets'>): Program {
+export function openProgram(
+  tf: Tf,
+  { graph, opsets }: Pick<Model, 'graph' | 'opsets'>,
+  { slopes = true, onNode = () => undefined }: ProgramOptions = {},
+): Program {
   const constants = new Map<string, Tensor>();
   const known = new Map<string, number[]>();
   prepare(tf, graph, constants, known);
   const opset = opsets[''] ?? 0;
   return {
-    run: (inputs) => runGraph({ tf, opset, known }, graph, new Map([...constants, ...inputs])),
+    run: (inputs) =>
+      runGraph({ tf, opset, known, slopes, onNode }, graph, new Map([...constants, ...inputs])),
     dispose() {
       for (const tensor of constants.values()) tensor.dispose();
     },
@@ -46,15 +59,15 @@ function prepare(
   constants: Map<string, Tensor>,
   known: Map<string, number[]>,
 ): void {
-  for (const [name, constant] of initializers) {
-    constants.set(name, tf.keep(toTensor(tf, toNdArray(constant), constant.dims)));
-    if (isWhole(constant)) known.set(name, numbersOf(constant));
-  }
   for (const node of nodes) {
     const inner = subgraphsOf(node);
     if (inner.length > 0 && !withGraphs.has(nameOf(node))) throw missing(node);
     for (const graph of inner) prepare(tf, graph, constants, known);
     if (inner.length === 0 && !ops[nameOf(node)]) throw missing(node);
+  }
+  for (const [name, constant] of initializers) {
+    constants.set(name, tf.keep(toTensor(tf, toNdArray(constant), constant.dims)));
+    if (isWhole(constant)) known.set(name, numbersOf(constant));
   }
 }
 
@@ -65,24 +78,21 @@ const isWhole = ({ dims, dtype }: Constant) =>
 const nameOf = ({ domain, op }: Node) => (domain === '' ? op : `${domain}:${op}`);
 
 function missing(node: Node): MaasError {
-  return new MaasError(
-    'MAAS_MODEL_UNSUPPORTED',
-    `the tfjs-node engine has no operator for ${describe(node)}`,
-    {
-      hint: 'Train it with the onnx engine, or freeze the model up to that node.',
-    },
-  );
+  return new MaasError('MAAS_MODEL_UNSUPPORTED', `TensorFlow.js has no operator for ${describe(node)}`, {
+    hint: 'Train it with the onnx engine, or freeze the model up to that node.',
+  });
 }
 
-interface Machine {
+interface Machine extends Required<ProgramOptions> {
   readonly tf: Tf;
   readonly opset: number;
   readonly known: ReadonlyMap<string, readonly number[]>;
 }
 
 function runGraph(machine: Machine, { nodes }: Graph, values: Map<string, Tensor>): Map<string, Tensor> {
-  const { tf, opset, known } = machine;
+  const { tf, opset, known, slopes, onNode } = machine;
   for (const node of nodes) {
+    onNode(node);
     const inputs = node.inputs.map((name) => values.get(name));
     const numbers = (at: number): number[] | undefined => {
       const found = known.get(node.inputs[at] ?? '');
@@ -90,7 +100,7 @@ function runGraph(machine: Machine, { nodes }: Graph, values: Map<string, Tensor
     };
     const made =
       withGraphs.get(nameOf(node))?.(machine, node, inputs as Tensor[], values) ??
-      ops[nameOf(node)]!({ tf, node, opset, inputs, numbers });
+      ops[nameOf(node)]!({ tf, node, opset, slopes, inputs, numbers });
     const outputs = Array.isArray(made) ? (made as readonly Tensor[]) : [made as Tensor];
     node.outputs.forEach((name, at) => {
       if (name !== '') values.set(name, outputs[at]!);
@@ -160,8 +170,17 @@ export function toTensor(tf: Tf, { dtype, data, dims: own }: NdArray, dims = own
       return tf.tensor(data as Uint8Array, dims, 'bool');
     case 'float64':
       return tf.tensor(Float32Array.from(data as Float64Array), dims, 'float32');
+    case 'float16':
+      return tf.tensor(Float32Array.from(data as Uint16Array, fromHalf), dims, 'float32');
+    case 'bfloat16':
+      // The upper half of a float32.
+      return tf.tensor(
+        new Float32Array(Uint32Array.from(data as Uint16Array, (bits) => bits << 16).buffer),
+        dims,
+        'float32',
+      );
     case 'string':
-      throw new MaasError('MAAS_MODEL_UNSUPPORTED', 'the tfjs-node engine cannot compute with text', {
+      throw new MaasError('MAAS_MODEL_UNSUPPORTED', 'TensorFlow.js cannot compute with text', {
         hint: 'Use the onnx engine for this model.',
       });
     default:
