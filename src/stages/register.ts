@@ -2,9 +2,11 @@ import type { RegisterHook } from '../plugin/hook.js';
 import {
   cleanupPasses,
   compressStage,
+  equalizeLayersPass,
   foldPass,
   quantizeEmbeddingsPass,
   quantizePass,
+  smoothQuantPass,
   storeHalvesPass,
 } from './compress/index.js';
 import { deployStage, targets } from './deploy/index.js';
@@ -23,7 +25,15 @@ const register: RegisterHook = () =>
     apiVersion: 1,
     stages: [trainStage, compressStage, deployStage],
     engines: [onnxEngine, tfjsNodeEngine, commandEngine],
-    passes: [quantizePass, quantizeEmbeddingsPass, storeHalvesPass, foldPass, ...cleanupPasses],
+    passes: [
+      quantizePass,
+      quantizeEmbeddingsPass,
+      storeHalvesPass,
+      smoothQuantPass,
+      equalizeLayersPass,
+      foldPass,
+      ...cleanupPasses,
+    ],
     targets,
     protocols: [predictProtocol, generateProtocol, openInferenceProtocol, tfServingProtocol],
     services: [serveService],

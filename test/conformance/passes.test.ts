@@ -1,9 +1,11 @@
 import { expect, it } from 'vitest';
 import {
   cleanupPasses,
+  equalizeLayersPass,
   foldPass,
   quantizeEmbeddingsPass,
   quantizePass,
+  smoothQuantPass,
   storeHalvesPass,
 } from '../../src/stages/compress/index.js';
 import { classifier, flowers } from '../evaluate/models.js';
@@ -18,6 +20,8 @@ for (const pass of cleanupPasses) describePass(pass, {}, 100, { keepsRowsApart: 
 const mixed = { keepsRowsApart: false };
 
 describePass(foldPass, {}, 100);
+describePass(equalizeLayersPass, {}, 80);
+describePass(smoothQuantPass, {}, 80);
 describePass(quantizePass, {}, 30);
 describePass(quantizePass, { minElements: 1, perChannel: false, reduceRange: true }, 20);
 describePass(quantizePass, { calibration: { method: 'mse' } }, 30);

@@ -5,10 +5,12 @@ import { describeCpu } from './cpu.js';
 import { compressTasks } from './tasks.js';
 
 export { fileOptions, type CompressOptions, type FileOptions } from './config.js';
+export { equalizeLayersPass } from './passes/equalize-layers.js';
 export { foldPass } from './passes/fold.js';
 export { cleanupPasses } from './passes/cleanup/index.js';
 export { quantizeEmbeddingsPass } from './passes/quantize-embeddings.js';
 export { quantizePass } from './passes/quantize.js';
+export { smoothQuantPass } from './passes/smooth-quant.js';
 export { storeHalvesPass } from './passes/store-halves.js';
 
 /** Makes the model smaller and faster, and proves that it stayed as good. */

@@ -13,10 +13,12 @@ import { definePass, defineStage, type Pass, type Registry } from '../../../src/
 import { compressOptions } from '../../../src/stages/compress/config.js';
 import {
   cleanupPasses,
+  equalizeLayersPass,
   compressStage,
   foldPass,
   quantizeEmbeddingsPass,
   quantizePass,
+  smoothQuantPass,
   storeHalvesPass,
 } from '../../../src/stages/compress/index.js';
 import { createRunner, type Outcome } from '../../../src/stages/runner.js';
@@ -104,6 +106,8 @@ export async function makeCompressBench(
     quantizePass,
     quantizeEmbeddingsPass,
     storeHalvesPass,
+    smoothQuantPass,
+    equalizeLayersPass,
     ...cleanupPasses,
     ...passes,
   ].map((pass) => [pass.name, pass] as const);

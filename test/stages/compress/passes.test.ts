@@ -45,11 +45,11 @@ describe('fold and quantize', () => {
       .replace(/(relu_scale: .* = ).*/, '$1…');
     expect(text).toBe(`model ir 10, opset 21, ai.onnx.ml 3, com.microsoft 1
 graph main(features: float32[N, 4]) -> (label: string[N], probabilities: float32[N, 3])
-  const bias1: float32[64] sha256
   const weight2: float32[64, 3] sha256
   const bias2: float32[3] = …
   const weight0_folded: float32[4, 64] sha256
   const bias0_shifted: float32[64] sha256
+  const bias1_corrected: float32[64] sha256
   const relu_scale: float32[] = …
   const relu_zero: uint8[] = [0]
   const weight1_int8: int8[64, 64] sha256
@@ -57,7 +57,7 @@ graph main(features: float32[N, 4]) -> (label: string[N], probabilities: float32
   dense0: float32[N, 64] = Gemm(features, weight0_folded, bias0_shifted)
   relu: float32[N, 64] = Relu(dense0)
   relu_int8 = QuantizeLinear(relu, relu_scale, relu_zero)
-  dense1: float32[N, 64] = com.microsoft.MatMulIntegerToFloat(relu_int8, weight1_int8, relu_scale, weight1_scale, relu_zero, _, bias1)
+  dense1: float32[N, 64] = com.microsoft.MatMulIntegerToFloat(relu_int8, weight1_int8, relu_scale, weight1_scale, relu_zero, _, bias1_corrected)
   relu_1: float32[N, 64] = Relu(dense1)
   dense2: float32[N, 3] = Gemm(relu_1, weight2, bias2)
   softmax: float32[N, 3] = Softmax(dense2) {axis: -1}

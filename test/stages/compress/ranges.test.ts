@@ -4,6 +4,7 @@ import {
   errorOf,
   gridOf,
   Histogram,
+  leastDivergenceRange,
   leastErrorRange,
   percentileRange,
 } from '../../../src/stages/compress/passes/quantize/ranges.js';
@@ -62,5 +63,17 @@ describe('a range by histogram', () => {
     expect(low).toBeCloseTo(-1, 1);
     // What it saves on the many is more than what it loses on the one.
     expect(errorOf(given, { low, high })).toBeLessThan(errorOf(given, given.range));
+  });
+
+  it('gives up what is rare and far, by divergence, and never for the zeros behind a Relu', () => {
+    const bell = Array.from({ length: 5000 }, (_, at) => Math.sqrt(-2 * Math.log((at + 1) / 5001)));
+    const { low, high } = leastDivergenceRange(histogramOf([...bell.map((v, i) => (i % 2 ? v : -v)), 40]));
+    expect(high).toBeLessThan(20);
+    expect(high).toBeGreaterThan(2.5);
+    expect(low).toBeLessThan(-2.5);
+    // Nine of ten are 0: a range around them alone would diverge least if they counted.
+    const rectified = histogramOf([...new Array<number>(45_000).fill(0), ...bell]);
+    expect(leastDivergenceRange(rectified).high).toBeGreaterThan(2.5);
+    expect(leastDivergenceRange(histogramOf([0, 0]))).toEqual({ low: 0, high: 0 });
   });
 });

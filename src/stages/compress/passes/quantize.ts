@@ -1,11 +1,13 @@
 import type { Model, Node } from '../../../ir/graph.js';
 import { liftConstants } from '../../../ir/rewrite.js';
 import { definePass, type PassContext, type PassReport } from '../../../plugin/api.js';
+import type { Feeds } from '../../../runtime/session.js';
 import { foldBatchNorms } from './fold-batch-norm.js';
 import { labelOf } from './dense-layer.js';
 import { calibrate } from './quantize/calibrate.js';
 import { chooseLayers, describeWeights, eachUnit, refuseSize, rewrite } from './quantize/choose-layers.js';
-import { findConvolutions, quantizeConvolutions } from './quantize/convolutions.js';
+import { findConvolutions, quantizeConvolutions, type Convolutions } from './quantize/convolutions.js';
+import { correctBiases } from './quantize/correct-bias.js';
 import { createDynamicEmitter } from './quantize/dynamic.js';
 import type { QuantizedLayer } from './quantize/layer.js';
 import { quantizeOptions, type QuantizeOptions } from './quantize/options.js';
@@ -13,7 +15,7 @@ import type { Range } from './quantize/ranges.js';
 import { roundWeights } from './quantize/round-weights.js';
 import { createStaticEmitter } from './quantize/static.js';
 import { createWeightsEmitter } from './quantize/weights.js';
-import { quantizeMatrix } from './quantize-matrix.js';
+import { quantizeMatrix, type QuantizedMatrix } from './quantize-matrix.js';
 
 /** Rewrites layers y = x · W + b, and in mode static convolutions, into integer arithmetic; `quantize/` has a file for each mode. */
 export const quantizePass = definePass<QuantizeOptions>({
@@ -69,22 +71,26 @@ async function quantizeStatic(
   const { model: folded } = await foldBatchNorms(lifted);
   const refuse = (node: Node, rows: number, columns: number) => refuseSize(node, rows, columns, settings);
   const convolutions = await findConvolutions(folded, { perChannel, largest, refuse });
-  const { chosen, values } = convolutions;
+  const { values } = convolutions;
+  const rows = async () => context.calibration(calibration.samples);
   const spread =
-    chosen.size > 0
-      ? await calibrate(folded, values, await context.calibration(calibration.samples), calibration)
-      : undefined;
+    convolutions.chosen.size > 0 ? await calibrate(folded, values, await rows(), calibration) : undefined;
   const misfit = values
     .map((name) => describeMisfit(spread?.get(name)))
     .find((reason) => reason !== undefined);
-  const convolves = chosen.size > 0 && misfit === undefined;
-  const before = convolves ? await quantizeConvolutions(folded, convolutions, spread!) : lifted;
+  const convolves = convolutions.chosen.size > 0 && misfit === undefined;
+  const before = convolves
+    ? await quantizeConvolutions(
+        ...(await correctConvolutions(folded, convolutions, settings, rows)),
+        spread!,
+      )
+    : lifted;
 
   const found = await chooseLayers(
     before,
     settings,
-    eachUnit((weights, { rows, columns, transposed }) =>
-      quantizeMatrix(weights, { rows, columns, transposed, perChannel, largest }),
+    eachUnit((weights, { rows: inputs, columns, transposed }) =>
+      quantizeMatrix(weights, { rows: inputs, columns, transposed, perChannel, largest }),
     ),
   );
   const ranges = await findRanges(before, found.chosen, settings, context);
@@ -94,18 +100,19 @@ async function quantizeStatic(
     found.chosen.delete(node);
     found.skipped.push({ node: labelOf(node), reason });
   }
+  const corrected = await correctDense(before, found.chosen, settings, rows);
   const dense = rewrite(
     convolves ? before : given,
-    before,
-    found,
-    createStaticEmitter(before.graph, ranges),
+    corrected.model,
+    { ...found, chosen: corrected.chosen },
+    createStaticEmitter(corrected.model.graph, ranges),
     ({ layer, matrix }) => {
       const { low, high } = ranges.get(layer.input)!;
       const [from, to] = [low, high].map((bound) => Number(bound.toPrecision(3)));
       return `${describeWeights('int8', layer, matrix)}, input ${from} to ${to}`;
     },
   );
-  const convolved = [...chosen].map(([node, matrix]) => ({ node: labelOf(node), matrix }));
+  const convolved = [...convolutions.chosen].map(([node, matrix]) => ({ node: labelOf(node), matrix }));
   const applied = convolves
     ? convolved.map(({ node, matrix }) => ({
         node,
@@ -121,6 +128,46 @@ async function quantizeStatic(
       skipped: [...convolutions.skipped, ...left, ...dense.report.skipped],
     },
   };
+}
+
+type ReadRows = () => Promise<readonly Feeds[]>;
+
+/** Convolutions whose biases take back what rounding their weights adds. */
+async function correctConvolutions(
+  model: Model,
+  convolutions: Convolutions,
+  { biasCorrection }: QuantizeOptions,
+  rows: ReadRows,
+): Promise<[Model, Convolutions]> {
+  if (!biasCorrection) return [model, convolutions];
+  const { model: extended, biases } = await correctBiases(model, convolutions.chosen, await rows());
+  const nodes = new Map(
+    [...biases].map(([node, bias]) => [node, { ...node, inputs: [...node.inputs.slice(0, 2), bias] }]),
+  );
+  const current = (node: Node): Node => nodes.get(node) ?? node;
+  const graph = { ...extended.graph, nodes: extended.graph.nodes.map(current) };
+  const chosen = new Map([...convolutions.chosen].map(([node, matrix]) => [current(node), matrix]));
+  return [
+    { ...extended, graph },
+    { ...convolutions, chosen },
+  ];
+}
+
+/** The same for dense layers, whose emitter writes the new biases. */
+async function correctDense(
+  model: Model,
+  chosen: ReadonlyMap<Node, QuantizedLayer<QuantizedMatrix>>,
+  { biasCorrection }: QuantizeOptions,
+  rows: ReadRows,
+): Promise<{ model: Model; chosen: Map<Node, QuantizedLayer<QuantizedMatrix>> }> {
+  if (!biasCorrection || chosen.size === 0) return { model, chosen: new Map(chosen) };
+  const matrices = new Map([...chosen].map(([node, { matrix }]) => [node, matrix]));
+  const { model: extended, biases } = await correctBiases(model, matrices, await rows());
+  const layers = [...chosen].map(([node, { layer, matrix }]) => {
+    const bias = biases.get(node) ?? layer.bias;
+    return [node, { layer: { ...layer, bias }, matrix }] as const;
+  });
+  return { model: extended, chosen: new Map(layers) };
 }
 
 async function findRanges(

@@ -8,19 +8,26 @@ import type { Model } from '../../../../src/ir/graph.js';
 import { saveModel } from '../../../../src/ir/onnx/save.js';
 import {
   cleanupPasses,
+  equalizeLayersPass,
   fileOptions,
   foldPass,
   quantizeEmbeddingsPass,
   quantizePass,
+  smoothQuantPass,
   storeHalvesPass,
 } from '../../../../src/stages/compress/index.js';
 import { compressFile, type FileResult } from '../../../../src/stages/compress/file/compress-file.js';
 
 const passes = new Map(
-  [foldPass, quantizePass, quantizeEmbeddingsPass, storeHalvesPass, ...cleanupPasses].map((pass) => [
-    pass.name,
-    pass,
-  ]),
+  [
+    foldPass,
+    quantizePass,
+    quantizeEmbeddingsPass,
+    storeHalvesPass,
+    smoothQuantPass,
+    equalizeLayersPass,
+    ...cleanupPasses,
+  ].map((pass) => [pass.name, pass]),
 );
 export const registry = { passes } as never;
 /** Latency is a matter of the machine that runs the tests. */

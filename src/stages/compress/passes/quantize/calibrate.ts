@@ -3,13 +3,15 @@ import { loadWeights } from '../../../../ir/onnx/external.js';
 import { encodeModel } from '../../../../ir/onnx/save.js';
 import { openSession, type Feeds } from '../../../../runtime/session.js';
 import { tap } from '../../tap.js';
-import { Histogram, leastErrorRange, percentileRange, type Range } from './ranges.js';
+import { Histogram, leastDivergenceRange, leastErrorRange, percentileRange, type Range } from './ranges.js';
 
 export interface CalibrationOptions {
-  readonly method: 'minmax' | 'mse' | 'percentile';
+  readonly method: 'minmax' | 'mse' | 'percentile' | 'entropy';
   /** For `percentile`: share of the values that the range covers. */
   readonly coverage: number;
 }
+
+const searches = { mse: leastErrorRange, percentile: percentileRange, entropy: leastDivergenceRange };
 
 /**
  * Runs rows through the model and sees which numbers its activations take.
@@ -40,8 +42,7 @@ export async function calibrate(
     const histograms = new Map(finite.map(([name, range]) => [name, new Histogram(range)]));
     await look((name, values) => histograms.get(name)?.add(values));
     for (const [name, histogram] of histograms) {
-      const range = method === 'mse' ? leastErrorRange(histogram) : percentileRange(histogram, coverage);
-      ranges.set(name, range);
+      ranges.set(name, searches[method](histogram, coverage));
     }
     return ranges;
   } finally {

@@ -10,10 +10,10 @@ export const quantizeOptions = z.strictObject({
   calibration: z
     .strictObject({
       method: z
-        .enum(['minmax', 'mse', 'percentile'])
+        .enum(['minmax', 'mse', 'percentile', 'entropy'])
         .default('minmax')
         .describe(
-          'Range of an activation. minmax: all its values. mse: the range with the least squared error. percentile: all but the outermost values.',
+          'Range of an activation. minmax: all its values. mse: the range with the least squared error. percentile: all but the outermost values. entropy: the range whose distribution diverges least (Kullback and Leibler).',
         ),
       samples: z
         .int()
@@ -70,6 +70,12 @@ export const quantizeOptions = z.strictObject({
     .boolean()
     .default(true)
     .describe('static and dynamic: one scale for each column of a weight matrix. false: one for the whole.'),
+  biasCorrection: z
+    .boolean()
+    .default(true)
+    .describe(
+      'static: take from the biases what rounding the weights adds to the outputs on average over the calibration rows.',
+    ),
   reduceRange: z
     .boolean()
     .default(false)
