@@ -55,7 +55,7 @@ export const modelSchema: z.ZodType<ModelOptions> = z
       )
       .optional()
       .describe(
-        'Inputs of the layers, each made of the features that it lists; * in a name stands for any text. A layer reads one by inputs: NAME.',
+        'Inputs of the layers, each made of the features that it lists; * in a name stands for any text. A layer reads one by inputs: NAME. Of a model from a file: which features each of its inputs takes, where their names differ.',
       ),
     preset: (named(presets, 'preset') as z.ZodType<PresetChoice>)
       .optional()
@@ -72,8 +72,8 @@ export const modelSchema: z.ZodType<ModelOptions> = z
     if (source === undefined) report([], `expected one of: ${sources.join(', ')}`);
     for (const other of others)
       report([other], `a model comes from one place: remove ${source}, or ${other}`);
-    if (source !== undefined && source !== 'layers' && given.inputs !== undefined)
-      report(['inputs'], `inputs are for models from layers, not from ${source}`);
+    if (source === 'preset' && given.inputs !== undefined)
+      report(['inputs'], 'inputs are for models from layers or from a file, not from preset');
     if (source === undefined || sourceOf(given)) return;
     for (const key of Object.keys(fineTuneKeys) as (keyof typeof fineTuneKeys)[]) {
       if (given[key] !== undefined)

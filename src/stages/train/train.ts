@@ -104,10 +104,11 @@ export class Training {
     const { options, project, result } = this.run;
     const { preset, layers, inputs } = options.model!;
     const source = sourceOf(options.model!);
-    const at = { seed: project.seed, place: (path: ConfigPath) => placeIn(project, path) };
+    const place = (path: ConfigPath) => placeIn(project, path);
+    const at = { seed: project.seed, place, ...(inputs && { inputs }) };
     this.#draft =
       source === undefined
-        ? buildModel((preset ?? layers)!, this.dataset, { ...at, ...(inputs && { inputs }) })
+        ? buildModel((preset ?? layers)!, this.dataset, at)
         : adoptModel(await openFile(project, source), options.model!, this.dataset, at);
     result.notes.push(...(this.#draft.notes ?? []));
     const { model, trainable } = this.#draft;

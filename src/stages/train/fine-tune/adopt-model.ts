@@ -4,6 +4,7 @@ import { GraphBuilder } from '../../../ir/builder.js';
 import type { Graph, Model, Value } from '../../../ir/graph.js';
 import { removeDead } from '../../../ir/rewrite.js';
 import { tensor } from '../../../ir/tensor.js';
+import { didYouMean } from '../../../suggest.js';
 import type { Draft, DraftOptions } from '../build-model.js';
 import { emitOutputs } from '../emit-outputs.js';
 import { drawWeights } from '../layers/initializers.js';
@@ -24,10 +25,20 @@ export function adoptModel(
   source: Model,
   options: FineTuneOptions,
   dataset: Dataset,
-  { seed, place }: DraftOptions,
+  { seed, place, inputs = {} }: DraftOptions,
 ): Draft {
   const { signature } = dataset;
   const from = sourceOf(options)!;
+  const stranger = Object.keys(inputs).find(
+    (name) => !source.graph.inputs.some((each) => each.name === name),
+  );
+  if (stranger !== undefined) {
+    const names = source.graph.inputs.map(({ name }) => name);
+    throw new MaasError('MAAS_CONFIG_INVALID', `the model has no input ${stranger}`, {
+      place: place(['train', 'model', 'inputs', stranger]),
+      hint: didYouMean(stranger, names) ?? `Its inputs are ${shortList(names)}.`,
+    });
+  }
   const wanted = signature.target.labels?.length ?? 1;
   const output = chooseOutput(source.graph, options, place);
   const isClasses = signature.task === 'classification';
@@ -38,6 +49,7 @@ export function adoptModel(
     outputs: [logits, ...(after ? [after] : [])].map((name) => ({ name })),
   });
   const bound = bindInputs(body, dataset, {
+    groups: inputs,
     preprocess: options.preprocess ?? false,
     place: place(['train', 'model', from.key]),
   });

@@ -1,69 +1,112 @@
-import type { Dataset } from '../../../data/index.js';
+import { matchesAny } from '../../../config/index.js';
+import type { Dataset, Feature } from '../../../data/index.js';
 import { MaasError, type Place } from '../../../errors.js';
 import { GraphBuilder } from '../../../ir/builder.js';
 import { attr, type Dim, type Graph, type Value } from '../../../ir/graph.js';
 import { freshNames, renameReads } from '../../../ir/rewrite.js';
 import { sizeOf } from '../../../ir/tensor.js';
 import { emitFeatures } from '../emit-features.js';
+import type { FeatureGroups } from '../feature-groups.js';
+import { shortList } from './select-weights.js';
 
 export interface BindOptions {
+  /** Features by the input of the model that takes them. */
+  readonly groups?: FeatureGroups;
   readonly preprocess: boolean;
   /** Where the config names the model. */
   readonly place: Place;
 }
 
+type Misfit = (message: string, hint: string) => MaasError;
+
 /**
- * Puts a model behind the inputs of the data: a row's numbers become its one input, reshaped where it wants images.
+ * Puts a model behind the inputs of the data: a row's numbers become its one input, reshaped where it wants images; several
+ * inputs get the features of their names, or those that the config gives them.
  * Its values keep their names, but for those that the inputs and outputs of the signature need.
  * @throws MaasError MAAS_MODEL_SHAPE when the two do not fit.
  */
-export function bindInputs(body: Graph, dataset: Dataset, { preprocess, place }: BindOptions): Graph {
+export function bindInputs(body: Graph, dataset: Dataset, options: BindOptions): Graph {
+  const { preprocess, place } = options;
   const { signature } = dataset;
   const g = new GraphBuilder(signature.name);
   for (const { name } of signature.outputs) g.unique(name);
   for (const { name, dtype, shape } of signature.inputs) g.input(name, dtype, shape);
   const given = body.inputs.filter(({ name }) => !body.initializers.has(name));
-  const misfit = (message: string, hint: string): MaasError =>
-    new MaasError('MAAS_MODEL_SHAPE', message, { place, hint });
+  const misfit: Misfit = (message, hint) => new MaasError('MAAS_MODEL_SHAPE', message, { place, hint });
 
-  const [input, ...others] = given;
-  if (!input || others.length > 0) {
-    const names = given.map(({ name }) => name).join(', ');
-    throw misfit(
-      `the model takes ${given.length} inputs${names === '' ? '' : ` (${names})`}: maas trains those that take one`,
-      'Export the part that takes the numbers of a row as one input.',
-    );
-  }
-  const text = signature.inputs.filter(({ dtype }) => dtype === 'string').map(({ name }) => name);
+  const [first] = given;
+  if (!first) throw misfit('the model takes no inputs', 'Choose another model.');
+  const parts = shareOut(given, signature.features, { ...options, misfit });
+  const taken = [...new Set(parts.flat())];
+  const text = taken.filter(({ type }) => type === 'category' || type === 'text').map(({ name }) => name);
   if (!preprocess && text.length > 0) {
     throw misfit(
       `the model takes numbers, and the data has the text ${text.length === 1 ? 'column' : 'columns'} ${text.join(', ')}`,
       'Write preprocess: true, which gives each category a column, or leave them out with data.exclude.',
     );
   }
-  const rows = preprocess ? emitFeatures(g, dataset) : signature.inputs[0]!.name;
-  const bound = fitInput(g, rows, input, misfit);
+  const names = new Map<string, string>();
+  given.forEach((input, index) => {
+    const rows = preprocess
+      ? emitFeatures(g, dataset, undefined, parts[index])
+      : emitRaw(g, dataset, parts[index]!, misfit);
+    names.set(input.name, fitInput(g, rows, input, misfit));
+  });
 
   const fresh = freshNames(body);
-  const names = new Map<string, string>([[input.name, bound]]);
   for (const name of [...body.initializers.keys(), ...body.nodes.flatMap(({ outputs }) => outputs)]) {
     if (name !== '' && g.has(name)) names.set(name, rename(name, g, fresh));
   }
-  return join(g.build(), body, { names, batch: input.shape?.[0] });
+  return join(g.build(), body, { names, batch: first.shape?.[0] });
+}
+
+/** The features that each input of the model gets: those that the config names, or the one of its own name. */
+function shareOut(
+  given: readonly Value[],
+  features: readonly Feature[],
+  { groups = {}, misfit }: Pick<BindOptions, 'groups'> & { readonly misfit: Misfit },
+): (readonly Feature[])[] {
+  const [only, ...others] = given;
+  if (others.length === 0 && groups[only!.name] === undefined) return [features];
+  const parts = given.map(({ name }) => {
+    const patterns = groups[name] ?? [name];
+    const own = features.filter((feature) => matchesAny(feature.name, patterns));
+    if (own.length > 0) return own;
+    const all = given.map((input) => input.name).join(', ');
+    throw misfit(
+      `the model takes ${given.length} inputs (${all}), and the data has no feature ${patterns.join(', ')}`,
+      `Write train.model.inputs: {${name}: FEATURE}. The features are ${shortList(features.map((each) => each.name))}.`,
+    );
+  });
+  const lost = features.filter((feature) => !parts.some((part) => part.includes(feature)));
+  if (lost.length === 0) return parts;
+  throw misfit(
+    `no input of the model takes ${shortList(lost.map(({ name }) => name))}`,
+    'List it under data.exclude, or give it to an input under train.model.inputs.',
+  );
+}
+
+/** Features as the data has them: an array by itself, or columns of numbers. */
+function emitRaw(g: GraphBuilder, { signature }: Dataset, part: readonly Feature[], misfit: Misfit): string {
+  const [name, ...others] = [...new Set(part.map(({ input }) => input))] as [string, ...string[]];
+  if (others.length > 0) {
+    throw misfit(
+      `${shortList(part.map((feature) => feature.name))} cannot be one input: they are not all columns of numbers`,
+      'Give each array to an input of its own under train.model.inputs.',
+    );
+  }
+  const all = signature.features.filter(({ input }) => input === name);
+  if (all.length === part.length) return name;
+  return g.op('Gather', [name, g.int64s(part.map(({ column }) => column))], { axis: attr.int(1) });
 }
 
 /** Brings rows, [N, columns] or arrays [N, …], into the shape and type of the input. */
-function fitInput(
-  g: GraphBuilder,
-  rows: string,
-  { name, dtype, shape }: Value,
-  misfit: (message: string, hint: string) => MaasError,
-): string {
+function fitInput(g: GraphBuilder, rows: string, { name, dtype, shape }: Value, misfit: Misfit): string {
   const given = g.shapeOf(rows).slice(1).map(Number);
   const [batch, ...sizes] = shape ?? [];
   const isOpen = !shape || sizes.some((size) => typeof size !== 'number');
   // Nothing is known: it is taken at its word.
-  if (!shape || (isOpen && sizes.length === given.length)) return rows;
+  if (!shape || (isOpen && sizes.length === given.length)) return fitType(g, rows, { name, dtype }, misfit);
   const wants = `[${shape.map((size) => (size === '' ? '?' : size)).join(', ')}]`;
   if (typeof batch === 'number') {
     throw misfit(
@@ -82,7 +125,11 @@ function fitInput(
       'Choose columns with data.exclude, or another model.',
     );
   }
-  if (dtype === undefined || dtype === 'float32') return shaped;
+  return fitType(g, shaped, { name, dtype }, misfit);
+}
+
+function fitType(g: GraphBuilder, rows: string, { name, dtype }: Value, misfit: Misfit): string {
+  if (dtype === undefined || dtype === g.dtypeOf(rows)) return rows;
   const code = castCodes[dtype];
   if (code === undefined) {
     throw misfit(
@@ -90,7 +137,7 @@ function fitInput(
       'Choose another model.',
     );
   }
-  return g.op('Cast', [shaped], { to: attr.int(code) });
+  return g.op('Cast', [rows], { to: attr.int(code) });
 }
 
 /**
@@ -122,7 +169,7 @@ function arrange(g: GraphBuilder, rows: string, given: readonly number[], wanted
 const isWide = (size: number): boolean => size !== 1;
 
 /** ONNX's numbers for the types that columns of numbers can be turned into. */
-const castCodes: Readonly<Record<string, number>> = { int32: 6, int64: 7, float64: 11 };
+const castCodes: Readonly<Record<string, number>> = { float32: 1, int32: 6, int64: 7, float64: 11 };
 
 function rename(name: string, g: GraphBuilder, fresh: (stem: string) => string): string {
   let other = fresh(name);
