@@ -50,19 +50,19 @@ export function createAnswerer({ models, protocols, metrics, onBug }: AnswererOp
   }
 
   function ownPage(
-    { path, method, headers }: HttpRequest,
+    { path, method, headers, query }: HttpRequest,
     host: ServeHost,
   ): Promise<HttpResponse> | undefined {
     if (path !== '/' && path !== '/metrics' && path !== '/openapi.json') return undefined;
     allowMethods(method, ['GET', 'HEAD']);
     if (path === '/metrics') return printMetrics();
     if (path === '/openapi.json') return printApi(host);
-    return wantsPage(headers['accept']) ? showPage(host) : Promise.resolve(describe(host));
+    return wantsPage(headers['accept']) ? showPage(host, query) : Promise.resolve(describe(host));
   }
 
   // Loaded when somebody asks: most servers never see a browser.
-  async function showPage(host: ServeHost): Promise<HttpResponse> {
-    return (await import('./page.js')).renderPage(host);
+  async function showPage(host: ServeHost, query: URLSearchParams): Promise<HttpResponse> {
+    return (await import('./page.js')).renderPage(host, query.get('model') ?? undefined);
   }
 
   async function printApi(host: ServeHost): Promise<HttpResponse> {

@@ -1,10 +1,15 @@
 import type { HttpResponse, ServedModel, ServeHost } from '../../plugin/api.js';
 
-/** A page to try the model with: a form from its signature. It asks nobody but this server. */
-export function renderPage(host: ServeHost): HttpResponse {
-  const [model] = host.models();
+/**
+ * A page to try a model with, a form from its signature, and to see what the server does. It asks nobody but this server.
+ * @param name Of the model; the first one by default.
+ */
+export function renderPage(host: ServeHost, name?: string): HttpResponse {
+  const models = host.models();
+  const model = models.find((each) => each.name === name) ?? models[0];
   const facts = {
     project: host.projectName,
+    models: [...new Set(models.map((each) => each.name))],
     model: model && {
       name: model.name,
       version: model.version,
@@ -62,14 +67,26 @@ button.main { background: var(--bar); border-color: var(--bar); color: #fff; }
 .drop.over { border-color: var(--bar); }
 .drop img { display: block; image-rendering: pixelated; margin-top: .75rem; max-height: 16rem; max-width: 100%; min-width: 4rem; }
 .error { color: #c22; }
+.tabs { display: flex; flex-wrap: wrap; gap: .5rem; margin: 1rem 0 .5rem; }
+.tabs button { border-color: transparent; background: none; }
+.tabs button[aria-selected=true] { border-color: var(--line); background: var(--soft); }
+nav { display: flex; flex-wrap: wrap; gap: .25rem 1rem; margin-top: .5rem; }
+nav a[aria-current] { font-weight: 600; text-decoration: none; color: inherit; }
+.charts { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(14rem, 100%), 1fr)); margin: 2rem 0 1rem; }
+figure { margin: 0; }
+figcaption { display: flex; justify-content: space-between; gap: 1rem; }
+svg { background: var(--soft); border-radius: .4rem; display: block; width: 100%; height: 5rem; }
+polyline { fill: none; stroke: var(--bar); stroke-width: 2; vector-effect: non-scaling-stroke; }
 pre { background: var(--soft); padding: .75rem; border-radius: .4rem; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .8rem; }
 </style>
 <h1 id="title"></h1>
 <p id="about"></p>
+<nav id="models" aria-label="Models"></nav>
 <main>
   <form id="form"></form>
-  <section aria-live="polite"><div id="answer"></div><pre id="curl"></pre><button id="copy" type="button">Copy as curl</button></section>
+  <section aria-live="polite"><div id="answer"></div><div class="tabs" id="tabs" role="tablist"></div><pre id="code"></pre><button id="copy" type="button">Copy</button></section>
 </main>
+<section class="charts" id="charts" aria-label="Of the last two minutes"></section>
 <p><a href="/openapi.json">OpenAPI</a> · <a href="/metrics">Metrics</a> · <a href="/v2">Open Inference Protocol</a></p>
 <script>
 'use strict';
@@ -85,6 +102,12 @@ document.title = $('title').textContent = model ? model.name : facts.project;
 $('about').textContent = model
   ? facts.project + (model.task ? ' · ' + model.task + ' of ' + model.target : '') + ' · version ' + model.version.slice(0, 12)
   : 'No model is loaded yet.';
+if (facts.models.length > 1) $('models').append(...facts.models.map((name) => {
+  const link = make('a', { href: '?model=' + encodeURIComponent(name), textContent: name });
+  if (name === model.name) link.setAttribute('aria-current', 'page');
+  return link;
+}));
+const path = '/predict' + (model && model.name !== facts.models[0] ? '/' + encodeURIComponent(model.name) : '');
 const zeros = ([size, ...rest]) => size === undefined ? 0 : Array.from({ length: size }, () => zeros(rest));
 /** A file to choose or to drop; its value is a data URL. */
 const imageField = (name) => {
@@ -97,7 +120,7 @@ const imageField = (name) => {
     reader.onload = () => {
       field.url = preview.src = reader.result;
       preview.hidden = false;
-      showCurl();
+      showCode();
     };
     if (input.files[0]) reader.readAsDataURL(input.files[0]);
   });
@@ -138,19 +161,55 @@ const read = () => Object.fromEntries(
     .filter(({ input, missing }) => !missing || input.value !== '')
     .map((field) => [field.name, valueOf(field)]),
 );
-const showCurl = () => {
-  const [first, ...others] = fields;
-  const quote = (text) => "'" + text.replaceAll("'", "'\\''") + "'";
-  const fileOf = ({ input }) => input.files[0] ? input.files[0].name : 'image.png';
-  const row = Object.fromEntries(Object.entries(read()).map(([name, value]) => {
-    const field = fields.find((each) => each.name === name);
-    return [name, field.type === 'image' ? 'BASE64 OF ' + fileOf(field) : value];
-  }));
-  const body = first && first.type === 'image' && others.length === 0
-    ? "'content-type: image/png' --data-binary " + quote('@' + fileOf(first))
-    : "'content-type: application/json' -d " + quote(JSON.stringify(row));
-  $('curl').textContent = 'curl -s ' + location.origin + '/predict -H ' + body;
+const fileOf = ({ input }) => input.files[0] ? input.files[0].name : 'image.png';
+/** The request in a language: a row, or an image alone, which goes as it is. */
+const languages = {
+  curl: (url, row, file) => {
+    const quote = (text) => "'" + text.replaceAll("'", "'\\''") + "'";
+    return 'curl -s ' + url + ' -H ' + (file
+      ? "'content-type: image/png' --data-binary " + quote('@' + file)
+      : "'content-type: application/json' -d " + quote(row));
+  },
+  JavaScript: (url, row, file) => (file ? "import { readFile } from 'node:fs/promises';\n\n" : '') + [
+    'const response = await fetch(' + JSON.stringify(url) + ', {',
+    "  method: 'POST',",
+    "  headers: { 'content-type': '" + (file ? 'image/png' : 'application/json') + "' },",
+    '  body: ' + (file ? 'await readFile(' + JSON.stringify(file) + ')' : 'JSON.stringify(' + row + ')') + ',',
+    '});',
+    'console.log(await response.json());',
+  ].join('\n'),
+  Python: (url, row, file) => [
+    'import json, urllib.request',
+    '',
+    'body = ' + (file ? 'open(' + JSON.stringify(file) + ', "rb").read()' : JSON.stringify(row) + '.encode()'),
+    'headers = {"content-type": "' + (file ? 'image/png' : 'application/json') + '"}',
+    'request = urllib.request.Request(' + JSON.stringify(url) + ', body, headers)',
+    'print(json.load(urllib.request.urlopen(request)))',
+  ].join('\n'),
 };
+let language = 'curl';
+const showCode = () => {
+  const [first, ...others] = fields;
+  let row = {};
+  try {
+    row = read();
+  } catch {
+    // A list in the middle of being written.
+  }
+  for (const field of fields) if (field.type === 'image') row[field.name] = 'BASE64 OF ' + fileOf(field);
+  const file = first && first.type === 'image' && others.length === 0 ? fileOf(first) : undefined;
+  $('code').textContent = languages[language](location.origin + path, JSON.stringify(row), file);
+  $('copy').textContent = 'Copy as ' + language;
+};
+for (const name of Object.keys(languages)) {
+  const tab = make('button', { type: 'button', role: 'tab', textContent: name, ariaSelected: String(name === language) });
+  tab.addEventListener('click', () => {
+    language = name;
+    for (const each of $('tabs').children) each.ariaSelected = String(each === tab);
+    showCode();
+  });
+  $('tabs').append(tab);
+}
 const bar = (name, value) => make('div', { className: 'row' },
   make('span', {}, make('b', { textContent: name }), (100 * value).toFixed(1) + ' %'),
   make('div', { className: 'track' }, Object.assign(make('div', { className: 'fill' }), { style: 'width:' + 100 * value + '%' })),
@@ -158,10 +217,10 @@ const bar = (name, value) => make('div', { className: 'row' },
 const show = (...parts) => $('answer').replaceChildren(...parts);
 async function predict(event) {
   event.preventDefault();
-  showCurl();
+  showCode();
   const start = performance.now();
   try {
-    const response = await fetch('/predict', {
+    const response = await fetch(path, {
       method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(read()),
     });
     const took = make('p', { textContent: (performance.now() - start).toFixed(1) + ' ms' });
@@ -177,17 +236,63 @@ async function predict(event) {
 }
 if (model) $('form').append(make('button', { className: 'main', textContent: 'Predict' }));
 $('form').addEventListener('submit', predict);
-$('form').addEventListener('input', showCurl);
+$('form').addEventListener('input', showCode);
 $('copy').addEventListener('click', async () => {
   try {
-    await navigator.clipboard.writeText($('curl').textContent);
+    await navigator.clipboard.writeText($('code').textContent);
     $('copy').textContent = 'Copied';
   } catch {
-    getSelection().selectAllChildren($('curl'));
+    getSelection().selectAllChildren($('code'));
     $('copy').textContent = 'Selected: copy it by hand';
   }
 });
-showCurl();
+showCode();
+
+/** What the server counts, summed over what a label tells apart. */
+const sumOf = (text, name) => [...text.matchAll(new RegExp('^' + name + '(?:\\{[^\\n]*\\})? (\\S+)$', 'gm'))]
+  .reduce((sum, match) => sum + Number(match[1]), 0);
+const [seconds, points] = [2, 60];
+const charts = [
+  { title: 'Requests a second', of: (more, passed) => more.requests / passed },
+  { title: 'Latency, ms', of: (more) => more.requests > 0 ? 1000 * more.time / more.requests : undefined },
+  { title: 'Rows in a run', of: (more) => more.runs > 0 ? more.rows / more.runs : undefined },
+].map(({ title, of }) => {
+  const picture = make('div', {
+    innerHTML: '<svg viewBox="0 0 ' + (points - 1) + ' 20" preserveAspectRatio="none"><polyline /></svg>',
+  });
+  const line = picture.querySelector('polyline');
+  const value = make('b', { textContent: '–' });
+  $('charts').append(make('figure', {}, make('figcaption', {}, title, value), picture));
+  const seen = [];
+  return (more, passed) => {
+    const now = of(more, passed);
+    seen.push(now ?? 0);
+    if (seen.length > points) seen.shift();
+    const most = Math.max(...seen) || 1;
+    line.setAttribute('points', seen.map((y, x) => (points - seen.length + x) + ',' + (19 - 18 * y / most)).join(' '));
+    value.textContent = now === undefined ? '–' : now.toFixed(now < 10 ? 1 : 0);
+  };
+});
+let before;
+const look = async () => {
+  const response = document.hidden ? undefined : await fetch('/metrics').catch(() => undefined);
+  if (response && response.ok) {
+    const text = await response.text();
+    const now = {
+      // What this page asks of the server itself is none of its work.
+      requests: sumOf(text.replace(/^.*protocol="maas".*$/gm, ''), 'maas_requests_total'),
+      time: sumOf(text.replace(/^.*protocol="maas".*$/gm, ''), 'maas_request_duration_seconds_sum'),
+      rows: sumOf(text, 'maas_batch_rows_sum'),
+      runs: sumOf(text, 'maas_batch_rows_count'),
+      at: performance.now() / 1000,
+    };
+    if (before) for (const show of charts) show(
+      Object.fromEntries(Object.keys(now).map((key) => [key, now[key] - before[key]])), now.at - before.at);
+    before = now;
+  }
+  setTimeout(look, 1000 * seconds);
+};
+look();
 </script>
 </html>
 `;
