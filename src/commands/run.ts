@@ -76,6 +76,7 @@ export default class Run extends ProjectCommand<typeof Run> {
       {
         registry,
         options: project.config['serve'],
+        root: project.root,
         overrides: {},
         source: { kind: 'release', path, follow: true },
       },

@@ -47,6 +47,11 @@ export default class Serve extends ProjectCommand<typeof Serve> {
       helpValue: 'DIR',
       exclusive: ['models'],
     }),
+    plain: Flags.boolean({
+      summary:
+        'Without keys, TLS and gRPC, whatever the config says: how a release is tried before it goes anywhere.',
+      hidden: true,
+    }),
     models: Flags.string({
       summary: 'Serve the models in this folder: MODEL/VERSION/model.onnx. Needs no project.',
       helpValue: 'DIR',
@@ -54,7 +59,7 @@ export default class Serve extends ProjectCommand<typeof Serve> {
   };
 
   protected override async execute(): Promise<CommandResult> {
-    const { host, port, 'grpc-port': grpcPort } = this.flags;
+    const { host, port, plain, 'grpc-port': grpcPort } = this.flags;
     const served = await serveRelease(
       {
         ...(await this.findModels()),
@@ -62,6 +67,7 @@ export default class Serve extends ProjectCommand<typeof Serve> {
           ...(host !== undefined && { host }),
           ...(port !== undefined && { port }),
           ...(grpcPort !== undefined && { grpcPort }),
+          ...(plain && { keys: undefined, tls: undefined, grpcPort: undefined }),
         },
       },
       this.reporter,
@@ -77,11 +83,16 @@ export default class Serve extends ProjectCommand<typeof Serve> {
       const { currentReleaseLink, openTarget } = await import('../stages/deploy/index.js');
       const path = await currentReleaseLink(openTarget(context));
       const { registry, project } = context;
-      return { registry, options: project.config['serve'], source: { kind: 'release', path, follow: true } };
+      return {
+        registry,
+        options: project.config['serve'],
+        root: project.root,
+        source: { kind: 'release', path, follow: true },
+      };
     }
     try {
       const { registry, project } = await this.open();
-      return { registry, options: project.config['serve'], source };
+      return { registry, options: project.config['serve'], root: project.root, source };
     } catch (error) {
       // A model is whole in itself: where there is no project, the defaults serve it.
       const isOptional = error instanceof MaasError && error.code === 'MAAS_CONFIG_MISSING';

@@ -113,6 +113,8 @@ export interface Service<Options = unknown> {
 export interface ServiceContext<Options = unknown> {
   readonly options: Options;
   readonly registry: Registry;
+  /** Folder that paths of the options are relative to. Default: the one that the process is in. */
+  readonly root?: string;
   readonly source: ModelSource;
   readonly signal: AbortSignal;
   readonly emit: (event: ProgressEvent) => void;

@@ -30,6 +30,21 @@ export type ProgressEvent =
   | { readonly event: 'note'; readonly stage: string; readonly text: string }
   | { readonly event: 'warning'; readonly stage: string; readonly text: string }
   | {
+      /** A request that was answered; without a status, its caller went away before. */
+      readonly event: 'request';
+      readonly method: string;
+      readonly path: string;
+      readonly seconds: number;
+      readonly remote?: string;
+      readonly status?: number;
+      readonly protocol?: string;
+      readonly model?: string;
+      readonly version?: string;
+      /** What its caller sent as X-Request-Id and traceparent. */
+      readonly id?: string | undefined;
+      readonly traceparent?: string | undefined;
+    }
+  | {
       readonly event: 'serving';
       readonly url: string;
       readonly model: string;

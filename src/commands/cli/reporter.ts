@@ -44,6 +44,10 @@ export function createReporter(options: ReporterOptions): Reporter {
       else if (event.event === 'warning' && !options.quiet) {
         stderr.write(`${style.yellow('warning')}: ${event.text}\n`);
       } else if (event.event === 'note' && options.verbose) stderr.write(`${event.text}\n`);
+      else if (event.event === 'request') {
+        const { method, path, status = 'left', seconds } = event;
+        stderr.write(`${method} ${path} ${status} ${(1000 * seconds).toFixed(1)} ms\n`);
+      }
     },
     result(json, text) {
       if (options.events) printEvent({ event: 'result', ...json });

@@ -12,8 +12,10 @@ export interface ServeOrder {
   /** The config's section, when there is a config. */
   readonly options: unknown;
   /** What the command line says instead. */
-  readonly overrides: { readonly host?: string; readonly port?: number; readonly grpcPort?: number };
+  readonly overrides: Readonly<Record<string, unknown>>;
   readonly source: ModelSource;
+  /** Folder of the config. */
+  readonly root?: string;
 }
 
 export interface Served {
@@ -25,7 +27,7 @@ export interface Served {
 
 /** Serves a release until `signal` says to stop, then answers what is under way and returns. */
 export async function serveRelease(
-  { registry, options, overrides, source }: ServeOrder,
+  { registry, options, overrides, source, root }: ServeOrder,
   reporter: Reporter,
   signal: AbortSignal,
 ): Promise<Served> {
@@ -37,6 +39,7 @@ export async function serveRelease(
       options: { ...((options ?? service.options(registry).parse({})) as object), ...overrides },
       registry,
       source,
+      ...(root !== undefined && { root }),
       signal,
       emit: (event) => {
         reporter.emit(event);

@@ -57,7 +57,7 @@ export async function withCandidate<T>(
 ): Promise<T> {
   const startedAt = performance.now();
   const script = options.script ?? ownScript();
-  const address = ['--host', '127.0.0.1', '--port', '0'];
+  const address = ['--host', '127.0.0.1', '--port', '0', '--plain'];
   const { execa } = await import('execa');
   const child: Child = execa(
     process.execPath,

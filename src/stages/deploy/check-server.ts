@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { readSignature } from '../../data/read-signature.js';
 import { MaasError } from '../../errors.js';
+import type { Project } from '../../plugin/api.js';
 import { readGolden } from './golden.js';
 import { type Replay, replayGolden, send } from './replay.js';
 
@@ -11,6 +12,14 @@ export interface RunningServer {
   /** Name of its model. */
   readonly model: string;
   readonly signal: AbortSignal;
+  /** What lets callers in, where the server asks for it. */
+  readonly key?: string | undefined;
+}
+
+/** The first of a project's keys that is no digest: those open nothing. */
+export function keyOf({ config }: Pick<Project, 'config'>): string | undefined {
+  const { keys = [] } = (config['serve'] ?? {}) as { keys?: readonly string[] };
+  return keys.find((key) => !key.startsWith('sha256:'));
 }
 
 export interface ExpectedRelease {

@@ -9,6 +9,8 @@ export interface Replayed {
   readonly model: string;
   readonly digest: string;
   readonly signal: AbortSignal;
+  /** What lets callers in, where the server asks for it. */
+  readonly key?: string | undefined;
 }
 
 export interface Replay {
@@ -71,15 +73,19 @@ export async function replayGolden(
 
 /** Sends JSON and reads JSON. @throws MaasError MAAS_VERIFY_FAILED for any status but 200. */
 export async function send(
-  server: Pick<Replayed, 'url' | 'signal'>,
+  server: Pick<Replayed, 'url' | 'signal' | 'key'>,
   path: string,
   body?: unknown,
 ): Promise<unknown> {
   const response = await fetch(new URL(path, server.url), {
     signal: server.signal,
+    ...(server.key !== undefined && body === undefined && { headers: { 'x-api-key': server.key } }),
     ...(body !== undefined && {
       method: 'POST',
-      headers: { 'content-type': 'application/json' },
+      headers: {
+        'content-type': 'application/json',
+        ...(server.key !== undefined && { 'x-api-key': server.key }),
+      },
       body: JSON.stringify(body),
     }),
   });

@@ -114,6 +114,37 @@ export const serveOptions = z.strictObject({
     .describe(
       'Bytes that the models of a repository may take together; those used longest ago are unloaded for others, and loaded again when asked for. auto is half of the memory.',
     ),
+  keys: z
+    .array(
+      z
+        .string()
+        .regex(
+          /^(?:sha256:[0-9a-fA-F]{64}|(?!sha256:).{16,})$/,
+          'a key has 16 characters or more; sha256: is followed by 64 hexadecimal ones',
+        ),
+    )
+    .min(1)
+    .optional()
+    .describe(
+      'Keys that let callers in (Authorization: Bearer KEY, or X-Api-Key): from the environment, as ${NAME}, or as sha256: and their digest. Only /v2/health asks for none.',
+    ),
+  tls: z
+    .strictObject({
+      cert: z.string().min(1).describe('Certificate, PEM, with those between it and the root behind it.'),
+      key: z.string().min(1).describe('Its private key, PEM.'),
+    })
+    .optional()
+    .describe('Serves HTTPS, and gRPC over TLS. HTTPS goes over to renewed files by itself.'),
+  maxConnections: z
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(10_000)
+    .describe('Connections that may be open at once; further ones are closed.'),
+  accessLog: z
+    .boolean()
+    .default(false)
+    .describe('Tells of every request: a line of JSON with --events, else a line on stderr.'),
   models: z
     .record(z.string().min(1), traffic)
     .optional()

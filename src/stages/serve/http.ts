@@ -1,9 +1,11 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Server as SecureServer } from 'node:https';
 import { Server as NetServer, type AddressInfo, type Socket } from 'node:net';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { MaasError } from '../../errors.js';
 import type { HttpRequest, HttpResponse } from '../../plugin/api.js';
 import { readBody, unpackBody } from './read-body.js';
+import type { Credentials } from './tls.js';
 
 /** Bytes of a body that are copied to save a system call. */
 const longestInOne = 16_384;
@@ -32,19 +34,27 @@ export interface HttpOptions {
   readonly port: number;
   readonly maxBodyBytes: number;
   readonly timeouts?: Partial<Timeouts>;
+  /** Connections that may be open at once. */
+  readonly maxConnections?: number;
+  /** With these it speaks HTTPS. */
+  readonly credentials?: Credentials | undefined;
+  /** Throws for whom it does not let in, before the body is read. */
+  readonly admit?: (headers: HttpRequest['headers'], path: string) => void;
   /** Never rejects. */
   readonly answer: (request: HttpRequest) => Promise<Answer>;
   /** The answer to a request that never becomes an HttpRequest. Never rejects. */
   readonly fail: (error: unknown) => Answer;
   readonly onBegin: () => void;
   /** Without an answer, the caller went away before it. */
-  readonly onEnd: (answer: Answer | undefined, seconds: number) => void;
+  readonly onEnd: (answer: Answer | undefined, seconds: number, message: IncomingMessage) => void;
   /** Told when a connection cannot be accepted, such as for want of file descriptors. */
   readonly onError: (error: Error) => void;
 }
 
 export interface HttpFront {
   readonly url: string;
+  /** Takes other credentials for connections from now on. */
+  renew(credentials: Credentials): void;
   /**
    * Stops without cutting anyone off: no new connections are accepted, answers from now on close their connections, idle
    * ones are closed a moment later, and then it waits for requests under way, at most `timeout` milliseconds.
@@ -61,18 +71,26 @@ export async function listenHttp(options: HttpOptions): Promise<HttpFront> {
   let stopping = false;
   let whenIdle: (() => void) | undefined;
 
-  const server = createServer(
-    {
-      headersTimeout: timeouts.headers,
-      requestTimeout: timeouts.request,
-      keepAliveTimeout: timeouts.keepAlive,
-      connectionsCheckingInterval: Math.min(1000, timeouts.headers),
-    },
-    (message, response) => {
-      void exchange(message, response);
-    },
-  );
-  server.on('connection', (socket) => {
+  const settings = {
+    headersTimeout: timeouts.headers,
+    requestTimeout: timeouts.request,
+    keepAliveTimeout: timeouts.keepAlive,
+    connectionsCheckingInterval: Math.min(1000, timeouts.headers),
+  };
+  const onRequest = (message: IncomingMessage, response: ServerResponse): void => {
+    void exchange(message, response);
+  };
+  // Loaded where it is wanted: most servers stand behind something that speaks TLS.
+  const secure = options.credentials && (await import('node:https')).createServer;
+  const server: Server | SecureServer = secure
+    ? secure({ ...settings, ...options.credentials, minVersion: 'TLSv1.2' }, onRequest)
+    : createServer(settings, onRequest);
+  if (options.maxConnections !== undefined) server.maxConnections = options.maxConnections;
+  // A caller that does not speak TLS, or drops off while it says hello.
+  server.on('tlsClientError', (_error, socket: Socket) => {
+    socket.destroy();
+  });
+  server.on('connection', (socket: Socket) => {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
   });
@@ -85,10 +103,12 @@ export async function listenHttp(options: HttpOptions): Promise<HttpFront> {
     let answer: Answer | undefined;
     response.once('close', () => {
       inFlight--;
-      options.onEnd(response.writableFinished ? answer : undefined, (performance.now() - start) / 1000);
+      const seconds = (performance.now() - start) / 1000;
+      options.onEnd(response.writableFinished ? answer : undefined, seconds, message);
       if (inFlight === 0) whenIdle?.();
     });
     try {
+      admit(message);
       const body = await readBody(message, options.maxBodyBytes);
       const unpacked = await unpackBody(body, message.headers['content-encoding'], options.maxBodyBytes);
       answer = await options.answer(toRequest(message, body, unpacked));
@@ -109,9 +129,22 @@ export async function listenHttp(options: HttpOptions): Promise<HttpFront> {
     }
   }
 
+  function admit(message: IncomingMessage): void {
+    try {
+      options.admit?.(message.headers, pathOf(message));
+    } catch (error) {
+      // Read and dropped, so that the caller gets to see the answer.
+      message.resume();
+      throw error;
+    }
+  }
+
   await listen(server, options);
   return {
-    url: urlOf(server),
+    url: urlOf(server, secure ? 'https' : 'http'),
+    renew(credentials) {
+      if ('setSecureContext' in server) server.setSecureContext(credentials);
+    },
     async stop(timeout) {
       await acceptAll(server, Math.min(timeouts.linger, timeout));
       const closed = closeListener(server);
@@ -142,7 +175,7 @@ export async function listenHttp(options: HttpOptions): Promise<HttpFront> {
 }
 
 /** Takes in connections that are made already: the system resets those that are not accepted when a listener closes. */
-async function acceptAll(server: Server, limit: number): Promise<void> {
+async function acceptAll(server: NetServer, limit: number): Promise<void> {
   const start = performance.now();
   let accepted = 0;
   const count = (): void => {
@@ -159,7 +192,7 @@ async function acceptAll(server: Server, limit: number): Promise<void> {
 }
 
 /** http's own `close` would also cut idle connections, where a request may be on its way at this moment. */
-function closeListener(server: Server): Promise<void> {
+function closeListener(server: NetServer): Promise<void> {
   return new Promise((resolve) => {
     NetServer.prototype.close.call(server, () => {
       resolve();
@@ -167,7 +200,7 @@ function closeListener(server: Server): Promise<void> {
   });
 }
 
-function listen(server: Server, { host, port, onError }: HttpOptions): Promise<void> {
+function listen(server: NetServer, { host, port, onError }: HttpOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       reject(asPortError(error, host, port));
@@ -203,11 +236,16 @@ function asPortError(error: NodeJS.ErrnoException, host: string, port: number): 
   }
 }
 
-function urlOf(server: Server): string {
+function urlOf(server: NetServer, scheme: string): string {
   const { address, family, port } = server.address() as AddressInfo;
   // The wildcard is no address that anyone can connect to everywhere.
-  if (address === '0.0.0.0' || address === '::') return `http://localhost:${port}`;
-  return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+  if (address === '0.0.0.0' || address === '::') return `${scheme}://localhost:${port}`;
+  return `${scheme}://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+}
+
+function pathOf({ url = '/' }: IncomingMessage): string {
+  const mark = url.indexOf('?');
+  return mark < 0 ? url : url.slice(0, mark);
 }
 
 function toRequest(message: IncomingMessage, body: Buffer, unpacked: Buffer | undefined): HttpRequest {
@@ -216,7 +254,7 @@ function toRequest(message: IncomingMessage, body: Buffer, unpacked: Buffer | un
   return {
     // node:http leaves the body out of an answer to HEAD by itself.
     method: message.method === 'HEAD' ? 'GET' : (message.method ?? 'GET'),
-    path: mark < 0 ? url : url.slice(0, mark),
+    path: pathOf(message),
     get query() {
       return new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1));
     },

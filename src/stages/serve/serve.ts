@@ -1,16 +1,21 @@
+import type { IncomingMessage } from 'node:http';
+import { resolve } from 'node:path';
 import { MaasError } from '../../errors.js';
 import type { RunningService, ServiceContext } from '../../plugin/api.js';
+import type { ProgressEvent } from '../../plugin/events.js';
+import { requireKey } from './access.js';
 import { createAnswerer } from './answer.js';
 import type { ServeOptions } from './config.js';
 import { followLink } from './follow.js';
 import type { GrpcFront } from './grpc/listen.js';
-import { listenHttp, type HttpFront } from './http.js';
+import { listenHttp, type Answer, type HttpFront } from './http.js';
 import { openModel, type LoadedModel } from './loaded-model.js';
 import { createMetrics } from './metrics.js';
 import { readOnnxFile, type ModelFiles } from './model-files.js';
 import { ModelHost } from './model-host.js';
 import { readMemoryLimit } from './placement.js';
 import { readRelease } from './release.js';
+import { followCredentials, readCredentials } from './tls.js';
 import type { FolderRepository } from './repository/repository.js';
 
 /**
@@ -50,13 +55,28 @@ export async function startServing(context: ServiceContext<ServeOptions>): Promi
     metrics,
     onBug,
   });
+  const { keys, tls, accessLog } = options;
+  const files = tls && {
+    cert: resolve(context.root ?? '', tls.cert),
+    key: resolve(context.root ?? '', tls.key),
+  };
+  const credentials = files && (await readCredentials(files));
+  const checkKey = keys && requireKey(keys);
   // First the port: a taken one is no reason to wait for a model, and a probe gets to see "not ready".
   const front = await listenHttp({
     ...options,
+    credentials,
+    ...(checkKey && {
+      admit: (headers, path) => {
+        // What asks these is part of the machinery, and they tell nothing of the models.
+        if (!path.startsWith('/v2/health/')) checkKey(headers);
+      },
+    }),
     answer,
     fail,
     onBegin: metrics.began,
-    onEnd: (answered, seconds) => {
+    onEnd: (answered, seconds, message) => {
+      if (accessLog) emit(describeRequest(message, answered, seconds));
       if (answered) metrics.ended({ ...answered, model: answered.model, seconds });
       else metrics.abandoned();
     },
@@ -91,12 +111,31 @@ export async function startServing(context: ServiceContext<ServeOptions>): Promi
   const serveAlone = async (path: string): Promise<void> => {
     models.replace(await openInTurn(await (isFile ? readOnnxFile(path) : readRelease(path))));
   };
+  const stopRenewing =
+    files &&
+    followCredentials(
+      files,
+      (renewed) => {
+        front.renew(renewed);
+      },
+      (error) => {
+        warn(`the renewed certificate is refused, the one before it goes on: ${describeError(error)}`);
+      },
+    );
   let follower: { stop(): Promise<void> } | undefined;
   try {
     signal.throwIfAborted();
     if (options.grpcPort !== undefined) {
       const { listenGrpc } = await import('./grpc/listen.js');
-      grpc = await listenGrpc({ ...options, port: options.grpcPort, models, metrics, onBug });
+      grpc = await listenGrpc({
+        ...options,
+        port: options.grpcPort,
+        models,
+        metrics,
+        onBug,
+        credentials,
+        checkKey,
+      });
     }
     if (source.kind === 'repository') {
       const { FolderRepository } = await import('./repository/repository.js');
@@ -126,6 +165,7 @@ export async function startServing(context: ServiceContext<ServeOptions>): Promi
     } else await serveAlone(source.path);
     signal.throwIfAborted();
   } catch (error) {
+    stopRenewing?.();
     await follower?.stop();
     await grpc?.stop(0);
     await front.stop(0);
@@ -139,6 +179,7 @@ export async function startServing(context: ServiceContext<ServeOptions>): Promi
   const stop = (): Promise<void> => {
     stopped ??= (async () => {
       models.beginStop();
+      stopRenewing?.();
       await follower?.stop();
       const drain = options.drainTimeout * 1000;
       const [cut] = await Promise.all([front.stop(drain), grpc?.stop(drain)]);
@@ -186,6 +227,27 @@ function announce(
     digest: version,
     ...(grpc && { grpc: grpc.address }),
   });
+}
+
+/** One line of the access log. Ids are the caller's own: they come with quotes, and cut short. */
+function describeRequest(
+  message: IncomingMessage,
+  answer: Answer | undefined,
+  seconds: number,
+): ProgressEvent {
+  const { method = 'GET', url = '/', headers, socket } = message;
+  const textOf = (name: string): string | undefined => headers[name]?.toString().slice(0, 256);
+  return {
+    event: 'request',
+    method,
+    path: url.slice(0, 1024),
+    seconds,
+    ...(socket.remoteAddress !== undefined && { remote: socket.remoteAddress }),
+    ...(answer && { status: answer.status, protocol: answer.protocol }),
+    ...(answer?.model && { model: answer.model.name, version: answer.model.version }),
+    ...(headers['x-request-id'] !== undefined && { id: textOf('x-request-id') }),
+    ...(headers['traceparent'] !== undefined && { traceparent: textOf('traceparent') }),
+  };
 }
 
 function describeError(error: unknown): string {

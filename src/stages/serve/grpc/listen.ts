@@ -16,6 +16,7 @@ import type { Urgency } from '../../../plugin/api.js';
 import type { Exchange, Metrics } from '../metrics.js';
 import type { ModelHost } from '../model-host.js';
 import { RequestError } from '../request-error.js';
+import type { Credentials } from '../tls.js';
 import { defineGrpcService } from './definition.js';
 import { file_health, Health } from './health.generated.js';
 import { checkHealth } from './health.js';
@@ -37,6 +38,10 @@ export interface GrpcOptions {
   readonly maxBodyBytes: number;
   readonly models: ModelHost;
   readonly metrics: Metrics;
+  /** With these it speaks TLS. */
+  readonly credentials?: Credentials | undefined;
+  /** Throws for whom it does not let in. */
+  readonly checkKey?: ((headers: Readonly<Record<string, string>>) => void) | undefined;
   /** Told of errors that are nobody's fault but ours. */
   readonly onBug: (error: unknown) => void;
 }
@@ -54,6 +59,8 @@ const linger = 100;
 /** What a protocol of HTTP would answer → what gRPC calls it. */
 const codes: Readonly<Record<number, status>> = {
   400: status.INVALID_ARGUMENT,
+  401: status.UNAUTHENTICATED,
+  403: status.PERMISSION_DENIED,
   404: status.NOT_FOUND,
   413: status.RESOURCE_EXHAUSTED,
   429: status.RESOURCE_EXHAUSTED,
@@ -87,7 +94,7 @@ export async function listenGrpc(options: GrpcOptions): Promise<GrpcFront> {
   }
   const bound = await new Promise<number>((resolve, reject) => {
     const at = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-    server.bindAsync(at, ServerCredentials.createInsecure(), (error, found) => {
+    server.bindAsync(at, credentialsOf(options), (error, found) => {
       if (!error) resolve(found);
       else
         reject(
@@ -112,6 +119,12 @@ export async function listenGrpc(options: GrpcOptions): Promise<GrpcFront> {
       });
     },
   };
+}
+
+function credentialsOf({ credentials }: GrpcOptions): ServerCredentials {
+  if (!credentials) return ServerCredentials.createInsecure();
+  const { cert, key } = credentials;
+  return ServerCredentials.createSsl(null, [{ cert_chain: cert as Buffer, private_key: key as Buffer }]);
 }
 
 function handleUnary(call: (typeof calls)[string], options: GrpcOptions): handleUnaryCall<unknown, object> {
@@ -167,13 +180,15 @@ async function answerOne(
   call: (typeof calls)[string],
   caller: Caller,
   request: unknown,
-  { models, metrics }: GrpcOptions,
+  { models, metrics, checkKey }: GrpcOptions,
 ): Promise<Given> {
   const start = performance.now();
-  const lease = models.lease(caller.metadata.getMap() as Record<string, string>);
+  const headers = caller.metadata.getMap() as Record<string, string>;
+  const lease = models.lease(headers);
   let outcome: Pick<Exchange, 'status' | 'model'> = { status: 500, model: undefined };
   metrics.began();
   try {
+    checkKey?.(headers);
     const given = await call(request as never, lease.host, urgencyOf(caller));
     outcome = { status: 200, model: given.model };
     return given;

@@ -2,7 +2,7 @@ import { performance } from 'node:perf_hooks';
 import { z } from 'zod';
 import { MaasError } from '../../../../errors.js';
 import type { Target, TargetContext } from '../../../../plugin/api.js';
-import { checkServer } from '../../check-server.js';
+import { checkServer, keyOf } from '../../check-server.js';
 import { exposedPort } from '../oci/image.js';
 import { defineImageTarget, type NextImage } from '../oci/image-target.js';
 import { imageOptions, type Images } from '../oci/images.js';
@@ -176,7 +176,7 @@ class Switch {
       await engine.start(name);
       const url = await engine.urlOf(name, this.port);
       const release = { digest: wanted.release, path: wanted.path };
-      await checkServer({ url, model: project.name, signal }, release, options.timeout);
+      await checkServer({ url, model: project.name, signal, key: keyOf(project) }, release, options.timeout);
     } catch (error) {
       if (!(error instanceof MaasError)) throw error;
       const said = await engine.logs(name);

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { join } from 'node:path';
 import { canonicalJson } from '../../../../artifacts/index.js';
 import { readSignature } from '../../../../data/index.js';
@@ -36,12 +37,22 @@ async function neededPackages({ path }: Pick<Release, 'path'>): Promise<string[]
   return features.some(({ type }) => type === 'image') ? ['sharp'] : [];
 }
 
+function hideKey(key: string): string {
+  return key.startsWith('sha256:') ? key : `sha256:${hash('sha256', key)}`;
+}
+
 /** The server of this very installation, set up as the project's `serve` section says. */
 export const collectParts: CollectParts = async (project, image, release) => {
   const server = await collectServer(release && (await neededPackages(release)));
   const base = image ?? (await collectBase(nativesOf(server)));
   // In a container the network that it is given is what keeps others out.
-  const serve = { ...(project.config['serve'] as Record<string, unknown> | undefined), host: '0.0.0.0' };
+  const options = project.config['serve'] as { readonly keys?: readonly string[] } | undefined;
+  const serve = {
+    ...options,
+    host: '0.0.0.0',
+    // Whoever gets the image must not get the keys.
+    ...(options?.keys && { keys: options.keys.map(hideKey) }),
+  };
   const { port } = { port: 8080, ...serve };
   const written = {
     'app/serve.json': canonicalJson(serve),

@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { isMissing, makeFolder, onDisk, replaceFile } from '../../../../artifacts/durable.js';
 import { defineTarget, type Release, type TargetContext, type TargetStep } from '../../../../plugin/api.js';
-import { checkServer } from '../../check-server.js';
+import { checkServer, keyOf } from '../../check-server.js';
 import { ownScript } from '../../own-script.js';
 import { runProgram } from '../../../run-program.js';
 import { localTarget } from '../local/index.js';
@@ -173,5 +173,5 @@ async function observe(context: Context, release: { readonly digest: string; rea
   };
   const here = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
   const url = `http://${here.includes(':') ? `[${here}]` : here}:${port}`;
-  await checkServer({ url, model: project.name, signal }, release, options.timeout);
+  await checkServer({ url, model: project.name, signal, key: keyOf(project) }, release, options.timeout);
 }
