@@ -15,11 +15,16 @@ export interface LoadOptions extends ReadOptions {
  * @throws MaasError with a MAAS_CONFIG_* code and its place in the file, or what `readConfig` throws.
  */
 export async function loadProject({ registry, ...options }: LoadOptions): Promise<Project> {
-  return toProject(await readConfig(options), options.file, registry);
+  return toProject(await readConfig(options), options.file, registry, { overrides: options.set });
 }
 
 /** The second half of loading, for those who read the file earlier to learn its plugins. */
-export function toProject(root: Located, file: string, registry: Registry, cache?: string): Project {
+export function toProject(
+  root: Located,
+  file: string,
+  registry: Registry,
+  { cache, overrides = [] }: { readonly cache?: string; readonly overrides?: readonly string[] | undefined },
+): Project {
   const config = deepFreeze(validate(root, composeSchema(registry)));
   return Object.freeze({
     name: config['name'] as string,
@@ -27,6 +32,7 @@ export function toProject(root: Located, file: string, registry: Registry, cache
     root: dirname(file),
     configFile: file,
     config,
+    ...(overrides.length > 0 && { overrides: [...overrides] }),
     ...(cache !== undefined && { cache }),
     placeOf: (path: ConfigPath) => placeWithin(root, path),
   });

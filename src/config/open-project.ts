@@ -32,7 +32,8 @@ export async function openProject({
   }));
   await addProjectPlugins(oclif, dirname(options.file), requests);
   const registry = await loadRegistry(oclif);
-  return { project: toProject(root, options.file, registry, oclif.cacheDir), registry };
+  const project = toProject(root, options.file, registry, { cache: oclif.cacheDir, overrides: options.set });
+  return { project, registry };
 }
 
 function readPluginList(root: Located): string[] {

@@ -22,6 +22,8 @@ export interface Project {
   readonly configFile: string;
   /** The whole validated config, by section. */
   readonly config: Readonly<Record<string, unknown>>;
+  /** `KEY=VALUE` that the command line says instead of the file, for commands that maas starts. */
+  readonly overrides?: readonly string[];
   /** maas' own folder of this user, for what it installs and downloads; projects made without a command have none. */
   readonly cache?: string;
   /** Where the value at a path is written, for error messages; projects made without a file have none. */

@@ -39,13 +39,25 @@ export function openTarget({ project, registry, signal, onVerified }: TargetSour
       async verify(release, note) {
         const trusted = await readTrustedKeys(project, options);
         if (trusted !== undefined) await checkProvenance(release.path, trusted);
-        const args = ['--config', project.configFile];
+        const args = candidateArguments(project);
         const verification = await verifyRelease(release, { ...options.verify, signal, args }, note);
         onVerified?.(verification);
         return verification;
       },
     },
   };
+}
+
+/** What `maas serve` is to know of the project: the file, and what this command line says instead of it. */
+function candidateArguments({ configFile, overrides = [], config }: Project): string[] {
+  const { grpcPort } = (config['serve'] ?? {}) as { readonly grpcPort?: number };
+  return [
+    '--config',
+    configFile,
+    ...overrides.flatMap((override) => ['--set', override]),
+    // The server that runs has the port of the config.
+    ...(grpcPort === undefined ? [] : ['--grpc-port', '0']),
+  ];
 }
 
 /** Releases that the target holds, the current one first, then by when they were last switched to. */
