@@ -1,0 +1,39 @@
+// Arguments: root, folder of the layout, repository, path of a release, n: pushes it, killed before its n-th change of the disk; 0 lets it
+// live. Prints how many changes there were.
+import fs from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
+import { basename } from 'node:path';
+
+const [root, directory, image, path, dieAt] = process.argv.slice(2);
+let changes = 0;
+for (const name of ['mkdir', 'open', 'rename', 'rm', 'writeFile', 'link', 'unlink']) {
+  const real = fs[name];
+  fs[name] = (...args) => {
+    // Opening a file to read it changes nothing.
+    if (name === 'open' && (args[1] ?? 'r') === 'r') return real(...args);
+    changes += 1;
+    if (changes === Number(dieAt)) process.kill(process.pid, 'SIGKILL');
+    return real(...args);
+  };
+}
+syncBuiltinESMExports();
+
+const { makeOciTarget } = await import('../../../../../dist/stages/deploy/targets/oci/index.js');
+const target = makeOciTarget(() =>
+  Promise.resolve({
+    base: [{ path: 'usr/local/bin/node', from: Buffer.from('node'), executable: true }],
+    dependencies: [{ path: 'app/node_modules/a/index.js', from: Buffer.from('export {};') }],
+    app: [{ path: 'app/serve.json', from: Buffer.from('{}') }],
+    entry: '/app/serve.js',
+    port: 8080,
+  }),
+);
+const context = {
+  project: { name: 'plain', seed: 0, root, configFile: `${root}/maas.config.yaml`, config: {} },
+  options: target.options.parse({ directory, image }),
+  keep: 2,
+  signal: new globalThis.AbortController().signal,
+  verify: () => Promise.resolve({ readyMs: 0, rows: 0, maxError: 0 }),
+};
+for (const step of target.steps(context, { path, digest: basename(path) })) await step.run(() => {});
+process.stdout.write(String(changes));
