@@ -1,6 +1,7 @@
-// Where an image of the oci target starts: `node serve-image.js /releases/<digest>`. It is `maas serve --release` without
-// the command line: an image holds only what serving takes. Events go to stdout as JSON, one a line.
-import { readFileSync } from 'node:fs';
+// Where a server starts that is deployed by itself, in an image or on another machine: `node serve-image.js RELEASE [OPTIONS]`. It
+// is `maas serve` without the command line, set up by serve.json and by OPTIONS in JSON: only what serving takes is there. A link is
+// followed to the releases that it will point to. Events go to stdout as JSON, one a line.
+import { lstatSync, readFileSync } from 'node:fs';
 import { exitCodes, MaasError } from '../../errors.js';
 import { apiVersion, type Protocol } from '../../plugin/api.js';
 import { createRegistry } from '../../plugin/registry.js';
@@ -10,15 +11,19 @@ const say = (event: object): void => {
   process.stdout.write(`${JSON.stringify(event)}\n`);
 };
 
-async function serveImage(path: string | undefined): Promise<void> {
+async function serveImage(path: string | undefined, overrides = '{}'): Promise<void> {
   if (path === undefined) throw new MaasError('MAAS_USAGE', 'name the release folder to serve');
   const { serveService } = serve;
   const protocols = Object.values(serve).filter((each): each is Protocol => 'handle' in each);
   const registration = { apiVersion, services: [serveService], protocols };
   const registry = createRegistry([{ plugin: 'maas-cli', registration }]);
-  const options = JSON.parse(
-    readFileSync(new URL('../../../serve.json', import.meta.url), 'utf8'),
-  ) as unknown;
+  const written = readFileSync(new URL('../../../serve.json', import.meta.url), 'utf8');
+  // Null takes away what serve.json says.
+  const options = Object.entries({
+    ...(JSON.parse(written) as object),
+    ...(JSON.parse(overrides) as object),
+  }).filter(([, value]) => value !== null);
+  const isLink = lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
 
   const stopping = new AbortController();
   const stopped = new Promise<void>((resolve) => {
@@ -30,9 +35,9 @@ async function serveImage(path: string | undefined): Promise<void> {
     }
   });
   const running = await serveService.start({
-    options: serveService.options(registry).parse(options),
+    options: serveService.options(registry).parse(Object.fromEntries(options)),
     registry,
-    source: { kind: 'release', path, follow: false },
+    source: { kind: 'release', path, follow: isLink },
     signal: stopping.signal,
     emit: say,
   });
@@ -40,7 +45,7 @@ async function serveImage(path: string | undefined): Promise<void> {
   await running.stop();
 }
 
-serveImage(process.argv[2]).catch((error: unknown) => {
+serveImage(process.argv[2], process.argv[3]).catch((error: unknown) => {
   const known = error instanceof MaasError;
   say({ event: 'error', error: known ? error.toJSON() : String((error as Error).stack ?? error) });
   process.exitCode = known ? error.exitCode : exitCodes.bug;

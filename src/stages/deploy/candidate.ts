@@ -29,13 +29,14 @@ export interface CandidateOptions {
   readonly signal: AbortSignal;
 }
 
-type Child = ResultPromise<{ stdin: 'pipe'; buffer: false; reject: false }>;
+/** A process that serves. */
+export type Child = ResultPromise<{ stdin: 'pipe'; buffer: false; reject: false }>;
 
 /**
  * Kills the child when the other end of its stdin closes: when we are killed and can clean up no more. Only the child
  * itself looks at stdin, hence the flag is taken out of what it hands on to children and workers of its own.
  */
-const lifeline = `data:text/javascript,${encodeURIComponent(`
+export const lifeline = `data:text/javascript,${encodeURIComponent(`
 import { isMainThread } from 'node:worker_threads';
 if (isMainThread) {
   process.execArgv.splice(0);
@@ -91,7 +92,7 @@ export async function withCandidate<T>(
 }
 
 /** Reads events from the child's stdout until it says where it serves; goes on draining stdout after that. */
-function readServing(child: Child): Promise<Pick<Candidate, 'url' | 'model' | 'digest'>> {
+export function readServing(child: Child): Promise<Pick<Candidate, 'url' | 'model' | 'digest'>> {
   return new Promise((resolve) => {
     createInterface({ input: child.stdout }).on('line', (line) => {
       const event = parseEvent(line);
@@ -108,7 +109,7 @@ function parseEvent(line: string): Record<'event' | 'url' | 'model' | 'digest', 
   }
 }
 
-function collectTail(child: Child): string[] {
+export function collectTail(child: Child): string[] {
   const lines: string[] = [];
   createInterface({ input: child.stderr }).on('line', (line) => {
     lines.push(line);

@@ -11,11 +11,12 @@ import { dockerTarget, podmanTarget } from './targets/container/index.js';
 import { kserveTarget, kubernetesTarget } from './targets/kubernetes/index.js';
 import { localTarget } from './targets/local/index.js';
 import { ociTarget } from './targets/oci/index.js';
+import { sshTarget } from './targets/ssh/index.js';
 import { systemdTarget } from './targets/systemd/index.js';
 import { buildTasks, targetTasks } from './tasks.js';
 
 export { type DeployOptions } from './config.js';
-export { dockerTarget, localTarget, ociTarget, podmanTarget };
+export { dockerTarget, localTarget, ociTarget, podmanTarget, sshTarget };
 export { type DeployPlan, planDeploy } from './plan.js';
 export {
   currentReleaseLink,
@@ -31,6 +32,7 @@ export {
 export const targets = [
   localTarget,
   systemdTarget,
+  sshTarget,
   ociTarget,
   dockerTarget,
   podmanTarget,

@@ -32,7 +32,7 @@ export type CollectParts = (
 ) => Promise<ImageParts>;
 
 /** Packages beside those of every server that answer for a release's model. */
-async function neededPackages({ path }: Pick<Release, 'path'>): Promise<string[]> {
+export async function neededPackages({ path }: Pick<Release, 'path'>): Promise<string[]> {
   const { features } = await readSignature(join(path, 'signature.json'));
   return features.some(({ type }) => type === 'image') ? ['sharp'] : [];
 }
