@@ -5,6 +5,7 @@ import { loadWeights } from '../../../../ir/onnx/load.js';
 import { stripDropout } from '../../../../ir/rewrite.js';
 import { fromNdArray, sizeOf } from '../../../../ir/tensor.js';
 import type { TrainJob, TrainOutcome } from '../../../../plugin/api.js';
+import type { Ranks } from '../../../../runtime/mpi/join-ranks.js';
 import { SessionThread, ThreadLost } from '../../../../runtime/thread/session-thread.js';
 import { shareOf } from '../../schedules/index.js';
 import { columnsOf, rowBytes } from './batches.js';
@@ -178,7 +179,7 @@ async function run(
     await stepper.share?.();
     const broken = await guard();
     if (broken) throw diverged(`weights of ${broken} are no longer numbers`, epoch, steps - 1);
-    const validation = await check();
+    const validation = await agreeOn(job.ranks, check);
     const rate = job.schedule && { learningRate: job.optimizer.learningRate * shareAt(step) };
     history.push({ epoch: epoch + 1, loss, ...prefixed('validation', validation), ...rate });
     over = await keeper.look(history, () => readCounted(stepper, compiled));
@@ -186,6 +187,22 @@ async function run(
     meter.report({ epoch: epoch + 1, step: steps, loss, ...rate, validation });
   }
   return history;
+}
+
+/**
+ * Figures that decide when to stop and how fast to go: those of rank 0 are everybody's. On other processors they may be
+ * rounded in another way, and a rank that stopped alone would leave the others waiting.
+ */
+async function agreeOn(
+  ranks: Ranks | undefined,
+  measure: Check,
+): ReturnType<Check> {
+  if (!ranks) return measure();
+  // As text: JSON has no NaN.
+  const mine = ranks.rank === 0 ? Object.entries(await measure()).map(([name, it]) => [name, String(it)]) : [];
+  const bytes = await ranks.share(Buffer.from(JSON.stringify(mine)));
+  const all = JSON.parse(Buffer.from(bytes).toString()) as [string, string][];
+  return Object.fromEntries(all.map(([name, figure]) => [name, Number(figure)]));
 }
 
 /** The weights that count, by parameter. */

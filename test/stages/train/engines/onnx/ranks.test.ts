@@ -139,6 +139,47 @@ describe('training on several ranks', () => {
     }
   });
 
+  it('goes by the validation of rank 0 where ranks would not agree when to stop', async () => {
+    const stopping = { monitor: 'validationLoss', mode: 'auto', minDelta: 0, patience: 1 } as const;
+    const given: TrainJob = {
+      ...job(classifier(), classes(), work, { ...settings, optimizer: { name: 'sgd', learningRate: 0.1 } }),
+      earlyStopping: { ...stopping, startFromEpoch: 0, restoreBestWeights: true },
+    };
+    // To this rank each epoch is worse than the one before.
+    const { validation } = given.dataset.splits;
+    const target = { ...validation.target, data: new BigInt64Array(validation.rows) };
+    const splits = { ...given.dataset.splits, validation: { ...validation, target } };
+    const [first, second] = meet(2);
+    const [a, b] = await Promise.all([
+      onnxEngine.train({ ...given, ranks: first! }),
+      onnxEngine.train({ ...given, ranks: second!, dataset: { ...given.dataset, splits } }),
+    ]);
+    expect(b.history).toEqual(a.history);
+    expect(fingerprint(b)).toBe(fingerprint(a));
+  });
+
+  it('stops all ranks when the loss of one is no number', async () => {
+    const given = job(classifier(), classes(), work, settings);
+    const ends = await Promise.allSettled(
+      meet(2).map((ranks) =>
+        onnxEngine.train({
+          ...given,
+          ranks: {
+            ...ranks,
+            sum: async (values) => {
+              if (ranks.rank === 1) values[0] = NaN;
+              await ranks.sum(values);
+            },
+          },
+        }),
+      ),
+    );
+    expect(ends.map((end) => end.status === 'rejected' && (end.reason as { code: string }).code)).toEqual([
+      'MAAS_TRAIN_DIVERGED',
+      'MAAS_TRAIN_DIVERGED',
+    ]);
+  });
+
   it('refuses ranks with other data', async () => {
     const [first, second] = meet(2);
     const given = (ranks: Ranks, rows: number) => ({
