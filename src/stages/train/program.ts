@@ -71,13 +71,13 @@ export async function runProgram(program: Program): Promise<Ending> {
   exited.catch(() => undefined);
   const group = child.pid;
   if (group === undefined) return { code: await exited, cause: 'exit' };
-  await writeFile(note, String(group));
   let code: number | undefined;
   let cause: Ending['cause'] = 'exit';
   let killAt = Infinity;
   let quietSince = performance.now();
   let seen = '';
   try {
+    await writeFile(note, String(group));
     while (code === undefined) {
       code = await Promise.race([exited, sleep(interval, undefined)]);
       await onLook?.();

@@ -14,7 +14,7 @@ import { chooseEngine, placesOf, type ChosenEngine } from './choose-engine.js';
 import type { TrainOptions } from './config.js';
 import { adoptModel } from './fine-tune/adopt-model.js';
 import type { Ranks } from '../../runtime/mpi/join-ranks.js';
-import type { Distributed } from './distributed/config.js';
+import { sizeOf, type Distributed } from './distributed/config.js';
 import { trainTogether } from './distributed/launch.js';
 import { leadWorld } from './distributed/outer.js';
 import { sourceOf } from './fine-tune/config.js';
@@ -196,7 +196,11 @@ export class Training {
 
   /** With processes that were started with this one, or else with new ones. */
   private async fitTogether(order: TrainOrder, distributed: Distributed): Promise<TrainOutcome> {
-    const { options, project, world } = this.run;
+    const { options, project, result, world } = this.run;
+    const size = sizeOf(distributed);
+    if (size > order.batchSize) {
+      result.notes.push(`${size} ranks share batches of ${order.batchSize} rows: some have none`);
+    }
     if (!world) return trainTogether(order, options, project);
     const engine = this.chosen.engine as FittingEngine;
     return leadWorld(world, order, distributed, (given) => this.fitDraft(engine, given, this.#draft!));

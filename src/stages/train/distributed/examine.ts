@@ -24,7 +24,7 @@ export async function examineRanks(project: Project | undefined): Promise<Findin
   if (typeof here === 'string') return [first];
   let hosts: string[];
   try {
-    hosts = await hostsOf(distributed, project.root);
+    hosts = await hostsOf(distributed, project);
   } catch (error) {
     const { message } = error as Error;
     return [

@@ -2,6 +2,9 @@ import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
+import { placeIn } from '../../../config/index.js';
+import { MaasError } from '../../../errors.js';
+import type { Project } from '../../../plugin/api.js';
 import { mpiOf, type Distributed } from './config.js';
 import { launchLine, type Crew } from './launchers.js';
 
@@ -73,12 +76,37 @@ async function launch(distributed: Distributed, crew: Crew, words: readonly stri
   return { ok: result.exitCode === 0, output: result.all };
 }
 
-/** The hosts that a config names, without their slots. */
-export async function hostsOf({ hosts, hostfile }: Distributed, root: string): Promise<string[]> {
+/**
+ * The hosts that a config names, without their slots.
+ * @throws MaasError MAAS_CONFIG_INVALID when the hostfile cannot be read, or has a line that names no host.
+ */
+export async function hostsOf({ hosts, hostfile }: Distributed, project: Project): Promise<string[]> {
   if (hosts) return hosts.map((host) => host.split(':')[0]!);
   if (hostfile === undefined) return [];
-  const lines = (await readFile(resolve(root, hostfile), 'utf8')).split('\n');
-  return lines.map((line) => line.replace(/#.*/, '').trim().split(/[\s:]/)[0]!).filter((name) => name !== '');
+  const file = resolve(project.root, hostfile);
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    throw new MaasError('MAAS_CONFIG_INVALID', `the hostfile ${hostfile} cannot be read: ${code}`, {
+      place: placeIn(project, ['train', 'distributed', 'hostfile']),
+      cause,
+    });
+  }
+  const found = text.split('\n').map((line, at) => nameIn(line, { file, line: at + 1 }));
+  return found.filter((name) => name !== '');
+}
+
+/** `NAME slots=4` of Open MPI, `NAME:4` of MPICH; both may have more words of that kind. */
+function nameIn(line: string, place: { readonly file: string; readonly line: number }): string {
+  const text = line.replace(/#.*/, '').trim();
+  const [, name] = /^(\w[\w.-]*)(?::\d+)?(?:\s+\w+=\S+)*$/.exec(text) ?? [];
+  if (text === '' || name !== undefined) return name ?? '';
+  throw new MaasError('MAAS_CONFIG_INVALID', `the line names no host: ${JSON.stringify(text.slice(0, 60))}`, {
+    place,
+    hint: 'Write NAME slots=4, for MPICH NAME:4.',
+  });
 }
 
 /** Ranks run built scripts, also where this module is run from its source. */

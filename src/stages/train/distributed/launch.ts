@@ -9,7 +9,7 @@ import { followLines } from '../follow-lines.js';
 import { readTail, runProgram, type Ending } from '../program.js';
 import { sizeOf, type Distributed } from './config.js';
 import type { RankError, RankFiles, RankJob, RankOutcome } from './job.js';
-import { reachable, scriptOf } from './hosts.js';
+import { hostsOf, reachable, scriptOf } from './hosts.js';
 import { checkLauncher, launchLine, quote } from './launchers.js';
 
 /** Lines of the ranks' output that an error shows. */
@@ -31,6 +31,8 @@ export async function trainTogether(
 ): Promise<TrainOutcome> {
   const distributed = options.distributed!;
   const version = await checkLauncher(distributed, placeIn(project, ['train', 'distributed']));
+  // mpirun would say it in its own way, and be asked again.
+  await hostsOf(distributed, project);
   const folder = join(order.work, 'ranks');
   await mkdir(folder, { recursive: true });
   const log = join(folder, 'ranks.log');

@@ -53,7 +53,17 @@ describe('train.distributed', () => {
     const root = await mkdtemp(join(tmpdir(), 'maas-hosts-'));
     await writeFile(join(root, 'machines'), '# rack 1\nnode1 slots=4\nnode2:2 # spare\n\n  node3\n');
     const distributed = distributedSchema.parse({ processes: 3, hostfile: 'machines' });
-    expect(await hostsOf(distributed, root)).toEqual(['node1', 'node2', 'node3']);
+    const project = { name: 'x', seed: 1, root, configFile: join(root, 'maas.config.yaml'), config: {} };
+    expect(await hostsOf(distributed, project)).toEqual(['node1', 'node2', 'node3']);
+    await writeFile(join(root, 'machines'), 'node1 slots=4\nthis is ! nonsense\n');
+    await expect(hostsOf(distributed, project)).rejects.toMatchObject({
+      code: 'MAAS_CONFIG_INVALID',
+      place: { file: join(root, 'machines'), line: 2 },
+    });
+    await rm(join(root, 'machines'));
+    await expect(hostsOf(distributed, project)).rejects.toThrow(
+      'the hostfile machines cannot be read: ENOENT',
+    );
     await rm(root, { recursive: true });
   });
 
