@@ -5,8 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { onnxEngine } from '../../../dist/stages/train/engines/onnx/index.js';
+import { encodeModel } from '../../../dist/ir/onnx/save.js';
 import { joinRanks } from '../../../dist/runtime/mpi/join-ranks.js';
 import { loadMpi } from '../../../dist/runtime/mpi/library.js';
+import { openSession } from '../../../dist/runtime/session.js';
 import { buildNetwork } from '../train/network.js';
 import { weightsOf } from '../train/models.js';
 import { median } from './median.js';
@@ -85,16 +87,36 @@ for (let turn = 0; turn < steps; turn++) {
   await ranks.sum(flat);
   alone.push(performance.now() - began);
 }
+
+/** The same sum while the network computes: what there is to gain from doing both at a time. */
+const { model, prediction } = buildNetwork(network, weights);
+const graph = { ...model.graph, outputs: [{ name: prediction, dtype: 'float32' }] };
+const session = await openSession(encodeModel({ ...model, graph }), { threads: 1 });
+// Backward costs about two times forward.
+const share = 3 * Math.ceil(batch / ranks.size);
+const x = { dtype: 'float32', dims: [share, widths[0]], data: new Float32Array(share * widths[0]) };
+const [apart, together] = [[], []];
+for (let turn = 0; turn < steps; turn++) {
+  await ranks.sum(new Float32Array(16));
+  let began = performance.now();
+  await session.run({ x });
+  await ranks.sum(flat);
+  apart.push(performance.now() - began);
+  await ranks.sum(new Float32Array(16));
+  began = performance.now();
+  await Promise.all([ranks.sum(flat), session.run({ x })]);
+  together.push(performance.now() - began);
+}
 const column = (at) => median(times.slice(skipped).map((each) => each[at]));
-const mine = [column(0), column(1), column(2), median(alone.slice(skipped))];
+const rest = [alone, apart, together].map((found) => median(found.slice(skipped)));
+const mine = [column(0), column(1), column(2), ...rest];
 const all = new Float32Array(mine.length);
 all.set(mine.map((time) => time / ranks.size));
 await ranks.sum(all);
-const [step, wait, communicate, allReduce] = all;
+const [step, wait, communicate, allReduce, oneByOne, atOnce] = all;
 if (ranks.rank === 0) {
   const compute = step - wait - communicate;
-  console.log(
-    `result ${JSON.stringify({ parameters: flat.length, step, compute, wait, communicate, allReduce })}`,
-  );
+  const figures = { parameters: flat.length, step, compute, wait, communicate, allReduce, oneByOne, atOnce };
+  console.log(`result ${JSON.stringify(figures)}`);
 }
 ranks.close();

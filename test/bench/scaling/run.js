@@ -111,7 +111,7 @@ async function compare(millions, size, python) {
   return {
     parameters: found.ours[0].parameters,
     ranks: size,
-    ours: parts('ours'),
+    ours: { ...parts('ours'), oneByOne: middle('ours', 'oneByOne'), atOnce: middle('ours', 'atOnce') },
     peer: parts('peer'),
     ratios: { step: ratio('step'), allReduce: ratio('allReduce') },
   };
@@ -148,6 +148,11 @@ if (flags.json) {
     line([parameters, ranks, 'maas', ...cells(ours)]);
     line([parameters, ranks, 'DDP', ...cells(peer)]);
     line(['', '', 'ratio', ratios.step.toFixed(2), '', '', '', ratios.allReduce.toFixed(2)]);
+  }
+  console.log('\nForward of the network and a sum of all its gradients, one after the other and at a time');
+  line(['weights', 'ranks', 'apart', 'together']);
+  for (const { parameters, ranks, ours } of rows.filter(({ ranks }) => ranks > 1)) {
+    line([parameters, ranks, ours.oneByOne.toFixed(2), ours.atOnce.toFixed(2)]);
   }
   if (projection) {
     console.log(

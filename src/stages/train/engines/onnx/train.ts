@@ -193,13 +193,11 @@ async function run(
  * Figures that decide when to stop and how fast to go: those of rank 0 are everybody's. On other processors they may be
  * rounded in another way, and a rank that stopped alone would leave the others waiting.
  */
-async function agreeOn(
-  ranks: Ranks | undefined,
-  measure: Check,
-): ReturnType<Check> {
+async function agreeOn(ranks: Ranks | undefined, measure: Check): ReturnType<Check> {
   if (!ranks) return measure();
   // As text: JSON has no NaN.
-  const mine = ranks.rank === 0 ? Object.entries(await measure()).map(([name, it]) => [name, String(it)]) : [];
+  const mine =
+    ranks.rank === 0 ? Object.entries(await measure()).map(([name, it]) => [name, String(it)]) : [];
   const bytes = await ranks.share(Buffer.from(JSON.stringify(mine)));
   const all = JSON.parse(Buffer.from(bytes).toString()) as [string, string][];
   return Object.fromEntries(all.map(([name, figure]) => [name, Number(figure)]));
