@@ -33,6 +33,9 @@ const clean: readonly Step[] = [
   ['fold', {}],
 ];
 
+/** Layers that the step before it had to leave, because they lose too much in fewer bits. */
+const inBytes: Step = ['quantize', { mode: 'weights', bits: 8, block: 128 }];
+
 /**
  * What may pay for this kind of model, most promising first after the model cleaned up. Dynamic ranges let a row depend
  * on those beside it: only where there is no data to find fixed ones.
@@ -44,21 +47,32 @@ export function candidateRecipes(
 ): readonly Recipe[] {
   // Half the bytes of what is left costs no time, but that of loading.
   const last: readonly Step[] = goal === 'size' ? [['storeHalves', {}]] : [];
-  const recipe = (name: string, options: object): Recipe => ({
+  const recipe = (name: string, options: object, before: readonly Step[] = []): Recipe => ({
     name,
-    steps: [...clean, ['quantize', options], ['quantizeEmbeddings', {}], ...last],
+    steps: [...clean, ...before, ['quantize', options], inBytes, ['quantizeEmbeddings', {}], ...last],
   });
   const integers = hasData
     ? [recipe('int8, calibrated', { mode: 'static' })]
     : kind === 'dense'
       ? [recipe('int8, dynamic', { mode: 'dynamic' })]
       : [];
+  // Worth its time where outliers of activations are what integers lose.
+  const smoothed =
+    hasData && kind === 'dense'
+      ? [recipe('int8, smoothed and calibrated', { mode: 'static' }, [['smoothQuant', {}]])]
+      : [];
+  const algorithm = hasData ? 'gptq' : 'hqq';
+  const fourBits = (block: number): Recipe =>
+    recipe(`4-bit weights in blocks of ${block}`, { mode: 'weights', bits: 4, block, algorithm });
   const weights = [
-    recipe('4-bit weights', { mode: 'weights', bits: 4, block: 32 }),
+    fourBits(32),
+    ...(kind === 'dense' ? [fourBits(128)] : []),
     recipe('8-bit weights', { mode: 'weights', bits: 8, block: 128 }),
   ];
   const rest =
-    goal === 'latency' || kind === 'convolutional' ? [...integers, ...weights] : [...weights, ...integers];
+    goal === 'latency' || kind === 'convolutional'
+      ? [...integers, ...smoothed, ...weights]
+      : [...weights, ...integers, ...smoothed];
   const halves: Recipe = { name: 'float16 storage', steps: [...clean, ['storeHalves', {}]] };
   return [{ name: 'unchanged', steps: [] }, { name: 'cleaned up', steps: clean }, ...rest, halves];
 }
