@@ -1,0 +1,139 @@
+"""The peers' side of `npm run bench:compress`: peers.py PEER RECIPE MODEL BATCHES OUT.
+
+Prints {seconds, bytes, version}; the time is that of reading, rewriting and writing, without imports.
+"""
+
+import base64
+import contextlib
+import json
+import logging
+import resource
+import sys
+import time
+
+import numpy
+import onnx
+
+logging.disable(logging.WARNING)
+peer, recipe, path, batches, out = sys.argv[1:]
+
+
+def decode(array):
+    if array["dtype"] == "string":
+        return numpy.array(array["data"], dtype=object).reshape(array["dims"])
+    return numpy.frombuffer(base64.b64decode(array["data"]), dtype=array["dtype"]).reshape(array["dims"])
+
+
+with open(batches) as file:
+    feeds = [{name: decode(array) for name, array in batch.items()} for batch in json.load(file)]
+
+
+class Reader:
+    """What all of them read calibration data through."""
+
+    def __init__(self):
+        self.rewind()
+
+    def rewind(self):
+        self.rest = iter(feeds)
+
+    def get_next(self):
+        return next(self.rest, None)
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return next(self.rest)
+
+
+def with_onnxruntime():
+    import onnxruntime
+    from onnxruntime import quantization as q
+
+    class OrtReader(Reader, q.CalibrationDataReader):
+        pass
+
+    def run():
+        if recipe == "static int8":
+            q.quantize_static(path, out, OrtReader(), quant_format=q.QuantFormat.QDQ, per_channel=True,
+                              activation_type=q.QuantType.QUInt8, weight_type=q.QuantType.QInt8)
+        elif recipe == "dynamic int8":
+            q.quantize_dynamic(path, out, per_channel=True, weight_type=q.QuantType.QInt8)
+        else:
+            from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+
+            tool = MatMulNBitsQuantizer(onnx.load(path), block_size=32, is_symmetric=True, accuracy_level=4)
+            tool.process()
+            tool.model.save_model_to_file(out)
+
+    return onnxruntime.__version__, run
+
+
+def with_inc():
+    import onnx_neural_compressor
+    from onnx_neural_compressor.quantization import config, quantize
+
+    def run():
+        if recipe == "static int8":
+            from onnxruntime import quantization as q
+
+            choice = config.StaticQuantConfig(calibration_data_reader=Reader(), per_channel=True,
+                                              quant_format=q.QuantFormat.QDQ)
+        elif recipe == "dynamic int8":
+            choice = config.DynamicQuantConfig(per_channel=True)
+        else:
+            choice = config.GPTQConfig(calibration_data_reader=Reader(), weight_bits=4, weight_group_size=32,
+                                       weight_sym=True, accuracy_level=4)
+        quantize(path, out, choice)
+
+    return onnx_neural_compressor.__version__, run
+
+
+def with_olive():
+    import olive
+    from olive.model import ONNXModelHandler
+    from olive.passes import olive_pass
+    from olive.passes.onnx.hqq_quantization import OnnxHqqQuantization
+    from olive.passes.onnx.quantization import OnnxDynamicQuantization, OnnxStaticQuantization
+
+    def run():
+        if recipe == "static int8":
+            from olive.data.config import DataConfig
+            from olive.data.registry import Registry
+
+            class Rows:
+                def __len__(self):
+                    return len(feeds)
+
+                def __getitem__(self, at):
+                    return feeds[at], 0
+
+            Registry.register_dataset("bench_rows")(lambda data_dir=None, **_: Rows())
+            Registry.register_dataloader("bench_loader")(lambda dataset, **_: [(batch, 0) for batch in feeds])
+            data = DataConfig(name="rows", load_dataset_config={"type": "bench_rows"},
+                              pre_process_data_config={"type": "skip_pre_process"},
+                              post_process_data_config={"type": "skip_post_process"},
+                              dataloader_config={"type": "bench_loader"})
+            kind = OnnxStaticQuantization
+            options = {"data_config": data, "quant_format": "QDQ", "per_channel": True, "activation_type": "uint8",
+                       "weight_type": "int8"}
+        elif recipe == "dynamic int8":
+            kind, options = OnnxDynamicQuantization, {"per_channel": True}
+        else:
+            kind, options = OnnxHqqQuantization, {"block_size": 32}
+        step = olive_pass.create_pass_from_dict(kind, options, disable_search=True)
+        made = step.run(ONNXModelHandler(path), out.removesuffix(".onnx"))
+        onnx.save(onnx.load(made.model_path), out)
+
+    return olive.__version__, run
+
+
+version, run = {"onnxruntime": with_onnxruntime, "inc": with_inc, "olive": with_olive}[peer]()
+with contextlib.redirect_stdout(sys.stderr):
+    started = time.perf_counter()
+    run()
+    seconds = time.perf_counter() - started
+# In KiB on Linux.
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+print(json.dumps({"seconds": seconds, "bytes": peak, "version": version}))
