@@ -137,5 +137,5 @@ export const recipesOf = (kind) => (kind === 'dense' ? Object.keys(recipes) : ['
 export const peers = {
   onnxruntime: ['onnxruntime', 'onnx', 'onnx-ir', 'numpy', 'sympy'],
   olive: ['olive-ai', 'onnxruntime', 'onnx', 'requests'],
-  inc: ['onnx-neural-compressor', 'onnxruntime', 'onnx', 'prettytable', 'psutil', 'py-cpuinfo'],
+  inc: ['onnx-neural-compressor', 'onnxruntime', 'onnx', 'prettytable', 'psutil', 'py-cpuinfo', 'scipy'],
 };

@@ -71,7 +71,7 @@ def with_onnxruntime():
 
 
 def with_inc():
-    import onnx_neural_compressor
+    import onnx_neural_compressor.version
     from onnx_neural_compressor.quantization import config, quantize
 
     def run():
@@ -83,11 +83,14 @@ def with_inc():
         elif recipe == "dynamic int8":
             choice = config.DynamicQuantConfig(per_channel=True)
         else:
-            choice = config.GPTQConfig(calibration_data_reader=Reader(), weight_bits=4, weight_group_size=32,
-                                       weight_sym=True, accuracy_level=4)
+            from onnx_neural_compressor.quantization import algorithm_entry
+
+            choice = config.GPTQConfig(weight_bits=4, weight_group_size=32, weight_sym=True, accuracy_level=4)
+            onnx.save(algorithm_entry.gptq_quantize_entry(path, choice, Reader()), out)
+            return
         quantize(path, out, choice)
 
-    return onnx_neural_compressor.__version__, run
+    return onnx_neural_compressor.version.__version__, run
 
 
 def with_olive():
