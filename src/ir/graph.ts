@@ -116,6 +116,11 @@ export function subgraphsOf(node: Node): Graph[] {
   });
 }
 
+/** The nodes of a graph, each followed by those of its subgraphs. */
+export function allNodesOf(graph: Graph): Node[] {
+  return graph.nodes.flatMap((node) => [node, ...subgraphsOf(node).flatMap(allNodesOf)]);
+}
+
 /** Every name a node reads, the outer names its subgraphs reach for included. */
 export function readsOf(node: Node): string[] {
   return [...node.inputs.filter((name) => name !== ''), ...subgraphsOf(node).flatMap(outerReadsOf)];

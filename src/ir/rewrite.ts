@@ -112,6 +112,52 @@ export function removeDead(graph: Graph): Graph {
   return { ...graph, inputs, nodes, initializers, values };
 }
 
+/**
+ * Moves the constants of subgraphs out to the graph, where weights are looked for, under their own names where nothing else has
+ * them. Those that a subgraph hands out as they are stay.
+ */
+export function hoistConstants(graph: Graph): Graph {
+  const fresh = freshNames(graph);
+  const initializers = new Map(graph.initializers);
+  const times = new Map<string, number>();
+  const count = (part: Graph): void => {
+    const written = part.nodes.flatMap(({ outputs }) => outputs);
+    for (const name of [...part.inputs.map((value) => value.name), ...part.initializers.keys(), ...written]) {
+      times.set(name, (times.get(name) ?? 0) + 1);
+    }
+    for (const node of part.nodes) subgraphsOf(node).forEach(count);
+  };
+  count(graph);
+  const hoist = (part: Graph): Graph => {
+    const { initializers: own, ...rest } = liftConstants(part);
+    const boundary = new Set([...part.inputs, ...part.outputs].map((value) => value.name));
+    const kept = new Map([...own].filter(([name]) => boundary.has(name)));
+    const names = new Map<string, string>();
+    for (const [name, constant] of own) {
+      if (kept.has(name)) continue;
+      const outer = times.get(name) === 1 ? name : fresh(name);
+      if (outer !== name) names.set(name, outer);
+      initializers.set(outer, constant);
+    }
+    const renamed = renameReads({ ...rest, initializers: kept }, names);
+    return { ...renamed, nodes: renamed.nodes.map(inNode) };
+  };
+  const inAttribute = (attribute: Attribute): Attribute => {
+    if (attribute.type === 'graph') return { ...attribute, value: hoist(attribute.value) };
+    if (attribute.type === 'graphs') return { ...attribute, value: attribute.value.map(hoist) };
+    return attribute;
+  };
+  const inNode = (node: Node): Node => {
+    if (subgraphsOf(node).length === 0) return node;
+    const attributes = Object.entries(node.attributes).map(
+      ([name, part]) => [name, inAttribute(part)] as const,
+    );
+    return { ...node, attributes: Object.fromEntries(attributes) };
+  };
+  const nodes = graph.nodes.map(inNode);
+  return { ...graph, nodes, initializers };
+}
+
 /** Makes every reader of a name in `names` read the name it maps to, readers inside subgraphs included. */
 export function renameReads(graph: Graph, names: ReadonlyMap<string, string>): Graph {
   if (names.size === 0) return graph;

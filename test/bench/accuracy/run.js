@@ -2,8 +2,8 @@
 // optimizer, epochs and batches, on the same rows after the same scaling and filling of gaps. Each seed splits anew.
 //   --json             prints one object instead of a table
 //   --python PATH      a Python with torch and scikit-learn; without it a virtual environment is made from PyPI
-//   --data FOLDER      where penguins.csv and titanic.csv (of mwaskom/seaborn-data) and tinyshakespeare.txt (of
-//                      karpathy/char-rnn) lie; without it they are left out
+//   --data FOLDER      where penguins.csv and titanic.csv (of mwaskom/seaborn-data), tinyshakespeare.txt (of karpathy/char-rnn)
+//                      and intents.csv (of tensorflow/tfjs-examples) lie; without it they are left out
 //   --only iris,wine   --seeds 5
 import { execFileSync, spawn } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';

@@ -25,6 +25,11 @@ export const subjects = {
     ...{ source: 'titanic.csv', target: 'survived', given: true, hidden: [16], epochs: 30 },
     exclude: ['alive', 'class', 'embark_town', 'who', 'adult_male', 'alone', 'deck'],
   },
+  intents: {
+    ...common,
+    ...{ source: 'intents.csv', target: 'intent', given: true, types: { text: 'text' } },
+    ...{ hidden: [32], epochs: 10 },
+  },
   shakespeare: {
     ...common,
     ...{ source: 'tinyshakespeare.txt', target: 'next', given: true, context: 64, lstm: 128, embedding: 64 },
@@ -33,12 +38,12 @@ export const subjects = {
 };
 
 /** Data of the config. */
-export const dataOf = ({ source, target, exclude, metric, context }) => ({
+export const dataOf = ({ source, target, exclude, metric, context, types }) => ({
   source,
   target,
   ...(exclude && { exclude }),
   ...(context && { text: { context } }),
-  ...(metric === 'accuracy' && { types: { [target]: 'category' } }),
+  ...(metric === 'accuracy' && { types: { [target]: 'category', ...types } }),
   split: { train: 0.7, validation: 0.1, test: 0.2 },
 });
 

@@ -6,7 +6,7 @@ import { MaasError } from '../../../errors.js';
 import type { Model } from '../../../ir/graph.js';
 import { kerasFiles, loadKeras } from '../../../ir/keras/load.js';
 import { loadModel, loadWeights } from '../../../ir/onnx/load.js';
-import { liftConstants } from '../../../ir/rewrite.js';
+import { hoistConstants, liftConstants } from '../../../ir/rewrite.js';
 import { isFileRange } from '../../../ir/tensor.js';
 import type { Project } from '../../../plugin/api.js';
 import type { ModelSource } from './config.js';
@@ -32,7 +32,7 @@ export async function openFile(project: Project, source: ModelSource): Promise<M
       return openModule(path, project);
     case 'onnx': {
       const model = await loadWeights(await loadModel(path));
-      return { ...raiseOpset(model), graph: liftConstants(model.graph) };
+      return { ...raiseOpset(model), graph: hoistConstants(liftConstants(model.graph)) };
     }
   }
 }

@@ -1,4 +1,4 @@
-import { producersOf, type Graph, type Node } from '../../../ir/graph.js';
+import { allNodesOf, producersOf, type Graph, type Node } from '../../../ir/graph.js';
 import { sizeOf, type Tensor } from '../../../ir/tensor.js';
 
 /** Inputs that hold weights, by operator. What subtracts, divides or bounds is a setting, not a weight. */
@@ -41,7 +41,8 @@ const layouts = new Set([
  * number that is added or multiplied everywhere (the ½ of a GELU) is none.
  */
 export function findWeights(graph: Graph): string[] {
-  const producers = producersOf(graph);
+  const nodes = allNodesOf(graph);
+  const producers = producersOf({ ...graph, nodes });
   const found = new Set<string>();
   const take = (name: string, scalars: boolean): void => {
     const constant = graph.initializers.get(name);
@@ -54,7 +55,7 @@ export function findWeights(graph: Graph): string[] {
       for (const input of producer.inputs) take(input, scalars);
     }
   };
-  for (const { op, domain, inputs } of graph.nodes) {
+  for (const { op, domain, inputs } of nodes) {
     if (domain !== '' && domain !== 'ai.onnx' && domain !== 'com.microsoft') continue;
     for (const index of weightInputs[op] ?? []) {
       const name = inputs[index] ?? '';
