@@ -87,6 +87,8 @@ export interface TrainOrder {
   readonly options: Readonly<Record<string, unknown>>;
   /** Where the engine finds what it needs. */
   readonly places?: Places;
+  /** Folder of the run's log, which outlives it: what an engine puts there lies beside the figures of the run. */
+  readonly log?: string;
   /** Folder for checkpoints; a job started again with the same folder goes on where it stopped. */
   readonly work: string;
   readonly signal: AbortSignal;

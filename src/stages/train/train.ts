@@ -138,6 +138,7 @@ export class Training {
     const order: TrainOrder = {
       ...this.order(),
       ...changes,
+      ...(log && { log: log.path }),
       onProgress: (progress) => {
         emit({ event: 'train-progress', ...(part !== undefined && { part }), ...progress });
         log?.add(progress);

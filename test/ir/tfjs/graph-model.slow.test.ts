@@ -90,7 +90,7 @@ describe.skipIf(absent !== '')(`operators of a graph model${absent}`, () => {
     }
   });
 
-  it('refuses few of them', () => {
-    expect(refused.length, refused.join('\n')).toBeLessThan(opCases.length / 5);
+  it('has most of them', () => {
+    expect(opCases.length - refused.length, refused.join('\n')).toBeGreaterThan(250);
   });
 });

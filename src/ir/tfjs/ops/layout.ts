@@ -138,6 +138,8 @@ const resize: Op = (call) => {
     scales[1] === 1
   ) {
     const [high, wide] = [2, 3].map((axis) => sizes?.[axis] ?? Math.floor(x.shape[axis]! * scales[axis]!));
+    // Measured: along half pixels TensorFlow.js' own slope is another one.
+    if (call.slopes && lying[1]) throw unsupported(node, 'its slope along half pixels is wrong');
     const image = tf.transpose(x, [0, 2, 3, 1]);
     return tf.transpose(tf.image.resizeBilinear(image, [high!, wide!], ...lying), [0, 3, 1, 2]);
   }

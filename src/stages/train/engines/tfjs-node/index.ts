@@ -1,12 +1,12 @@
 import { defineEngine } from '../../../../plugin/api.js';
-import { engineOptions } from '../onnx/options.js';
+import { tfjsNodeOptions } from './options.js';
 import { findPackage, packageName, packageVersion } from '../../../../runtime/tfjs-package.js';
 
 // What trains and what installs is loaded on demand: every command registers the engine, few use it.
 export const tfjsNodeEngine = defineEngine({
   name: 'tfjs-node',
   summary: 'trains with TensorFlow, through @tensorflow/tfjs-node',
-  options: engineOptions.omit({ stepsPerRun: true }),
+  options: tfjsNodeOptions,
   unavailable: (places) =>
     Promise.resolve(
       findPackage(places) === undefined

@@ -7,6 +7,11 @@ import type { State, Stepper } from '../onnx/stepper.js';
 import { openProgram, toTensor, type Values } from '../../../../ir/tfjs/interpret.js';
 import type { Tensor, Tf } from '../../../../ir/tfjs/tf.js';
 
+export interface TfStepper extends Stepper {
+  /** What is trained, by name, as it is now. */
+  weights(): ReadonlyMap<string, Tensor>;
+}
+
 /**
  * Carries out compiled steps with TensorFlow: the way to the loss operator by operator, the slopes by its own automatic
  * differentiation, and clipping and the optimizer's update operator by operator again.
@@ -16,7 +21,7 @@ export function openTfStepper(
   thread: SessionThread,
   compiled: CompiledStep,
   state: State | undefined,
-): Stepper {
+): TfStepper {
   const { carried, loss, parameters } = compiled;
   const slopes = [...compiled.slopes];
   const moved = carried.filter(({ input }) => parameters.includes(input) && !compiled.slopes.has(input));
@@ -68,6 +73,7 @@ export function openTfStepper(
       }),
     );
   return {
+    weights: () => new Map(parameters.map((name) => [name, kept.get(name)!])),
     read: (names) => Promise.resolve(read(names)),
     share: () => thread.put(read([...new Set([...parameters, ...Object.values(compiled.counted)])]), true),
     run: (feeds, { count, first }, shareAt) => {

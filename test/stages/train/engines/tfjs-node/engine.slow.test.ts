@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -13,6 +13,7 @@ import type { TrainJob } from '../../../../../src/plugin/api.js';
 import { onnxEngine } from '../../../../../src/stages/train/engines/onnx/index.js';
 import { tfjsNodeEngine } from '../../../../../src/stages/train/engines/tfjs-node/index.js';
 import { openProgram } from '../../../../../src/ir/tfjs/interpret.js';
+import { decodeRecords } from '../../../../../src/stages/train/run-log/records.js';
 import { gradientCases, type GradientCase } from '../../../../ir/gradient-cases.js';
 import {
   classes,
@@ -170,6 +171,19 @@ describe.skipIf(absent !== '')(`the tfjs-node engine${absent}`, { timeout: 120_0
       sampling: 'shuffle',
     });
     expect(fingerprint(plain)).not.toBe(fingerprint(found));
+  });
+
+  it('writes histograms of weights with TensorFlow’s own writer', async () => {
+    const log = work();
+    const options = { histogramFreq: 2 };
+    const network = classifier();
+    await tfjsNodeEngine.train(job(network, classes(), work(), { places, options, log, epochs: 5 }));
+    const [file, ...others] = await readdir(join(log, 'weights'));
+    expect(others).toEqual([]);
+    const { records, end } = decodeRecords(await readFile(join(log, 'weights', file!)));
+    expect(end).toBe((await stat(join(log, 'weights', file!))).size);
+    // After the version of the format each weight, in the second epoch and in the fourth.
+    expect(records).toHaveLength(1 + 2 * network.trainable.length);
   });
 
   it('ends in the same weights when it was stopped on the way', async () => {
