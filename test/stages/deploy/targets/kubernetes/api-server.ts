@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { parse } from 'yaml';
 
-interface ApiObject {
+export interface ApiObject {
   apiVersion: string;
   kind: string;
   metadata: { name: string; generation?: number; resourceVersion?: string } & Record<string, unknown>;
@@ -19,6 +19,11 @@ const kinds: readonly (readonly [string, string, string])[] = [
   ['policy/v1', 'poddisruptionbudgets', 'PodDisruptionBudget'],
   ['autoscaling/v2', 'horizontalpodautoscalers', 'HorizontalPodAutoscaler'],
   ['serving.kserve.io/v1beta1', 'inferenceservices', 'InferenceService'],
+  ['v1', 'pods', 'Pod'],
+  ['batch/v1', 'jobs', 'Job'],
+  ['kubeflow.org/v2beta1', 'mpijobs', 'MPIJob'],
+  ['trainer.kubeflow.org/v1alpha1', 'trainjobs', 'TrainJob'],
+  ['trainer.kubeflow.org/v1alpha1', 'trainingruntimes', 'TrainingRuntime'],
 ];
 
 /**
@@ -33,7 +38,7 @@ export class ApiServer {
   isHealthy: (object: ApiObject) => boolean = () => true;
   /** What the Service's pods answer to a path. */
   answer: (path: string) => unknown = () => undefined;
-  private readonly server: Server;
+  protected readonly server: Server;
   private version = 0;
 
   constructor() {
@@ -61,6 +66,7 @@ export class ApiServer {
     const body = Buffer.concat(chunks).toString('utf8');
     const send: Send = (status, value) =>
       response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(value));
+    if (request.method === 'GET' && this.intercept(url, response)) return;
     const proxied = /\/services\/[^/]+\/proxy(\/.*)$/.exec(url.pathname);
     if (proxied) return send(200, this.answer(proxied[1]!));
     const found = /^\/(?:api|apis)\/(.+?)\/namespaces\/[^/]+\/([^/]+)(?:\/([^/]+))?$/.exec(url.pathname);
@@ -115,11 +121,22 @@ export class ApiServer {
     };
     object.status = this.settle(object);
     if (!dry) this.objects.set(at, object);
+    if (isApply && !dry) this.applied(object);
     return object;
   }
 
+  /** Answers what it knows better; true when it has. */
+  protected intercept(_url: URL, _response: ServerResponse): boolean {
+    return false;
+  }
+
+  /** Told of each object that comes. */
+  protected applied(_object: ApiObject): void {
+    // Nothing runs here.
+  }
+
   /** What the controllers would make of it. */
-  private settle(object: ApiObject): Record<string, unknown> {
+  protected settle(object: ApiObject): Record<string, unknown> {
     const healthy = this.isHealthy(object);
     const replicas = Number(object.spec?.['replicas'] ?? 1);
     const observedGeneration = object.metadata.generation;
