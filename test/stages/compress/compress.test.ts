@@ -97,7 +97,7 @@ describe('compress', () => {
     const [, outcome] = await bench.run({ gates: relaxed });
     const manifest = await readFile(join(outcome!.artifact!, 'manifest.json'), 'utf8');
     const { key } = JSON.parse(manifest) as { key: { passes: unknown; cpu: { arch: string } } };
-    expect(key.passes).toEqual({ fold: 2, quantize: 3 });
+    expect(key.passes).toEqual({ fold: 2, quantize: 4 });
     expect(key.cpu.arch).toBe(process.arch);
     expect(manifest).not.toContain('latency');
   });

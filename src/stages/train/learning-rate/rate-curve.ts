@@ -10,6 +10,8 @@ export interface RatePoint {
 const inertia = 0.9;
 /** Points that are too few to judge by. */
 const leastPoints = 10;
+/** What falls less than this share of the whole fall does not: a bump that smoothing lets fade falls at every point. */
+const leastFall = 1 / 500;
 /** A loss so many times the least one has left the valley for good. */
 const departure = 4;
 
@@ -38,12 +40,14 @@ export class RateCurve {
   suggest(): number | undefined {
     const losses = this.points.map(({ smoothed }) => smoothed);
     if (losses.length < leastPoints) return undefined;
+    const least = losses.indexOf(Math.min(...losses));
+    const margin = leastFall * (Math.max(...losses.slice(0, least + 1)) - losses[least]!);
     // Length of the longest falling sequence that ends at each point, which may leave points out.
     const lengths = losses.map(() => 1);
     let end = 0;
     for (let at = 1; at < losses.length; at++) {
       for (let before = 0; before < at; before++) {
-        if (losses[at]! < losses[before]! && lengths[at]! <= lengths[before]!) {
+        if (losses[at]! < losses[before]! - margin && lengths[at]! <= lengths[before]!) {
           lengths[at] = lengths[before]! + 1;
         }
       }

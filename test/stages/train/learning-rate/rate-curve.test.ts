@@ -36,6 +36,12 @@ describe('RateCurve', () => {
     );
   });
 
+  it('takes no bump that fades for a fall', () => {
+    const bottom = 10 ** -0.5;
+    const found = measure((rate, at) => lossAt(rate, bottom) + (at === 1 ? 1.5e-5 : 0)).suggest()!;
+    expect(found).toBeGreaterThan(bottom / 1000);
+  });
+
   it('stops when the loss has left the valley', () => {
     const { points } = measure((rate) => lossAt(rate, 1e-3));
     expect(points.at(-1)!.learningRate).toBeGreaterThan(1e-3);
