@@ -1,10 +1,9 @@
 import { MaasError } from '../../errors.js';
 import { signalToNoise } from '../../evaluate/metrics.js';
 import { consumersOf, type Model } from '../../ir/graph.js';
-import { loadWeights } from '../../ir/onnx/external.js';
-import { encodeModel } from '../../ir/onnx/save.js';
 import { inferTypes } from '../../ir/shapes.js';
-import { openSession, type Feeds } from '../../runtime/session.js';
+import { openModel } from '../../runtime/open-model.js';
+import type { Feeds } from '../../runtime/session.js';
 import { labelOf } from './passes/dense-layer.js';
 import { tap } from './tap.js';
 
@@ -42,7 +41,7 @@ export async function measureLayerNoise(
   const names = [...outputs.values()];
   if (names.length === 0) return [];
   const run = async (model: Model) => {
-    const session = await openSession(encodeModel(await loadWeights(tap(model, names))));
+    const session = await openModel(tap(model, names));
     try {
       return await session.run(feeds, names);
     } finally {

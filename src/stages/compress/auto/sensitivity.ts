@@ -1,10 +1,9 @@
 import type { Named } from '../../../config/named.js';
 import { signalToNoise } from '../../../evaluate/metrics.js';
 import type { Model } from '../../../ir/graph.js';
-import { loadWeights } from '../../../ir/onnx/external.js';
-import { encodeModel } from '../../../ir/onnx/save.js';
 import type { Pass, PassContext } from '../../../plugin/api.js';
-import { openSession, type Feeds } from '../../../runtime/session.js';
+import { openModel } from '../../../runtime/open-model.js';
+import type { Feeds } from '../../../runtime/session.js';
 import { applyPass } from '../apply-passes.js';
 
 /** What a layer costs by itself. */
@@ -45,7 +44,7 @@ export async function measureSensitivity(
 
 /** The outputs that are real numbers. */
 async function outputsOf(model: Model, probe: Feeds): Promise<Float32Array[]> {
-  const session = await openSession(encodeModel(await loadWeights(model)));
+  const session = await openModel(model);
   try {
     const outputs = Object.values(await session.run(probe));
     return outputs.flatMap(({ dtype, data }) => (dtype === 'float32' ? [data as Float32Array] : []));

@@ -1,7 +1,6 @@
 import type { Model } from '../../../../ir/graph.js';
-import { loadWeights } from '../../../../ir/onnx/external.js';
-import { encodeModel } from '../../../../ir/onnx/save.js';
-import { openSession, type Feeds } from '../../../../runtime/session.js';
+import { openModel } from '../../../../runtime/open-model.js';
+import type { Feeds } from '../../../../runtime/session.js';
 import { tap } from '../../tap.js';
 import { Histogram, leastDivergenceRange, leastErrorRange, percentileRange, type Range } from './ranges.js';
 
@@ -26,7 +25,7 @@ export async function calibrate(
 ): Promise<Map<string, Range>> {
   if (batches.length === 0) return new Map();
   const inputs = new Set(model.graph.inputs.map(({ name }) => name));
-  const session = await openSession(encodeModel(await loadWeights(tap(model, names))));
+  const session = await openModel(tap(model, names));
   const inner = names.filter((name) => !inputs.has(name));
   const look = async (see: (name: string, values: Float32Array) => void): Promise<void> => {
     for (const feeds of batches) {
