@@ -9,6 +9,7 @@ import type { Feeds } from '../runtime/session.js';
 import type { World } from '../runtime/mpi/world.js';
 import type { Engine } from './engine.js';
 import type { ProgressEvent } from './events.js';
+import type { Trainer } from './trainer.js';
 
 /** Plugins state the version they were written for; maas refuses one it does not know. */
 export const apiVersion = 1;
@@ -143,6 +144,7 @@ export interface RunningService {
 // ————— engines —————
 
 export * from './engine.js';
+export type * from './trainer.js';
 
 // ————— passes —————
 
@@ -153,6 +155,8 @@ export interface PassContext {
    */
   calibration(samples: number): Promise<readonly Feeds[]>;
   readonly seed: number;
+  /** Trains on the project's own rows; undefined where a model is compressed without a project. */
+  readonly trainer?: Trainer;
 }
 
 export interface PassReport {

@@ -62,6 +62,8 @@ function isClose(one: number | string, other: number | string | undefined): bool
 export interface PassClaims {
   /** A row's answer does not depend on the rows beside it, unless it did before. */
   readonly keepsRowsApart: boolean;
+  /** Run again it does more of the same, as one that takes a share of what is there. */
+  readonly repeats?: boolean;
 }
 
 /**
@@ -139,7 +141,7 @@ export function describePass(
         expect((report.applied ?? []).length > 0).toBe(report.changed);
       });
 
-      it('has nothing left to do in its own result', async () => {
+      it.skipIf(claims.repeats)('has nothing left to do in its own result', async () => {
         const first = await run(model);
         const second = await run(first.model);
         expect(second.report.changed).toBe(false);

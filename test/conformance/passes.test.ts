@@ -3,6 +3,7 @@ import {
   cleanupPasses,
   equalizeLayersPass,
   foldPass,
+  pruneUnitsPass,
   quantizeEmbeddingsPass,
   quantizePass,
   smoothQuantPass,
@@ -22,6 +23,7 @@ const mixed = { keepsRowsApart: false };
 describePass(foldPass, {}, 100);
 describePass(equalizeLayersPass, {}, 80);
 describePass(smoothQuantPass, {}, 80);
+describePass(pruneUnitsPass, { multiple: 1 }, 3, { keepsRowsApart: true, repeats: true });
 describePass(quantizePass, {}, 30);
 describePass(quantizePass, { minElements: 1, perChannel: false, reduceRange: true }, 20);
 describePass(quantizePass, { calibration: { method: 'mse' } }, 30);

@@ -11,8 +11,9 @@ import { gatherRows, sliceRows } from '../../data/rows.js';
 import { MaasError } from '../../errors.js';
 import { compare, predict, requestsOf, score, type Predictions } from '../../evaluate/index.js';
 import { loadModel, sizeOnDisk } from '../../ir/onnx/load.js';
-import type { StageContext } from '../../plugin/api.js';
+import type { StageRun, TrainProgress } from '../../plugin/api.js';
 import type { Feeds } from '../../runtime/session.js';
+import { openTrainer } from '../open-trainer.js';
 import { roundFigures } from './report.js';
 import type { Judgement, Subject } from './subject.js';
 
@@ -23,9 +24,14 @@ const probed = 128;
 
 /**
  * The model that was trained, judged by the rows of the test split: they stay out of a pass's reach.
+ * @param onFit Told how far the training is that a pass asks for.
  * @throws MaasError MAAS_DATA_CHANGED when the data is not what the model was trained on.
  */
-export async function openProjectSubject({ project, inputs, signal }: StageContext): Promise<Subject> {
+export async function openProjectSubject(
+  run: StageRun,
+  onFit: (progress: TrainProgress) => void,
+): Promise<Subject> {
+  const { project, inputs, signal } = run;
   const { root, seed, name, config } = project;
   const folder = inputs.model!.path;
   const path = join(folder, 'model.onnx');
@@ -42,7 +48,11 @@ export async function openProjectSubject({ project, inputs, signal }: StageConte
     path,
     model,
     bytes: await sizeOnDisk(path, model),
-    context: { seed, calibration: (samples) => Promise.resolve([...pickBatches(dataset, samples)]) },
+    context: {
+      seed,
+      calibration: (samples) => Promise.resolve([...pickBatches(dataset, samples)]),
+      trainer: openTrainer(run, dataset, onFit),
+    },
     async judge(other) {
       reference ??= await predict(path, test, signature);
       signal.throwIfAborted();

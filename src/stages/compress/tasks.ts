@@ -2,7 +2,7 @@ import { copyFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ListrTask } from 'listr2';
 import { asDiskError } from '../../errors.js';
-import type { StageRun } from '../../plugin/api.js';
+import type { StageRun, TrainProgress } from '../../plugin/api.js';
 import type { Json } from '../../artifacts/index.js';
 import { timeRatio } from './auto/candidate.js';
 import type { SearchResult } from './auto/search.js';
@@ -12,6 +12,7 @@ import { roundFigures, type WrittenReport } from './report.js';
 
 export function compressTasks(run: StageRun<CompressOptions>): ListrTask[] {
   const { out, inputs, options, project, registry, signal, result } = run;
+  const fitting = { tell: (_: string): void => undefined };
   const steps = {
     // Loaded on demand: it brings protobuf along, which no other command should pay for.
     open: async () => {
@@ -19,7 +20,9 @@ export function compressTasks(run: StageRun<CompressOptions>): ListrTask[] {
         import('./compress.js'),
         import('./project-subject.js'),
       ]);
-      const subject = await openProjectSubject(run);
+      const subject = await openProjectSubject(run as StageRun, (progress) =>
+        fitting.tell(describeFit(progress)),
+      );
       const place = { file: project.configFile };
       const job = { subject, options, passes: registry.passes, out: join(out, 'model.onnx'), signal, place };
       return new work.Compression(job);
@@ -34,6 +37,7 @@ export function compressTasks(run: StageRun<CompressOptions>): ListrTask[] {
       }
     },
     work: run.work,
+    fitting,
     result,
   };
   return compressionTasks(options, steps);
@@ -43,6 +47,8 @@ export interface CompressionSteps {
   readonly open: () => Promise<Compression>;
   /** What becomes of the report. */
   readonly keep: (report: WrittenReport) => Promise<void>;
+  /** Told how far a training is; whose pass it is listens. */
+  readonly fitting?: { tell: (text: string) => void };
   /** Folder for models that are tried. */
   readonly work: string;
   readonly result: Pick<StageRun['result'], 'measured' | 'notes'>;
@@ -51,7 +57,7 @@ export interface CompressionSteps {
 /** Load, one pass after another, measure, check. */
 export function compressionTasks(
   options: CompressOptions,
-  { open, keep, work, result }: CompressionSteps,
+  { open, keep, work, fitting, result }: CompressionSteps,
 ): ListrTask[] {
   let compression: Compression;
   const searchTask = (): ListrTask => ({
@@ -77,6 +83,7 @@ export function compressionTasks(
     ...options.passes.map((choice): ListrTask => ({
       title: choice.name,
       task: async (_context, task) => {
+        if (fitting) fitting.tell = (text) => (task.output = text);
         const { changed, applied = [], skipped } = await compression.apply(choice);
         if (!changed) result.notes.push(`${choice.name} changed nothing`);
         task.title = `${choice.name}: ${applied.length} changed, ${skipped.length} left alone`;
@@ -126,4 +133,8 @@ function describeFound({ chosen, reason, tried, front }: SearchResult): Json {
       failed: one.verdicts.filter(({ passed }) => !passed).map(({ text }) => text),
     })),
   };
+}
+
+function describeFit({ epoch, epochs, step, steps, loss }: TrainProgress): string {
+  return `epoch ${epoch} of ${epochs}, step ${step} of ${steps}, loss ${loss.toPrecision(4)}`;
 }

@@ -5,7 +5,7 @@ import { MaasError } from '../../errors.js';
 import type { Project, TrainJob } from '../../plugin/api.js';
 import { explainMisfit } from './figure-names.js';
 import type { FitOptions } from './fit-options.js';
-import { resolveLoss } from './resolve-loss.js';
+import { resolveLoss } from '../resolve-loss.js';
 import { watchedFigure } from './watch.js';
 
 /**

@@ -1,9 +1,8 @@
 import { attr, type Attributes, type Model, type Node } from '../../../ir/graph.js';
-import { loadWeights } from '../../../ir/onnx/external.js';
-import { encodeModel } from '../../../ir/onnx/save.js';
 import { freshNames } from '../../../ir/rewrite.js';
-import { int64s } from '../../../ir/tensor.js';
-import { openSession, type Feeds } from '../../../runtime/session.js';
+import { int64s, tensor } from '../../../ir/tensor.js';
+import { openModel } from '../../../runtime/open-model.js';
+import type { Feeds } from '../../../runtime/session.js';
 
 /** A float32 value of a graph whose channels are looked at one by one. */
 export interface Observed {
@@ -36,6 +35,29 @@ export async function observeGrams(
   return grams;
 }
 
+/** As `observeGrams`, of rows with a 1 behind each: [channels + 1, channels + 1], with the sums and the number of rows. */
+export async function observeMoments(
+  model: Model,
+  values: readonly Observed[],
+  batches: readonly Feeds[],
+): Promise<Observations> {
+  const moments: Observations = new Map();
+  const emit: Emit = (rows, add, _, { channels }) => {
+    const constant = (dims: number[], value: number) =>
+      add('Constant', [], {
+        value: attr.tensor(tensor('float32', dims, new Float32Array(dims[0]!).fill(value))),
+      });
+    const ones = add('Add', [add('MatMul', [rows, constant([channels, 1], 0)]), constant([1], 1)]);
+    const wide = add('Concat', [rows, ones], { axis: attr.int(1) });
+    return add('MatMul', [add('Transpose', [wide], { perm: attr.ints([1, 0]) }), wide]);
+  };
+  await gather(model, values, batches, emit, (name, products) => {
+    const sums = roomFor(moments, name, products.length);
+    for (let at = 0; at < products.length; at++) sums[at]! += products[at]!;
+  });
+  return moments;
+}
+
 /** The mean of each channel. */
 export async function observeMeans(
   model: Model,
@@ -60,7 +82,7 @@ export async function observeMagnitudes(
 ): Promise<Observations> {
   const largest: Observations = new Map();
   const reduce = reduceRows('ReduceMax');
-  const emit: Emit = (rows, add, first) => reduce(add('Abs', [rows]), add, first);
+  const emit: Emit = (rows, add, ...rest) => reduce(add('Abs', [rows]), add, ...rest);
   await gather(model, values, batches, emit, (name, found) => {
     const most = roomFor(largest, name, found.length);
     for (let at = 0; at < found.length; at++) most[at] = Math.max(most[at]!, found[at]!);
@@ -72,7 +94,7 @@ export async function observeMagnitudes(
 type Add = (op: string, inputs: string[], attributes?: Attributes) => string;
 
 /** @param rows Name of a value [rows, channels]. */
-type Emit = (rows: string, add: Add, first: FirstAxis) => string;
+type Emit = (rows: string, add: Add, first: FirstAxis, value: Observed) => string;
 
 interface FirstAxis {
   readonly opset: number;
@@ -117,15 +139,16 @@ async function gather(
     nodes.push({ op, domain: '', name, inputs, outputs: [name], attributes });
     return name;
   };
-  const fetched = values.map(({ name, channels, isImage }) => {
+  const fetched = values.map((value) => {
+    const { name, channels, isImage } = value;
     const shape = fresh('observed_shape');
     initializers.set(shape, int64s([-1, channels]));
     const last = isImage ? add('Transpose', [name], { perm: attr.ints([0, 2, 3, 1]) }) : name;
-    return emit(add('Reshape', [last, shape]), add, first);
+    return emit(add('Reshape', [last, shape]), add, first, value);
   });
   const outputs = fetched.map((name) => ({ name, dtype: 'float32' as const }));
   const observing = { ...graph, nodes, initializers, outputs: [...graph.outputs, ...outputs] };
-  const session = await openSession(encodeModel(await loadWeights({ ...model, graph: observing })));
+  const session = await openModel({ ...model, graph: observing });
   try {
     for (const [batch, feeds] of batches.entries()) {
       const found = await session.run(feeds, fetched);

@@ -13,7 +13,7 @@ import { bindInputs } from './bind-inputs.js';
 import { sourceOf, type FineTuneOptions } from './config.js';
 import { findHeadInput, findLogits } from './find-head.js';
 import { selectWeights, shortList } from './select-weights.js';
-import { findWeights } from './weights.js';
+import { findWeights } from '../../../ir/weights.js';
 
 /**
  * Takes a model as it is, puts it between the raw features and the outputs of the signature, and gives it a new last

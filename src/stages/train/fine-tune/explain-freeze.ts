@@ -2,7 +2,7 @@ import type { Place } from '../../../errors.js';
 import { MaasError } from '../../../errors.js';
 import type { Draft } from '../build-model.js';
 import { shortList } from './select-weights.js';
-import { weightsBefore } from './weights.js';
+import { weightsBefore } from '../../../ir/weights.js';
 
 /** Completes an engine's refusal to train through a node with what to freeze, so that it need not. */
 export function explainFreeze(error: unknown, { model, trainable }: Draft, place: Place): unknown {

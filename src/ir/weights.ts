@@ -1,5 +1,5 @@
-import { allNodesOf, producersOf, type Graph, type Node } from '../../../ir/graph.js';
-import { sizeOf, type Tensor } from '../../../ir/tensor.js';
+import { allNodesOf, producersOf, type Graph, type Node } from './graph.js';
+import { sizeOf, type Tensor } from './tensor.js';
 
 /** Inputs that hold weights, by operator. What subtracts, divides or bounds is a setting, not a weight. */
 const weightInputs: Readonly<Record<string, readonly number[]>> = {

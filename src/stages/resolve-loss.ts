@@ -1,10 +1,10 @@
-import { placeIn } from '../../config/index.js';
-import type { Named } from '../../config/named.js';
-import type { Dataset } from '../../data/index.js';
-import { partsOf } from '../../data/rows.js';
-import { MaasError } from '../../errors.js';
-import { losses } from '../../ir/losses.js';
-import type { Project, TrainJob } from '../../plugin/api.js';
+import { placeIn } from '../config/index.js';
+import type { Named } from '../config/named.js';
+import type { Dataset } from '../data/index.js';
+import { partsOf } from '../data/rows.js';
+import { MaasError } from '../errors.js';
+import { losses } from '../ir/losses.js';
+import type { Project, TrainJob } from '../plugin/api.js';
 
 /**
  * The loss that the config names, or the one that goes with the target, with class weights by index.
