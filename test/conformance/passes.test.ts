@@ -3,6 +3,7 @@ import {
   cleanupPasses,
   equalizeLayersPass,
   foldPass,
+  prunePass,
   pruneUnitsPass,
   quantizeEmbeddingsPass,
   quantizePass,
@@ -23,6 +24,8 @@ const mixed = { keepsRowsApart: false };
 describePass(foldPass, {}, 100);
 describePass(equalizeLayersPass, {}, 80);
 describePass(smoothQuantPass, {}, 80);
+describePass(prunePass, { sparsity: 0.3, minElements: 1 }, 5);
+describePass(prunePass, { method: 'sparsegpt', pattern: '3:4', minElements: 1 }, 10);
 describePass(pruneUnitsPass, { multiple: 1 }, 3, { keepsRowsApart: true, repeats: true });
 describePass(quantizePass, {}, 30);
 describePass(quantizePass, { minElements: 1, perChannel: false, reduceRange: true }, 20);

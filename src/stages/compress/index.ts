@@ -8,6 +8,7 @@ export { fileOptions, type CompressOptions, type FileOptions } from './config.js
 export { equalizeLayersPass } from './passes/equalize-layers.js';
 export { foldPass } from './passes/fold.js';
 export { cleanupPasses } from './passes/cleanup/index.js';
+export { prunePass } from './passes/prune.js';
 export { pruneUnitsPass } from './passes/prune-units.js';
 export { quantizeEmbeddingsPass } from './passes/quantize-embeddings.js';
 export { quantizePass } from './passes/quantize.js';

@@ -20,9 +20,9 @@ export function compressTasks(run: StageRun<CompressOptions>): ListrTask[] {
         import('./compress.js'),
         import('./project-subject.js'),
       ]);
-      const subject = await openProjectSubject(run as StageRun, (progress) =>
-        fitting.tell(describeFit(progress)),
-      );
+      const subject = await openProjectSubject(run, (progress) => {
+        fitting.tell(describeFit(progress));
+      });
       const place = { file: project.configFile };
       const job = { subject, options, passes: registry.passes, out: join(out, 'model.onnx'), signal, place };
       return new work.Compression(job);

@@ -16,11 +16,14 @@ import {
   equalizeLayersPass,
   compressStage,
   foldPass,
+  prunePass,
+  pruneUnitsPass,
   quantizeEmbeddingsPass,
   quantizePass,
   smoothQuantPass,
   storeHalvesPass,
 } from '../../../src/stages/compress/index.js';
+import { onnxEngine } from '../../../src/stages/train/index.js';
 import { createRunner, type Outcome } from '../../../src/stages/runner.js';
 import { classes, flowers, noise, signatureOf, tableOf } from '../../evaluate/models.js';
 
@@ -103,6 +106,8 @@ export async function makeCompressBench(
   });
   const all = [
     foldPass,
+    prunePass,
+    pruneUnitsPass,
     quantizePass,
     quantizeEmbeddingsPass,
     storeHalvesPass,
@@ -113,7 +118,7 @@ export async function makeCompressBench(
   ].map((pass) => [pass.name, pass] as const);
   const registry: Registry = {
     stages: [train, compressStage],
-    engines: new Map(),
+    engines: new Map([[onnxEngine.name, onnxEngine]]),
     passes: new Map(all),
     targets: new Map(),
     protocols: new Map(),

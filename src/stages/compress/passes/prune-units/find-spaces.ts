@@ -78,19 +78,55 @@ class Walk {
   }
 
   private step(node: Node): void {
-    if (subgraphsOf(node).length > 0 || node.domain !== '') return this.refuse(node);
+    if (subgraphsOf(node).length > 0 || node.domain !== '') {
+      this.refuse(node);
+      return;
+    }
     const { op } = node;
-    if (op === 'Gemm' || (op === 'MatMul' && this.isConstant(node.inputs[1]!))) return this.dense(node);
-    if (op === 'MatMul') return this.product(node);
-    if (op === 'Conv') return this.convolve(node);
-    if (elementwise.has(op)) return this.keep(node, node.inputs[0]!);
-    if (pools.has(op)) return this.alongImage(node);
-    if (op === 'BatchNormalization') return this.normalize(node);
-    if (arithmetic.has(op)) return this.combine(node);
-    if (op === 'Softmax') return this.softmax(node);
-    if (op === 'Flatten' || op === 'Reshape') return this.reshape(node);
-    if (op === 'Transpose') return this.transpose(node);
-    if (reductions.has(op)) return this.reduce(node);
+    if (op === 'Gemm' || (op === 'MatMul' && this.isConstant(node.inputs[1]!))) {
+      this.dense(node);
+      return;
+    }
+    if (op === 'MatMul') {
+      this.product(node);
+      return;
+    }
+    if (op === 'Conv') {
+      this.convolve(node);
+      return;
+    }
+    if (elementwise.has(op)) {
+      this.keep(node, node.inputs[0]!);
+      return;
+    }
+    if (pools.has(op)) {
+      this.alongImage(node);
+      return;
+    }
+    if (op === 'BatchNormalization') {
+      this.normalize(node);
+      return;
+    }
+    if (arithmetic.has(op)) {
+      this.combine(node);
+      return;
+    }
+    if (op === 'Softmax') {
+      this.softmax(node);
+      return;
+    }
+    if (op === 'Flatten' || op === 'Reshape') {
+      this.reshape(node);
+      return;
+    }
+    if (op === 'Transpose') {
+      this.transpose(node);
+      return;
+    }
+    if (reductions.has(op)) {
+      this.reduce(node);
+      return;
+    }
     this.refuse(node);
   }
 
@@ -123,7 +159,10 @@ class Walk {
   /** Takes the places of an input over to the output, which has the same axes. */
   private keep(node: Node, from: string): void {
     const place = this.places.get(from);
-    if (node.inputs.some((name) => name !== from && this.places.has(name))) return this.refuse(node);
+    if (node.inputs.some((name) => name !== from && this.places.has(name))) {
+      this.refuse(node);
+      return;
+    }
     if (place) this.moveOn(node, place, {});
   }
 
@@ -141,13 +180,16 @@ class Walk {
     else if (width !== channels) at.source = place.source;
     this.places.set(output, place.space.root.place(at));
     for (const further of node.outputs.slice(1)) {
-      if (further && this.readers.has(further)) place.space.lock(`${labelOf(node)} has further outputs`);
+      if (this.readers.has(further)) place.space.lock(`${labelOf(node)} has further outputs`);
     }
   }
 
   private consume(node: Node, place: Place, constant: string, axis: number): void {
     const { space, source, width, channels, isImage } = place;
-    if (!this.isOwn(constant)) return space.lock(`the weights ${constant} have other readers`);
+    if (!this.isOwn(constant)) {
+      space.lock(`the weights ${constant} have other readers`);
+      return;
+    }
     space.root.consumers.push({ node, constant, axis, width, source, channels, isImage });
   }
 
@@ -156,7 +198,10 @@ class Walk {
     const place = this.places.get(node.inputs[0]!);
     const bias = node.op === 'Gemm' ? (node.inputs[2] ?? '') : '';
     const rank = this.shapeOf(node.inputs[0]!)?.length;
-    if (!found || 'reason' in found) return this.refuse(node);
+    if (!found || 'reason' in found) {
+      this.refuse(node);
+      return;
+    }
     const { layer } = found;
     if (place) {
       const isLast = rank !== undefined && place.axis === rank - 1;
@@ -175,11 +220,17 @@ class Walk {
   /** A constant that is a row of one number for each unit, or one number for all. */
   private cutAlong(space: Space, name: string, columns: number): void {
     const constant = constantAt(name, this.model.graph, this.model.irVersion);
-    const dims = constant?.dims ?? [];
-    if (!constant || constant.dtype !== 'float32') return space.lock(`${name} is not constant`);
+    if (constant?.dtype !== 'float32') {
+      space.lock(`${name} is not constant`);
+      return;
+    }
+    const { dims } = constant;
     if (sizeOf(dims) === 1) return;
     const isRow = dims.at(-1) === columns && sizeOf(dims) === columns;
-    if (!isRow || !this.isOwn(name)) return space.lock(`${name} cannot be cut`);
+    if (!isRow || !this.isOwn(name)) {
+      space.lock(`${name} cannot be cut`);
+      return;
+    }
     space.slices.push({ constant: name, axis: dims.length - 1, width: 1 });
   }
 
@@ -188,9 +239,14 @@ class Walk {
     const [a, b] = node.inputs.map((name) => this.places.get(name));
     if (!a && !b) return;
     const [left, right] = node.inputs.map((name) => this.shapeOf(name)?.length);
-    if (!a || !b || left === undefined || left !== right || a.axis !== b.axis || a.axis >= left - 2)
-      return this.refuse(node);
-    if (a.width !== 1 || b.width !== 1) return this.refuse(node);
+    if (!a || !b || left === undefined || left !== right || a.axis !== b.axis || a.axis >= left - 2) {
+      this.refuse(node);
+      return;
+    }
+    if (a.width !== 1 || b.width !== 1) {
+      this.refuse(node);
+      return;
+    }
     a.space.root.join(b.space);
     this.moveOn(node, a, { source: node.outputs[0]! });
   }
@@ -200,19 +256,28 @@ class Walk {
     const constant = constantAt(weight, this.model.graph, this.model.irVersion);
     const place = this.places.get(input);
     const group = numberAttribute(node, 'group', 1);
-    if (constant?.dtype !== 'float32')
-      return this.refuse(node, `the weights of ${labelOf(node)} are not constant`);
+    if (constant?.dtype !== 'float32') {
+      this.refuse(node, `the weights of ${labelOf(node)} are not constant`);
+      return;
+    }
     const [filters, inner] = constant.dims as [number, number];
     const isDepthwise = group > 1 && inner === 1 && filters === group;
-    if (group > 1 && !isDepthwise) return this.refuse(node, `${labelOf(node)} has groups`);
+    if (group > 1 && !isDepthwise) {
+      this.refuse(node, `${labelOf(node)} has groups`);
+      return;
+    }
     if (isDepthwise) {
       if (!place) return;
-      if (place.axis !== 1 || place.width !== 1 || !this.isOwn(weight)) return this.refuse(node);
+      if (place.axis !== 1 || place.width !== 1 || !this.isOwn(weight)) {
+        this.refuse(node);
+        return;
+      }
       const { root } = place.space;
       root.slices.push({ constant: weight, axis: 0, width: 1 });
       root.edits.push({ kind: 'group', node });
       if (bias !== '') this.cutAlong(root, bias, filters);
-      return this.moveOn(node, place, {});
+      this.moveOn(node, place, {});
+      return;
     }
     if (place) {
       if (place.axis === 1 && place.width === 1) this.consume(node, place, weight, 1);
@@ -232,7 +297,10 @@ class Walk {
     if (!place) return;
     const scales = node.op === 'Resize' ? node.inputs.slice(1).filter((name) => name !== '') : [];
     // Its scales and sizes name every axis, the channels' too.
-    if (place.axis !== 1 || scales.some((name) => !this.keepsChannels(name))) return this.refuse(node);
+    if (place.axis !== 1 || scales.some((name) => !this.keepsChannels(name))) {
+      this.refuse(node);
+      return;
+    }
     this.moveOn(node, place, {});
   }
 
@@ -244,7 +312,10 @@ class Walk {
   private normalize(node: Node): void {
     const place = this.places.get(node.inputs[0]!);
     if (!place) return;
-    if (place.axis !== 1 || place.width !== 1) return this.refuse(node);
+    if (place.axis !== 1 || place.width !== 1) {
+      this.refuse(node);
+      return;
+    }
     const { root } = place.space;
     for (const name of node.inputs.slice(1)) this.cutAlong(root, name, root.size);
     this.moveOn(node, place, {});
@@ -256,14 +327,23 @@ class Walk {
     const placed = node.inputs.flatMap((name) => this.places.get(name) ?? []);
     const [first] = placed;
     if (!first) return;
-    if (rank === undefined) return this.refuse(node);
+    if (rank === undefined) {
+      this.refuse(node);
+      return;
+    }
     for (const name of new Set(node.inputs)) {
       const place = this.places.get(name);
       const shape = this.shapeOf(name);
-      if (!shape) return this.refuse(node);
+      if (!shape) {
+        this.refuse(node);
+        return;
+      }
       if (place) {
         const fits = shape.length === rank && place.axis === first.axis && place.width === first.width;
-        if (!fits) return this.refuse(node);
+        if (!fits) {
+          this.refuse(node);
+          return;
+        }
         first.space.root.join(place.space);
         continue;
       }
@@ -271,8 +351,10 @@ class Walk {
       const size = axis < 0 ? 1 : shape[axis];
       if (size === 1) continue;
       const constant = constantAt(name, this.model.graph, this.model.irVersion);
-      if (!constant || !this.isOwn(name) || size !== first.space.root.size * first.width)
-        return this.refuse(node);
+      if (!constant || !this.isOwn(name) || size !== first.space.root.size * first.width) {
+        this.refuse(node);
+        return;
+      }
       first.space.root.slices.push({ constant: name, axis, width: first.width });
     }
     this.moveOn(node, first, {});
@@ -284,8 +366,10 @@ class Walk {
     if (!place) return;
     const axis = numberAttribute(node, 'axis', -1);
     const opset = this.model.opsets[''] ?? 0;
-    if (opset < 13 || rank === undefined || (axis < 0 ? axis + rank : axis) === place.axis)
-      return this.refuse(node);
+    if (opset < 13 || rank === undefined || (axis < 0 ? axis + rank : axis) === place.axis) {
+      this.refuse(node);
+      return;
+    }
     this.moveOn(node, place, {});
   }
 
@@ -295,13 +379,24 @@ class Walk {
     const rank = this.shapeOf(node.inputs[0]!)?.length;
     const constant = constantAt(node.inputs[1] ?? '', this.model.graph, this.model.irVersion);
     const given = numbersAttribute(node, 'axes') ?? (constant && numbersOf(constant));
-    if (rank === undefined || !given) return this.refuse(node);
+    if (rank === undefined || !given) {
+      this.refuse(node);
+      return;
+    }
     const axes = given.map((axis) => (axis < 0 ? axis + rank : axis));
-    if (axes.includes(place.axis)) return this.refuse(node);
-    if (numberAttribute(node, 'keepdims', 1) !== 0) return this.moveOn(node, place, {});
+    if (axes.includes(place.axis)) {
+      this.refuse(node);
+      return;
+    }
+    if (numberAttribute(node, 'keepdims', 1) !== 0) {
+      this.moveOn(node, place, {});
+      return;
+    }
     const before = axes.filter((axis) => axis < place.axis).length;
-    if (place.isImage && axes.length === 2 && before === 0)
-      return this.moveOn(node, place, { isImage: false });
+    if (place.isImage && axes.length === 2 && before === 0) {
+      this.moveOn(node, place, { isImage: false });
+      return;
+    }
     this.refuse(node);
   }
 
@@ -309,7 +404,10 @@ class Walk {
     const place = this.places.get(node.inputs[0]!);
     if (!place) return;
     const perm = numbersAttribute(node, 'perm');
-    if (!perm || place.isImage) return this.refuse(node);
+    if (!perm || place.isImage) {
+      this.refuse(node);
+      return;
+    }
     this.moveOn(node, place, { axis: perm.indexOf(place.axis) });
   }
 
@@ -318,27 +416,38 @@ class Walk {
     const place = this.places.get(node.inputs[0]!);
     if (!place) return;
     const [from, to] = [this.shapeOf(node.inputs[0]!), this.shapeOf(node.outputs[0]!)];
-    if (!from || !to) return this.refuse(node);
+    if (!from || !to) {
+      this.refuse(node);
+      return;
+    }
     const { axis } = place;
     const inner = (shape: readonly Dim[], start: number): number =>
       shape.slice(start).reduce((product: number, dim) => product * (typeof dim === 'number' ? dim : NaN), 1);
     const sameFront = from.slice(0, axis).every((dim, at) => dim === to[at]);
-    if (!sameFront) return this.refuse(node);
+    if (!sameFront) {
+      this.refuse(node);
+      return;
+    }
     if (to.length === axis + 1 && inner(from, axis) === to[axis]) {
       const width = place.width * inner(from, axis + 1);
       // The neurons of heads are channels one by one; the places of an image are not.
       const own = !place.isImage || width === 1;
-      if (place.width !== place.channels || !this.editShape(node, place, axis, width))
-        return this.refuse(node);
+      if (place.width !== place.channels || !this.editShape(node, place, axis, width)) {
+        this.refuse(node);
+        return;
+      }
       const merged = own
         ? { source: node.outputs[0]!, channels: width, isImage: false }
         : { source: place.source, channels: 1 };
-      return this.moveOn(node, place, { axis, width, ...merged });
+      this.moveOn(node, place, { axis, width, ...merged });
+      return;
     }
     const [count, rest] = [to[axis], inner(to, axis + 1)];
     const splits = to.length === from.length + 1 && axis === from.length - 1 && typeof count === 'number';
-    if (!splits || place.width !== 1 || place.isImage || count * rest !== place.space.root.size)
-      return this.refuse(node);
+    if (!splits || place.width !== 1 || place.isImage || count * rest !== place.space.root.size) {
+      this.refuse(node);
+      return;
+    }
     place.space.root.coarsen(rest);
     if (!this.editShape(node, place, axis, 1)) return;
     this.moveOn(node, place, { axis, width: 1, channels: 1, source: node.outputs[0]! });

@@ -90,9 +90,7 @@ export function emitLoss(
   const own = choose(losses, loss.name, 'loss').emit(g, inputs, loss);
   if (!auxiliary) return { target, loss: own };
   const { value, share } = auxiliary;
-  const parts = [own, value].map((part, at) =>
-    g.op('Mul', [part, g.scalar(at === 0 ? 1 - share : share)]),
-  );
+  const parts = [own, value].map((part, at) => g.op('Mul', [part, g.scalar(at === 0 ? 1 - share : share)]));
   return { target, loss: g.op('Add', parts) };
 }
 

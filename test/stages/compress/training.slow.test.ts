@@ -1,0 +1,53 @@
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { loadModel } from '../../../src/ir/onnx/load.js';
+import { valuesOf } from '../../../src/ir/tensor.js';
+import { classifier, regressor } from '../../evaluate/models.js';
+import { makeCompressBench } from './bench.js';
+
+const open = {
+  latency: { maxRatio: 100 },
+  accuracy: { maxDrop: 1 },
+  error: { maxIncrease: 1e9 },
+  size: { maxRatio: 2 },
+};
+
+describe('passes that train', () => {
+  it('fit what is left after units went', async () => {
+    const bench = await makeCompressBench(classifier(32));
+    const accuracy = async (options: object): Promise<number> => {
+      const [, { metrics }] = (await bench.run({ passes: [{ pruneUnits: options }], gates: open })) as [
+        unknown,
+        { metrics: { accuracy: number } },
+      ];
+      return metrics.accuracy;
+    };
+    const cut = { ratio: 0.85, multiple: 1, repair: false };
+    const plain = await accuracy(cut);
+    const fitted = await accuracy({
+      ...cut,
+      iterations: 2,
+      fineTune: { epochs: 8, learningRate: 0.01 },
+    });
+    expect(plain).toBeLessThan(0.9);
+    expect(fitted).toBeGreaterThan(plain + 0.03);
+  });
+
+  it('leave pruned weights at 0', async () => {
+    const bench = await makeCompressBench(regressor(32), 'regression');
+    const run = async (fineTune?: object): Promise<{ r2: number; zeros: number[] }> => {
+      const options = { sparsity: 0.8, minElements: 1, ...(fineTune && { fineTune, iterations: 2 }) };
+      const [, outcome] = await bench.run({ passes: [{ prune: options }], gates: open });
+      const { graph } = await loadModel(join(outcome!.artifact!, 'model.onnx'));
+      const zeros = ['weight0', 'weight1'].map((name) => {
+        const values = valuesOf(graph.initializers.get(name)!) as Float32Array;
+        return values.filter((value) => value === 0).length / values.length;
+      });
+      return { r2: outcome!.metrics['r2'] as number, zeros };
+    };
+    const plain = await run();
+    const fitted = await run({ epochs: 6, learningRate: 0.01 });
+    expect(fitted.zeros.map((share) => share.toFixed(1))).toEqual(['0.8', '0.8']);
+    expect(fitted.r2).toBeGreaterThan(plain.r2 + 0.05);
+  });
+});
