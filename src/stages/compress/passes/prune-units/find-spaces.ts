@@ -1,17 +1,15 @@
 import {
-  consumersOf,
   numberAttribute,
   numbersAttribute,
-  readsOf,
   subgraphsOf,
   type Dim,
   type Model,
   type Node,
 } from '../../../../ir/graph.js';
-import { inferTypes } from '../../../../ir/shapes.js';
-import { numbersOf, sizeOf } from '../../../../ir/tensor.js';
+import { numbersOf } from '../../../../ir/tensor.js';
 import { constantAt, labelOf, readDense } from '../dense-layer.js';
-import { Space, type Place } from './spaces.js';
+import type { Place, Space } from './spaces.js';
+import { Tracker } from './tracker.js';
 
 /** Operators that work element by element on one input; their further inputs are bounds or settings. */
 const elementwise = new Set([
@@ -48,8 +46,6 @@ const arithmetic = new Set(['Add', 'Sub', 'Mul', 'Div', 'PRelu', 'Pow', 'Max', '
 const pools = new Set(['MaxPool', 'AveragePool', 'GlobalAveragePool', 'GlobalMaxPool', 'LpPool', 'Resize']);
 const reductions = new Set(['ReduceMean', 'ReduceSum', 'ReduceMax', 'ReduceMin']);
 
-const unchanging = new Set(['Identity', 'Dropout']);
-
 /**
  * Follows the outputs of layers to the layers that read them, and ties together what has to go together. A space is
  * locked as soon as something reads it that is not understood.
@@ -59,17 +55,7 @@ export function findSpaces(model: Model): Space[] {
   return new Walk(model).run();
 }
 
-class Walk {
-  private readonly places = new Map<string, Place>();
-  private readonly spaces: Space[] = [];
-  private readonly types;
-  private readonly readers;
-
-  constructor(private readonly model: Model) {
-    this.types = inferTypes(model);
-    this.readers = consumersOf(model.graph);
-  }
-
+class Walk extends Tracker {
   run(): Space[] {
     const { graph } = this.model;
     for (const node of graph.nodes) this.step(node);
@@ -130,32 +116,6 @@ class Walk {
     this.refuse(node);
   }
 
-  private refuse(node: Node, why = `${node.op} ${labelOf(node)} reads it`): void {
-    for (const name of readsOf(node)) this.places.get(name)?.space.lock(why);
-  }
-
-  private isConstant(name: string): boolean {
-    return constantAt(name, this.model.graph, this.model.irVersion) !== undefined;
-  }
-
-  private shapeOf(name: string): readonly Dim[] | undefined {
-    return this.types.get(name)?.shape;
-  }
-
-  /** A constant that only this node reads can be cut as the node needs it. */
-  private isOwn(name: string): boolean {
-    return this.isConstant(name) && this.readers.get(name)?.length === 1;
-  }
-
-  private open(node: Node, size: number, kind: Space['kind'], axis: number): Space {
-    const space = new Space(size, kind);
-    this.spaces.push(space);
-    const source = node.outputs[0]!;
-    const isImage = kind === 'channels';
-    this.places.set(source, space.place({ axis, width: 1, source, isImage, channels: 1 }));
-    return space;
-  }
-
   /** Takes the places of an input over to the output, which has the same axes. */
   private keep(node: Node, from: string): void {
     const place = this.places.get(from);
@@ -164,33 +124,6 @@ class Walk {
       return;
     }
     if (place) this.moveOn(node, place, {});
-  }
-
-  /** @param change Where the units lie in the output, as far as it is another place than in the input. */
-  private moveOn(
-    node: Node,
-    place: Place,
-    change: Partial<Pick<Place, 'axis' | 'width' | 'source' | 'channels' | 'isImage'>>,
-  ): void {
-    const output = node.outputs[0]!;
-    const { axis, width, channels, isImage } = place;
-    const at = { axis, width, source: output, channels, isImage, ...change };
-    // What is flattened is told from what it was before.
-    if (width !== channels && !unchanging.has(node.op)) this.refuse(node);
-    else if (width !== channels) at.source = place.source;
-    this.places.set(output, place.space.root.place(at));
-    for (const further of node.outputs.slice(1)) {
-      if (this.readers.has(further)) place.space.lock(`${labelOf(node)} has further outputs`);
-    }
-  }
-
-  private consume(node: Node, place: Place, constant: string, axis: number): void {
-    const { space, source, width, channels, isImage } = place;
-    if (!this.isOwn(constant)) {
-      space.lock(`the weights ${constant} have other readers`);
-      return;
-    }
-    space.root.consumers.push({ node, constant, axis, width, source, channels, isImage });
   }
 
   private dense(node: Node): void {
@@ -215,23 +148,6 @@ class Walk {
     space.producers.push({ node, slice });
     space.slices.push(slice);
     if (bias !== '') this.cutAlong(space, bias, layer.columns);
-  }
-
-  /** A constant that is a row of one number for each unit, or one number for all. */
-  private cutAlong(space: Space, name: string, columns: number): void {
-    const constant = constantAt(name, this.model.graph, this.model.irVersion);
-    if (constant?.dtype !== 'float32') {
-      space.lock(`${name} is not constant`);
-      return;
-    }
-    const { dims } = constant;
-    if (sizeOf(dims) === 1) return;
-    const isRow = dims.at(-1) === columns && sizeOf(dims) === columns;
-    if (!isRow || !this.isOwn(name)) {
-      space.lock(`${name} cannot be cut`);
-      return;
-    }
-    space.slices.push({ constant: name, axis: dims.length - 1, width: 1 });
   }
 
   /** Batched products keep what counts batches: heads meet heads. */
