@@ -2,6 +2,7 @@ import { expect, it } from 'vitest';
 import {
   cleanupPasses,
   equalizeLayersPass,
+  factorizePass,
   foldPass,
   prunePass,
   pruneUnitsPass,
@@ -24,6 +25,7 @@ const mixed = { keepsRowsApart: false };
 describePass(foldPass, {}, 100);
 describePass(equalizeLayersPass, {}, 80);
 describePass(smoothQuantPass, {}, 80);
+describePass(factorizePass, { energy: 0.95, minElements: 1 }, 8, { keepsRowsApart: true, repeats: true });
 describePass(prunePass, { sparsity: 0.3, minElements: 1 }, 5);
 describePass(prunePass, { method: 'sparsegpt', pattern: '3:4', minElements: 1 }, 10);
 describePass(pruneUnitsPass, { multiple: 1 }, 3, { keepsRowsApart: true, repeats: true });

@@ -6,6 +6,7 @@ import { compressTasks } from './tasks.js';
 
 export { fileOptions, type CompressOptions, type FileOptions } from './config.js';
 export { equalizeLayersPass } from './passes/equalize-layers.js';
+export { factorizePass } from './passes/factorize.js';
 export { foldPass } from './passes/fold.js';
 export { cleanupPasses } from './passes/cleanup/index.js';
 export { prunePass } from './passes/prune.js';
