@@ -2,7 +2,10 @@ import { dirname, extname, join, resolve, basename } from 'node:path';
 import { Flags } from '@oclif/core';
 import { readSection } from '../config/index.js';
 import { MaasError } from '../errors.js';
+import type { Registry } from '../plugin/api.js';
 import { loadRegistry } from '../plugin/load-registry.js';
+import type { FileOptions } from '../stages/compress/index.js';
+import { layersTable } from '../ui/layers-table.js';
 import { runTasks } from '../ui/run-tasks.js';
 import { summarize } from '../ui/summary.js';
 import { passTable } from '../ui/tables.js';
@@ -20,6 +23,7 @@ export default class Compress extends StageCommand<typeof Compress> {
       description: 'Read the figures in a script',
       command: '<%= config.bin %> compress --json | jq .metrics',
     },
+    { description: 'See what would become of each layer', command: '<%= config.bin %> compress --explain' },
     {
       description: 'Compress an ONNX file, with inputs to calibrate on',
       command: '<%= config.bin %> compress --model bert.onnx --calibration inputs.npz',
@@ -43,13 +47,44 @@ export default class Compress extends StageCommand<typeof Compress> {
       helpValue: 'FILE',
       dependsOn: ['model'],
     }),
+    explain: Flags.boolean({
+      summary:
+        'Show each layer: its size, its time, what it costs to change it alone, and what the passes do with it.',
+      exclusive: ['force', 'out'],
+    }),
   };
 
   protected override readonly stage = 'compress';
 
   protected override async execute(): Promise<CommandResult | undefined> {
     const flags = this.flags as unknown as FileFlags;
+    if (flags.explain) return this.explain(flags);
     return flags.model === undefined ? super.execute() : this.compressFile(flags.model, flags);
+  }
+
+  private async explain({ model, calibration, set }: FileFlags): Promise<CommandResult> {
+    const { explainFile, explainProject } = await import('../stages/compress/explain/tasks.js');
+    const { tasks, found } =
+      model === undefined
+        ? explainProject(await this.open())
+        : explainFile(
+            resolve(model),
+            calibration === undefined ? undefined : resolve(calibration),
+            ...(await this.readFileOptions(set)),
+          );
+    await runTasks(tasks, this.reporter.progress);
+    this.reporter.say('');
+    const explanation = found();
+    return {
+      json: { stage: 'compress', status: 'done', ...explanation },
+      text: layersTable(explanation, this.reporter),
+    };
+  }
+
+  private async readFileOptions(set: string[] | undefined): Promise<[FileOptions, Registry]> {
+    const registry = await loadRegistry(this.config);
+    const { fileOptions } = await import('../stages/compress/index.js');
+    return [readSection('compress', fileOptions(registry), set), registry];
   }
 
   private async compressFile(given: string, { calibration, out, set }: FileFlags): Promise<CommandResult> {
@@ -60,9 +95,7 @@ export default class Compress extends StageCommand<typeof Compress> {
         : resolve(out);
     if (made === model)
       throw new MaasError('MAAS_USAGE', '--out is --model itself', { hint: 'Name another file.' });
-    const registry = await loadRegistry(this.config);
-    const { fileOptions } = await import('../stages/compress/index.js');
-    const options = readSection('compress', fileOptions(registry), set);
+    const [options, registry] = await this.readFileOptions(set);
     const { compressFile } = await import('../stages/compress/file/compress-file.js');
     const started = performance.now();
     const order = {
@@ -83,6 +116,7 @@ export default class Compress extends StageCommand<typeof Compress> {
 }
 
 interface FileFlags {
+  readonly explain?: boolean;
   readonly model?: string;
   readonly calibration?: string;
   readonly out?: string;
