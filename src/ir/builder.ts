@@ -24,6 +24,8 @@ export class GraphBuilder {
   #outer: GraphBuilder | undefined;
   readonly #scalars = new Map<string, string>();
   readonly #graphName: string;
+  /** Size of onnxruntime's blocks of channels, where the graph is for a processor that has some: see gradient/blocked.ts. */
+  block: number | undefined;
 
   constructor(from: Graph | string = 'main') {
     if (typeof from === 'string') {

@@ -1,4 +1,5 @@
 import { attr, numberAttribute } from '../graph.js';
+import { blockedKernelGradient, isBlocked } from './blocked.js';
 import { otherAxes, type GradientRule, type GradientRules, type GradientSite } from './rule.js';
 import { narrowing, padded, tapped, tapsOf, widening, windowOf, type Window } from './window.js';
 
@@ -26,6 +27,7 @@ interface Convolution {
 function kernelGradient(site: GradientSite, conv: Convolution, window: Window): string {
   const { g } = site;
   const { group, kernel } = conv;
+  if (isBlocked(site, conv, window)) return blockedKernelGradient(site, conv, window);
   const [outputs, inputs] = [kernel[0]!, kernel[1]!];
   const padding = padded(site, conv.wide, window);
   const slices = tapsOf(window.kernel).map((tap) => tapped(site, padding, window, tap));

@@ -15,14 +15,15 @@ export async function profileStep(job) {
   const { compileStep } = await import('../../../dist/stages/train/engines/onnx/compile-step.js');
   const { gradientGraph, planBanks } =
     await import('../../../dist/stages/train/engines/onnx/kernel-stepper.js');
-  const { useBlocks } = await import('../../../dist/stages/train/engines/onnx/block-convolutions.js');
+  const { findBlock, useBlocks } =
+    await import('../../../dist/stages/train/engines/onnx/block-convolutions.js');
   const { SessionThread } = await import('../../../dist/runtime/thread/session-thread.js');
   const { openBank } = await import('../../../dist/runtime/thread/bank.js');
   const { encodeModel } = await import('../../../dist/ir/onnx/save.js');
   const { loadRuntime } = await import('../../../dist/runtime/load.js');
   const ort = await loadRuntime();
-  const compiled = compileStep(job, true);
   const thread = new SessionThread();
+  const compiled = compileStep(job, { kernels: true, block: await findBlock(thread) });
   const graph = await useBlocks(gradientGraph(compiled), thread);
   await thread.close();
   const folder = mkdtempSync(join(tmpdir(), 'maas-bench-profile-'));

@@ -1,12 +1,10 @@
+import { blocksDomain as domain } from '../../../../ir/gradient/blocked.js';
 import { attr, numberAttribute, type Graph, type Model, type Node } from '../../../../ir/graph.js';
 import { encodeModel } from '../../../../ir/onnx/save.js';
 import { freshNames, replaceNodes } from '../../../../ir/rewrite.js';
 import { inferTypes } from '../../../../ir/shapes.js';
 import { int64s, sizeOf, tensor, toNdArray, type Tensor } from '../../../../ir/tensor.js';
 import type { SessionThread } from '../../../../runtime/thread/session-thread.js';
-
-/** onnxruntime's operators on blocks of channels, [N, C/block, H, W, block]: there only where its processor has some. */
-const domain = 'com.microsoft.nchwc';
 
 /** Sizes of a block, by processor: that of a vector of float32. */
 const blocks = [16, 8];

@@ -63,11 +63,15 @@ export interface CompiledStep {
 
 /**
  * Compiles a job to the graph of one training step.
- * @param withKernels Whether the weights are updated by kernels, as far as there are any for the job.
+ * @param how.kernels Whether the weights are updated by kernels, as far as there are any for the job.
+ * @param how.block Size of onnxruntime's blocks of channels, which gradients may then use.
  * @throws MaasError MAAS_MODEL_UNSUPPORTED when the model cannot be trained, MAAS_MODEL_SHAPE when it does not fit the
  * data or the loss.
  */
-export function compileStep(job: TrainJob, withKernels = false): CompiledStep {
+export function compileStep(
+  job: TrainJob,
+  how: { readonly kernels?: boolean; readonly block?: number | undefined } = {},
+): CompiledStep {
   const optimizer = choose(optimizers, job.optimizer.name, 'optimizer');
   const options = { ...optimizer.defaults, ...onlySettings(job.optimizer) };
   const { graph: fed, masks } = feedDropout(fuseBias(forwardOf(job)));
@@ -80,8 +84,10 @@ export function compileStep(job: TrainJob, withKernels = false): CompiledStep {
   // What is another each time cannot be prepared once.
   const changing = new Set([...open, ...augmentedInputs(job)]);
   const { preparation, rest } = partFrozen(kept, changing, job.dataset.splits.train);
-  const outside = withKernels && !gathers(job) && optimizer.looksAtWhole !== true;
+  const outside = how.kernels === true && !gathers(job) && optimizer.looksAtWhole !== true;
   const g = new GraphBuilder(openWeights(rest, parameters, !outside));
+  // Examples are channels in some gradients: a batch should fill a block of them.
+  g.block = job.batchSize >= (how.block ?? Infinity) ? how.block : undefined;
   const { target, loss } = emitLoss(g, job);
   const slopes = gradients(g, loss, weights);
   if (slopes.size === 0) {

@@ -10,6 +10,7 @@ import { SessionThread, ThreadLost } from '../../../../runtime/thread/session-th
 import { shareOf } from '../../schedules/index.js';
 import { columnsOf, rowBytes } from './batches.js';
 import { keepBest, type Keeper } from './best.js';
+import { findBlock } from './block-convolutions.js';
 import { openCheck, type Check } from './check.js';
 import { openCheckpoints, type Standing } from './checkpoint.js';
 import { compileStep, type CompiledStep } from './compile-step.js';
@@ -55,12 +56,16 @@ export async function trainWith(
       onProgress: given.ranks.rank === 0 ? company.tell(given.onProgress) : () => undefined,
     }),
   };
-  // Ranks meet between the gradients and the update, which is a graph there.
-  const compiled = compileStep(job, !job.ranks);
-  const checkpoints = openCheckpoints(job, compiled, backend);
-  const { checkpoint, note } = await checkpoints.read();
   const place = { thread: new SessionThread(), rooms: openRooms() };
   try {
+    const convolves = job.model.graph.nodes.some(({ op }) => op === 'Conv' || op === 'ConvTranspose');
+    const compiled = compileStep(job, {
+      // Ranks meet between the gradients and the update, which is a graph there.
+      kernels: !job.ranks,
+      block: convolves && backend === undefined ? await findBlock(place.thread) : undefined,
+    });
+    const checkpoints = openCheckpoints(job, compiled, backend);
+    const { checkpoint, note } = await checkpoints.read();
     const shared =
       company && (await openSharedStepper(place.thread, compiled, checkpoint?.state, job.threads, company));
     const stepper = shared ?? (await open(place.thread, compiled, checkpoint?.state, job.threads));

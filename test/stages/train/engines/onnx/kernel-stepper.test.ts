@@ -21,7 +21,7 @@ afterAll(() => rm(root, { recursive: true }));
 
 /** Losses and what is carried after six steps. */
 async function steps(made: TrainJob, withKernels: boolean, threads: number) {
-  const compiled = compileStep(made, withKernels);
+  const compiled = compileStep(made, { kernels: withKernels });
   expect(compiled.kernels !== undefined).toBe(withKernels);
   const table = made.dataset.splits.train;
   const place = { thread: new SessionThread(), rooms: openRooms() };
@@ -63,9 +63,9 @@ describe('steps with kernels', () => {
   it('leave alone what kernels cannot do', () => {
     const made = job(classifier(), classes(), root);
     expect(
-      compileStep({ ...made, optimizer: { name: 'lamb', learningRate: 0.01 } }, true).kernels,
+      compileStep({ ...made, optimizer: { name: 'lamb', learningRate: 0.01 } }, { kernels: true }).kernels,
     ).toBeUndefined();
-    expect(compileStep({ ...made, accumulate: 2 }, true).kernels).toBeUndefined();
+    expect(compileStep({ ...made, accumulate: 2 }, { kernels: true }).kernels).toBeUndefined();
   });
 });
 
@@ -75,7 +75,7 @@ describe('planBanks', () => {
       ...job(classifier(), classes(), root),
       optimizer: { name: 'adamw', learningRate: 0.01, weightDecay: 0.1 },
     };
-    const kernels = compileStep(made, true).kernels!;
+    const kernels = compileStep(made, { kernels: true }).kernels!;
     const banks = planBanks(kernels);
     expect(banks.length).toBe(2);
     expect(banks.flatMap(({ members }) => members).length).toBe(kernels.length);
