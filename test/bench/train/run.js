@@ -1,9 +1,10 @@
-// `npm run bench:train`: training with the onnx engine against PyTorch, on the same rows in the same order from the same
-// weights. `npm run bench:engines`: against the tfjs-node engine (`maas engines install tfjs-node`). Rounds of both are
-// interleaved in one run; figures are medians.
-//   --peer NAME        pytorch or tfjs-node
+// `npm run bench:train`: training with the onnx engine against PyTorch and TensorFlow, on the same rows in the same order
+// from the same weights. Rounds of all are interleaved in one run; figures are medians. The goal is to be as fast.
 //   --json             prints one object instead of a table
 //   --python PATH      a Python with torch and numpy; without it a virtual environment is made beside the temporary files
+//   --tensorflow PATH  a Python with tensorflow; the same without it
+//   --peers NAMES      pytorch,tensorflow by default; tfjs-node is the other engine of maas, on the same graphs
+//                      (`maas engines install tfjs-node`, then `npm run bench:engines`)
 //   --models mlp,cnn   --threads 1,2   --rounds 5
 //   --profile          says instead where the time of our own steps goes, by operator
 import { execFileSync, spawn } from 'node:child_process';
@@ -19,8 +20,9 @@ import { models, weightsOf } from './models.js';
 const { values: flags } = parseArgs({
   options: {
     json: { type: 'boolean', default: false },
-    peer: { type: 'string', default: 'pytorch' },
     python: { type: 'string' },
+    tensorflow: { type: 'string' },
+    peers: { type: 'string', default: 'pytorch,tensorflow' },
     models: { type: 'string', default: Object.keys(models).join() },
     threads: { type: 'string', default: '1,2' },
     rounds: { type: 'string', default: '5' },
@@ -31,19 +33,61 @@ const rounds = Number(flags.rounds);
 const here = (name) => fileURLToPath(new URL(name, import.meta.url));
 const say = (text) => process.stderr.write(`${text}\n`);
 
-/** A Python with PyTorch: the one given, or an environment made from PyPI, which stays for the next time. */
-function findPython() {
-  if (flags.python) return flags.python;
-  const folder = join(tmpdir(), 'maas-bench-torch');
+/** A Python with packages: the one given, or an environment made from PyPI, which stays for the next time. */
+function findPython(given, name, packages) {
+  if (given) return given;
+  const folder = join(tmpdir(), `maas-bench-${name}`);
   const python = join(folder, 'bin', 'python');
   if (!existsSync(join(folder, 'ready'))) {
-    say(`installing PyTorch into ${folder}`);
+    say(`installing ${packages[0]} into ${folder}`);
     execFileSync('python3', ['-m', 'venv', folder], { stdio: ['ignore', 2, 2] });
-    execFileSync(python, ['-m', 'pip', 'install', '--quiet', 'torch', 'numpy'], { stdio: ['ignore', 2, 2] });
+    execFileSync(python, ['-m', 'pip', 'install', '--quiet', ...packages], { stdio: ['ignore', 2, 2] });
     writeFileSync(join(folder, 'ready'), '');
   }
   return python;
 }
+
+/** Layers that subject-tensorflow.py builds. */
+const ofKeras = new Set(['dense', 'conv', 'pool', 'flatten', 'relu', 'lstm']);
+
+/** A side in Python, which trains with a package from PyPI. */
+function inPython(name, given, { package: published, environment, script, trains = () => true }) {
+  const python = findPython(given, environment, [published, 'numpy']);
+  const ask = `import importlib.metadata as m; print(m.version('${published}'))`;
+  const version = execFileSync(python, ['-c', ask], { encoding: 'utf8' }).trim();
+  return {
+    name,
+    versions: { [published]: version },
+    trains,
+    start: (...args) => start(python, [here(script), ...args]),
+  };
+}
+
+async function otherEngine() {
+  const { findPackage, packageVersion } = await import('../../../dist/runtime/tfjs-package.js');
+  const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'maas');
+  if (findPackage({ root: process.cwd(), cache }) === undefined)
+    throw new Error('TensorFlow.js is not here: run `maas engines install tfjs-node`');
+  return {
+    name: 'tfjs-node',
+    versions: { 'tfjs-node': packageVersion },
+    trains: () => true,
+    start: (...args) => start(process.execPath, [here('subject.js'), ...args, cache]),
+  };
+}
+
+const findPeer = {
+  pytorch: () =>
+    inPython('PyTorch', flags.python, { package: 'torch', environment: 'torch', script: 'subject.py' }),
+  tensorflow: () =>
+    inPython('TensorFlow', flags.tensorflow, {
+      package: 'tensorflow-cpu',
+      environment: 'tensorflow',
+      script: 'subject-tensorflow.py',
+      trains: ({ layers }) => layers.every(([kind]) => ofKeras.has(kind)),
+    }),
+  'tfjs-node': otherEngine,
+};
 
 /** Numbers in [-1, 1), the same each time. */
 function randomNumbers(seed) {
@@ -110,39 +154,21 @@ function start(command, args) {
   };
 }
 
-function findPyTorch() {
-  const python = findPython();
-  const torch = execFileSync(python, ['-c', 'import torch; print(torch.__version__)'], {
-    encoding: 'utf8',
-  }).trim();
-  const startPeer = (...args) => start(python, [here('subject.py'), ...args]);
-  return { name: 'PyTorch', versions: { torch }, start: startPeer };
-}
-
-/** The other engine of maas, on the same graphs. */
-async function findTensorFlow() {
-  const { findPackage, packageVersion } = await import('../../../dist/runtime/tfjs-package.js');
-  const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'maas');
-  if (findPackage({ root: process.cwd(), cache }) === undefined)
-    throw new Error('TensorFlow.js is not here: run `maas engines install tfjs-node`');
-  const startPeer = (...args) => start(process.execPath, [here('subject.js'), ...args, cache]);
-  return { name: 'tfjs-node', versions: { 'tfjs-node': packageVersion }, start: startPeer };
-}
-
 const median = (numbers) => {
   const sorted = [...numbers].sort((a, b) => a - b);
   return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
 };
 
-async function compare(name, threads, peerOf) {
+async function compare(name, threads, all) {
   const spec = models[name];
+  const peers = all.filter(({ trains }) => trains(spec));
   const folder = mkdtempSync(join(tmpdir(), 'maas-bench-train-'));
   const sides = [];
   try {
     await writeInputs(folder, spec);
     sides.push(start(process.execPath, [here('subject.js'), folder, String(threads)]));
-    sides.push(peerOf.start(folder, String(threads)));
-    const found = [[], []];
+    for (const peer of peers) sides.push(peer.start(folder, String(threads)));
+    const found = sides.map(() => []);
     // The first round warms up.
     for (let round = -1; round < rounds; round++) {
       for (const [at, side] of sides.entries()) {
@@ -150,29 +176,35 @@ async function compare(name, threads, peerOf) {
         if (round >= 0) found[at].push(figures);
       }
     }
-    const [ours, peer] = found;
-    const apart = Math.abs(ours[0].loss - peer[0].loss);
-    if (!(apart < 1e-2)) throw new Error(`${name}: the losses differ: ${ours[0].loss} and ${peer[0].loss}`);
-    const samples = spec.rows * spec.epochs;
-    const memoryRatio = Math.max(...ours.map(peakOf)) / Math.max(...peer.map(peakOf));
-    return [
-      ['samples/s', 'seconds'],
-      ['samples/CPU s', 'cpuSeconds'],
-    ].map(([unit, key]) => ({
-      model: name,
-      threads,
-      ours: samples / median(ours.map((figures) => figures[key])),
-      peer: samples / median(peer.map((figures) => figures[key])),
-      peerName: peerOf.name,
-      unit,
-      // Rounds that lie side by side met the same machine.
-      ratio: median(ours.map((figures, round) => peer[round][key] / figures[key])),
-      memoryRatio,
-    }));
+    const [ours, ...others] = found;
+    return peers.flatMap((peer, at) => rowsOf({ name, spec, threads, peer }, ours, others[at]));
   } finally {
     for (const side of sides) side.end();
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+function rowsOf({ name, spec, threads, peer }, ours, theirs) {
+  const apart = Math.abs(ours[0].loss - theirs[0].loss);
+  if (!(apart < 1e-2)) {
+    throw new Error(`${name}: the losses differ: ${ours[0].loss}, and ${theirs[0].loss} of ${peer.name}`);
+  }
+  const samples = spec.rows * spec.epochs;
+  const memoryRatio = Math.max(...ours.map(peakOf)) / Math.max(...theirs.map(peakOf));
+  return [
+    ['samples/s', 'seconds'],
+    ['samples/CPU s', 'cpuSeconds'],
+  ].map(([unit, key]) => ({
+    model: name,
+    threads,
+    ours: samples / median(ours.map((figures) => figures[key])),
+    peer: samples / median(theirs.map((figures) => figures[key])),
+    peerName: peer.name,
+    unit,
+    // Rounds that lie side by side met the same machine.
+    ratio: median(ours.map((figures, round) => theirs[round][key] / figures[key])),
+    memoryRatio,
+  }));
 }
 
 const peakOf = ({ peakBytes }) => peakBytes;
@@ -212,39 +244,48 @@ if (flags.profile) {
   await showProfiles(cases);
   process.exit();
 }
+const wanted = flags.peers.split(',');
+const unknown = wanted.find((name) => !Object.hasOwn(findPeer, name));
+if (unknown !== undefined)
+  throw new Error(`--peers knows ${Object.keys(findPeer).join(', ')}, not ${unknown}`);
+const peers = [];
+for (const name of wanted) peers.push(await findPeer[name]());
 const { runtimeVersion } = await import('../../../dist/runtime/version.js');
-const peers = { pytorch: findPyTorch, 'tfjs-node': findTensorFlow };
-if (!Object.hasOwn(peers, flags.peer)) throw new Error(`--peer is ${Object.keys(peers).join(' or ')}`);
-const peer = await peers[flags.peer]();
 const rows = [];
 for (const { name, threads } of cases) {
   say(`${name}, ${threads} thread${threads === 1 ? '' : 's'}`);
-  rows.push(...(await compare(name, threads, peer)));
+  rows.push(...(await compare(name, threads, peers)));
 }
 const report = {
   machine: { cpu: cpus()[0].model, cores: cpus().length, load: loadavg()[0] },
-  versions: { node: process.version, 'onnxruntime-node': runtimeVersion(), ...peer.versions },
+  versions: {
+    node: process.version,
+    'onnxruntime-node': runtimeVersion(),
+    ...Object.assign({}, ...peers.map(({ versions }) => versions)),
+  },
   rows,
 };
-if (flags.json) {
-  console.log(JSON.stringify(report));
-} else {
-  const { machine, versions } = report;
+if (flags.json) console.log(JSON.stringify(report));
+else showRows(report);
+
+function showRows({ machine, versions, rows }) {
   console.log(`${machine.cpu}, ${machine.cores} cores, load ${machine.load.toFixed(1)}`);
   console.log(
     Object.entries(versions)
       .map((entry) => entry.join(' '))
       .join(', '),
   );
+  console.log('ratio: maas ÷ peer, above 1 is faster; memory: peak, maas ÷ peer, below 1 is less');
   console.log(
-    `ratio: maas ÷ ${peer.name}, above 1 is faster; memory: peak, maas ÷ ${peer.name}, below 1 is less`,
+    `${'model'.padEnd(10)} threads ${'maas'.padStart(9)} ${'peer'.padStart(9)} unit           ratio memory peer`,
   );
-  console.log(
-    `${'model'.padEnd(10)} threads ${'maas'.padStart(9)} ${peer.name.padStart(9)} unit           ratio memory`,
-  );
-  for (const { model, threads, ours, peer, unit, ratio, memoryRatio } of rows) {
+  for (const { model, threads, ours, peer, peerName, unit, ratio, memoryRatio } of rows) {
     const figures = [ours, peer].map((value) => value.toFixed(0).padStart(9)).join(' ');
     const ratios = [ratio, memoryRatio].map((value) => value.toFixed(2).padStart(6)).join(' ');
-    console.log(`${model.padEnd(10)} ${String(threads).padEnd(7)} ${figures} ${unit.padEnd(13)} ${ratios}`);
+    const short = [ratio < 1 && 'slower than the goal', memoryRatio > 1 && 'more memory than the goal'];
+    const note = short.filter(Boolean).join(', ');
+    console.log(
+      `${model.padEnd(10)} ${String(threads).padEnd(7)} ${figures} ${unit.padEnd(13)} ${ratios} ${peerName.padEnd(10)} ${note}`.trimEnd(),
+    );
   }
 }
