@@ -16,7 +16,7 @@ train:
   epochs: 5
 card: {author: Ada}
 compress:
-  passes: [{prune: {threshold: 0.5}}]
+  passes: [{threshold: {below: 0.5}}]
   gates: {accuracy: {maxDrop: 1}, latency: {maxRatio: 100}}
 deploy:
   target: {folder: {path: share}}
