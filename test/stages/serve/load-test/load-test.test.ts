@@ -69,7 +69,7 @@ describe('a load test', () => {
     const { results } = await run(url, { concurrency: [1], rates: [200], seconds: 0.5 });
     const [closed, open] = results;
     // One caller sees one slow answer; of those who come at times of their own, four in ten wait.
-    expect(closed!.latency.p90).toBeLessThan(60);
+    expect(closed!.latency.p50).toBeLessThan(60);
     expect(open!.latency.p90).toBeGreaterThan(90);
     expect(open!.failed + closed!.failed).toBe(0);
     expect(open!.requests).toBeGreaterThan(60);

@@ -132,7 +132,7 @@ describe.skipIf(process.platform !== 'linux')('a real image', { timeout: 120_000
     const script = join(unpacked, 'app', 'start.mjs');
     await writeFile(
       script,
-      `process.argv[2] = process.argv[process.argv.indexOf('--release') + 1]; await import(${JSON.stringify(unpacked + parts.entry)});`,
+      `process.argv.splice(2, Infinity, process.argv[process.argv.indexOf('--release') + 1]); await import(${JSON.stringify(unpacked + parts.entry)});`,
     );
     await writeFile(join(unpacked, 'app', 'serve.json'), '{"host":"127.0.0.1","port":0}');
     const inside = { ...release, path: join(unpacked, 'releases', release.digest) };
