@@ -11,8 +11,14 @@ import type { SlurmOptions } from './config.js';
 import { shareOut, type Job } from './job.js';
 import { slurmFiles, slurmScript } from './slurm-script.js';
 
+/** Looks, a second or so apart, at a state that a job does not leave. */
+const enoughLooks = 3;
 /** Lines of events that are looked at. */
 const most = 40;
+
+/** States that a job does not leave (squeue(1), JOB STATE CODES), and one that Slurm has forgotten. */
+const terminal =
+  /^(BOOT_FAIL|CANCELLED|COMPLETED|DEADLINE|FAILED|NODE_FAIL|OUT_OF_MEMORY|PREEMPTED|TIMEOUT|it is gone)/;
 
 /** A cluster of Slurm, through its own programs. The project lies on a disk that all of its machines share. */
 export class Slurm implements Cluster {
@@ -23,6 +29,9 @@ export class Slurm implements Cluster {
     submit: (file: string) => `sbatch ${quote([file])}`,
     cancel: (id: string) => `scancel ${id}`,
   };
+
+  /** How often in a row the job was seen to have ended without a word of its script. */
+  #looks = 0;
 
   constructor(
     private readonly job: Job,
@@ -42,6 +51,7 @@ export class Slurm implements Cluster {
     const [line] = (await this.run('squeue', args)).split('\n');
     const known = /^(\d+) (\S+)(?: \((.*)\))?/.exec(line ?? '');
     if (known) {
+      this.#looks = 0;
       const [, found, state, reason] = known;
       const isRunning = state === 'RUNNING' || state === 'COMPLETING';
       const why = reason === undefined || reason === 'None' || isRunning ? '' : ` (${reason})`;
@@ -50,8 +60,11 @@ export class Slurm implements Cluster {
     if (id === undefined) return undefined;
     const code = await this.endOf();
     if (code !== undefined) return { id, end: code === 0 ? 'well' : 'badly', detail: `exit code ${code}` };
+    // The script of a job that came to its own end has said so above. A job that goes back into the queue is shown by
+    // squeue a moment later, and has been COMPLETED or CANCELLED meanwhile: only what lasts is its end.
     const detail = await this.lastState(id);
-    return { id, end: detail === 'COMPLETED' ? 'well' : 'badly', detail };
+    this.#looks = terminal.test(detail) ? this.#looks + 1 : 0;
+    return this.#looks < enoughLooks ? { id, detail } : { id, end: 'badly', detail };
   }
 
   async submit(file: string): Promise<string> {

@@ -44,8 +44,8 @@ describe.skipIf(reason !== undefined)('maas train --submit slurm', () => {
     throw new Error(`still not: ${String(fits)}`);
   };
   const isRunning = () => jobs().some((job) => job.endsWith('RUNNING'));
-  const hasCheckpoint = async () =>
-    (await readdir(join(project, '.maas', 'work'), { recursive: true }).catch(() => [])).some((name) =>
+  const checkpoints = async () =>
+    (await readdir(join(project, '.maas', 'work'), { recursive: true }).catch(() => [])).filter((name) =>
       name.includes('checkpoint'),
     );
 
@@ -66,9 +66,10 @@ describe.skipIf(reason !== undefined)('maas train --submit slurm', () => {
   }, 120_000);
 
   it('leaves the job alone on Ctrl-C, follows it again, and queues it again when its time is over', async () => {
-    const settings = ['seed=2', 'train.epochs=400', 'train.engine.onnx.checkpointSeconds=0.05'];
+    const settings = ['seed=2', 'train.epochs=2000', 'train.engine.onnx.checkpointSeconds=0.05'];
+    const before = await checkpoints();
     const first = apply(...settings);
-    await until(async () => isRunning() && (await hasCheckpoint()));
+    await until(async () => isRunning() && (await checkpoints()).some((name) => !before.includes(name)));
     first.kill('SIGINT');
     const left = await first;
     expect(left.exitCode).toBe(130);
@@ -92,9 +93,10 @@ describe.skipIf(reason !== undefined)('maas train --submit slurm', () => {
   }, 180_000);
 
   it('starts the ranks again when one is killed', async () => {
-    const settings = ['seed=3', 'train.epochs=400', 'train.engine.onnx.checkpointSeconds=0.05'];
+    const settings = ['seed=3', 'train.epochs=2000', 'train.engine.onnx.checkpointSeconds=0.05'];
+    const before = await checkpoints();
     const running = apply(...settings);
-    await until(async () => isRunning() && (await hasCheckpoint()));
+    await until(async () => isRunning() && (await checkpoints()).some((name) => !before.includes(name)));
     const [id] = jobs()[0]!.split(' ');
     cluster.run('scancel', '--signal=KILL', `${id!}.0`);
     const done = await running;
