@@ -111,7 +111,7 @@ card: {author: Ada}
     const { project, registry } = opened;
     expect(registry.stages.map(({ name }) => name)).toEqual(['train', 'card', 'compress']);
     expect([...registry.engines.keys()]).toEqual(['onnx', 'search']);
-    expect([...registry.passes.keys()]).toEqual(['prune']);
+    expect([...registry.passes.keys()]).toEqual(['threshold']);
     expect([...registry.targets.keys()]).toEqual(['folder']);
     expect(project.config).toMatchObject({ train: { engine: 'search' }, card: { author: 'Ada' } });
   });
