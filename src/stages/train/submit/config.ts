@@ -86,7 +86,7 @@ export const kubernetesSchema = z.strictObject({
   mountPath: z
     .string()
     .regex(/^\/[^\s:]+$/, 'expected an absolute path')
-    .default('/work')
+    .default('/projects')
     .describe('Where the pods find it.'),
   project: z
     .string()

@@ -158,7 +158,11 @@ describe('the objects for Kubernetes', () => {
     expect(spec).toMatchObject({ slotsPerWorker: 2, mpiImplementation: 'OpenMPI' });
     const { Launcher, Worker } = spec.mpiReplicaSpecs;
     const [launcher] = Launcher.template.spec!.containers;
-    expect(launcher).toMatchObject({ command: ['maas'], workingDir: '/work/iris', image: 'registry/maas:1' });
+    expect(launcher).toMatchObject({
+      command: ['maas'],
+      workingDir: '/projects/iris',
+      image: 'registry/maas:1',
+    });
     expect(launcher!.args).toEqual([
       ...[
         'train',
