@@ -26,12 +26,6 @@ export interface TrainJob extends TrainOrder {
     /** Id of class 0. */
     readonly first: number;
   };
-  /** A further loss, which the model itself computes: total = (1 − share) · loss + share · value. */
-  readonly auxiliary?: {
-    /** Name of a scalar, the mean over the rows. */
-    readonly value: string;
-    readonly share: number;
-  };
 }
 
 /** What every engine is told, whoever brings the model. */

@@ -23,8 +23,6 @@ export interface FitOrder {
   readonly model: Model;
   /** Initializers that may change. Default: all that are weights by their use. */
   readonly trainable?: readonly string[];
-  /** A further loss: total = (1 − share) · loss + share · value, `value` being a scalar of the model, the mean over the rows. */
-  readonly auxiliary?: { readonly value: string; readonly share: number };
   readonly epochs: number;
   readonly learningRate: number;
   /** Default: that of the training before. */

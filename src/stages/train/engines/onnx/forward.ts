@@ -16,15 +16,14 @@ const leastOpset = 16;
  * The part of the job's model that leads to the prediction, with the inputs that it reads.
  * @throws MaasError MAAS_MODEL_UNSUPPORTED for an old operator set, MAAS_MODEL_SHAPE when the data lacks an input.
  */
-export function forwardOf({ model, prediction, steps, auxiliary, dataset }: TrainJob): Graph {
+export function forwardOf({ model, prediction, steps, dataset }: TrainJob): Graph {
   const opset = model.opsets[''] ?? 0;
   if (opset < leastOpset) {
     throw new MaasError('MAAS_MODEL_UNSUPPORTED', `cannot train a model of operator set ${opset}`, {
       hint: `Export it with operator set ${leastOpset} or later.`,
     });
   }
-  const further = [...(steps ? [steps.logits, steps.ids] : []), ...(auxiliary ? [auxiliary.value] : [])];
-  const outputs = [prediction, ...further].map((name) => ({ name }));
+  const outputs = [prediction, ...(steps ? [steps.logits, steps.ids] : [])].map((name) => ({ name }));
   const graph = removeDead({ ...model.graph, outputs });
   const read = new Set(graph.nodes.flatMap(readsOf));
   // Models of IR version 3 list constants among the inputs too.
@@ -80,18 +79,14 @@ export function weightOf(graph: Graph, name: string): NdArray<'float32'> {
 /** Emits the job's loss, and an input for the target. */
 export function emitLoss(
   g: GraphBuilder,
-  { loss, dataset, prediction, steps, auxiliary }: TrainJob,
+  { loss, dataset, prediction, steps }: TrainJob,
 ): { readonly target: string; readonly loss: string } {
   const { dtype, dims } = dataset.splits.train.target;
   const shape = g.typeOf(prediction)?.shape;
   if (!shape || shape.length === 0) throw noShape(g, prediction);
   const target = g.input(g.unique('target'), dtype, [shape[0]!, ...dims.slice(1)]);
   const inputs = steps ? emitSteps(g, steps, target) : { prediction, target };
-  const own = choose(losses, loss.name, 'loss').emit(g, inputs, loss);
-  if (!auxiliary) return { target, loss: own };
-  const { value, share } = auxiliary;
-  const parts = [own, value].map((part, at) => g.op('Mul', [part, g.scalar(at === 0 ? 1 - share : share)]));
-  return { target, loss: g.op('Add', parts) };
+  return { target, loss: choose(losses, loss.name, 'loss').emit(g, inputs, loss) };
 }
 
 /** Each step's probabilities [N, steps, classes], and its class [N, steps]: the id of the step after it, and the target. */
