@@ -54,6 +54,7 @@ export function slurmScript(
 ${directives.map((directive) => `#SBATCH ${directive}`).join('\n')}
 
 folder=${quote([job.folder])}
+rm -f "$folder/${slurmFiles.ended}"
 ${[...exports, ...options.setup].map((text) => `${text}\n`).join('')}
 for ((start = 0; ; start++)); do
   ${quote(step)} >>"$folder/${slurmFiles.events}"
@@ -64,9 +65,13 @@ done
 
 # Time was nearly over, and the checkpoint is written.
 if ((code == 130 && \${SLURM_RESTART_COUNT:-0} < ${options.requeues})); then
-  scontrol requeue "$SLURM_JOB_ID" && exit
+  scontrol requeue "$SLURM_JOB_ID"
+  requeued=$?
+  # What queues a job again ends its processes, scontrol too: a signal means that it was done.
+  ((requeued == 0 || requeued > 128)) && exit
 fi
-echo "$code" >"$folder/${slurmFiles.ended}"
+echo "$code" >"$folder/${slurmFiles.ended}.part"
+mv "$folder/${slurmFiles.ended}.part" "$folder/${slurmFiles.ended}"
 exit "$code"
 `;
 }

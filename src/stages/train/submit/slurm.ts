@@ -20,6 +20,9 @@ const most = 40;
 const terminal =
   /^(BOOT_FAIL|CANCELLED|COMPLETED|DEADLINE|FAILED|NODE_FAIL|OUT_OF_MEMORY|PREEMPTED|TIMEOUT|it is gone)/;
 
+/** Those that are Slurm's doing. */
+const cut = /^(BOOT_FAIL|CANCELLED|DEADLINE|NODE_FAIL|OUT_OF_MEMORY|PREEMPTED|TIMEOUT)/;
+
 /** A cluster of Slurm, through its own programs. The project lies on a disk that all of its machines share. */
 export class Slurm implements Cluster {
   readonly title = 'Slurm';
@@ -30,7 +33,7 @@ export class Slurm implements Cluster {
     cancel: (id: string) => `scancel ${id}`,
   };
 
-  /** How often in a row the job was seen to have ended without a word of its script. */
+  /** How often in a row the job was seen to have ended, and not well. */
   #looks = 0;
 
   constructor(
@@ -59,12 +62,14 @@ export class Slurm implements Cluster {
     }
     if (id === undefined) return undefined;
     const code = await this.endOf();
-    if (code !== undefined) return { id, end: code === 0 ? 'well' : 'badly', detail: `exit code ${code}` };
-    // The script of a job that came to its own end has said so above. A job that goes back into the queue is shown by
-    // squeue a moment later, and has been COMPLETED or CANCELLED meanwhile: only what lasts is its end.
-    const detail = await this.lastState(id);
-    this.#looks = terminal.test(detail) ? this.#looks + 1 : 0;
-    return this.#looks < enoughLooks ? { id, detail } : { id, end: 'badly', detail };
+    if (code === 0) return { id, end: 'well', detail: 'exit code 0' };
+    // A job that goes back into the queue is shown by squeue a moment later, and has been COMPLETED or CANCELLED
+    // meanwhile, whatever its script said: only what lasts is its end.
+    const state = await this.lastState(id);
+    this.#looks = terminal.test(state) ? this.#looks + 1 : 0;
+    if (this.#looks < enoughLooks) return { id, detail: state };
+    // The script of a job that is cancelled may live to see its step fail: then Slurm knows better why.
+    return { id, end: 'badly', detail: code === undefined || cut.test(state) ? state : `exit code ${code}` };
   }
 
   async submit(file: string): Promise<string> {

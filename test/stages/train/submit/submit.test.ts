@@ -102,9 +102,9 @@ describe('the script for Slurm', () => {
   });
 
   /** Runs the script where srun ends with these codes, one after another. */
-  async function run(codes: readonly number[], restarts = 0) {
+  async function run(codes: readonly number[], { restarts = 0, queueing = ':' } = {}) {
     const srun = `srun() { echo '{}'; echo run >>runs; set -- ${codes.join(' ')}; shift $(($(wc -l <runs) - 1)); return $1; }`;
-    const requeue = 'scontrol() { echo "$*" >requeued; }';
+    const requeue = `scontrol() { echo "$*" >requeued; ${queueing}; }`;
     const options = slurmSchema.parse({ setup: [srun, requeue, ': >runs'], env: { GREETING: "it's" } });
     await rm(join(root, 'ended'), { force: true });
     await rm(join(root, 'requeued'), { force: true });
@@ -132,7 +132,13 @@ describe('the script for Slurm', () => {
 
   it('is queued again when its time is over, but not for ever', async () => {
     expect(await run([130])).toEqual({ exitCode: 0, requeued: 'requeue 7', runs: 1 });
-    expect(await run([130], 10)).toEqual({ exitCode: 130, ended: '130', runs: 1 });
+    expect(await run([130], { restarts: 10 })).toEqual({ exitCode: 130, ended: '130', runs: 1 });
+  });
+
+  it('has not ended when what queued it again has ended scontrol as well', async () => {
+    const killed = await run([130], { queueing: 'return 143' });
+    expect(killed).toMatchObject({ requeued: 'requeue 7', ended: undefined });
+    expect(await run([130], { queueing: 'return 1' })).toMatchObject({ exitCode: 130, ended: '130' });
   });
 });
 
