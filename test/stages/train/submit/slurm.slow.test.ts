@@ -82,7 +82,9 @@ describe.skipIf(reason !== undefined)('maas train --submit slurm', () => {
     cluster.run('scancel', '--signal=TERM', `${id!}.0`);
     await until(() => jobs()[0]?.endsWith('PENDING') === true);
     expect(jobs()).toEqual([`${id!} PENDING`]);
-    // Slurm lets two minutes pass first.
+    // Slurm lets two minutes pass first. In the second in which it has taken a job's credential back it starts no other
+    // life of it ("Job credential revoked").
+    await sleep(3000);
     cluster.run('scontrol', 'update', `JobId=${id!}`, 'StartTime=now');
     const done = await second;
     expect([done.exitCode, done.stderr]).toEqual([0, '']);
