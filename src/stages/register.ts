@@ -2,6 +2,7 @@ import type { RegisterHook } from '../plugin/hook.js';
 import {
   cleanupPasses,
   compressStage,
+  convertOpsetPass,
   equalizeLayersPass,
   factorizePass,
   foldPass,
@@ -34,6 +35,7 @@ const register: RegisterHook = () =>
       storeHalvesPass,
       smoothQuantPass,
       equalizeLayersPass,
+      convertOpsetPass,
       foldPass,
       factorizePass,
       prunePass,

@@ -102,3 +102,38 @@ export function embeddingModels(): PassModel[] {
     }),
   ];
 }
+
+/** Models as exporters of old frameworks write them. */
+export function oldModels(): PassModel[] {
+  return [
+    build(
+      'a layer between a Squeeze and a Softmax, of operator set 11',
+      { x: values(3, 1, 64) },
+      (graph) => {
+        const rows = graph.op('Squeeze', ['x'], { axes: attr.ints([1]) });
+        const bounded = graph.op('Clip', [
+          graph.op('MatMul', [rows, graph.constant(weight(64, 80))]),
+          graph.scalar(0),
+        ]);
+        return graph.op('Softmax', [bounded]);
+      },
+      11,
+    ),
+    build(
+      'two convolutions of operator set 9',
+      { x: values(2, 3, 8, 8) },
+      (graph) => {
+        const padded = graph.op('Pad', ['x'], { pads: attr.ints([0, 0, 1, 1, 0, 0, 1, 1]) });
+        const first = graph.op('Conv', [
+          padded,
+          graph.constant(weight(32, 3, 3, 3)),
+          graph.constant(weight(32)),
+        ]);
+        const bounded = graph.op('Clip', [first], { min: attr.float(0), max: attr.float(6) });
+        const second = graph.op('Conv', [bounded, graph.constant(weight(24, 32, 3, 3))]);
+        return graph.op('ReduceMean', [second], { axes: attr.ints([2, 3]) });
+      },
+      9,
+    ),
+  ];
+}

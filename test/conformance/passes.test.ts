@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import {
   cleanupPasses,
+  convertOpsetPass,
   equalizeLayersPass,
   factorizePass,
   foldPass,
@@ -12,13 +13,16 @@ import {
   storeHalvesPass,
 } from '../../src/stages/compress/index.js';
 import { classifier, flowers } from '../evaluate/models.js';
-import { cleanupModels, embeddingModels } from './cleanup-models.js';
+import { cleanupModels, embeddingModels, oldModels } from './cleanup-models.js';
 import { contextOf, describePass, mixesRows } from './pass-suite.js';
 
 describePass(storeHalvesPass, {}, 60);
 describePass(quantizeEmbeddingsPass, {}, 35, { keepsRowsApart: false }, embeddingModels);
 
 for (const pass of cleanupPasses) describePass(pass, {}, 100, { keepsRowsApart: false }, cleanupModels);
+
+describePass(convertOpsetPass, {}, 100, undefined, oldModels);
+describePass(quantizePass, {}, 30, undefined, oldModels);
 
 const mixed = { keepsRowsApart: false };
 

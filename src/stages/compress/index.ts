@@ -5,6 +5,7 @@ import { describeCpu } from './cpu.js';
 import { compressTasks } from './tasks.js';
 
 export { fileOptions, type CompressOptions, type FileOptions } from './config.js';
+export { convertOpsetPass } from './passes/convert-opset.js';
 export { equalizeLayersPass } from './passes/equalize-layers.js';
 export { factorizePass } from './passes/factorize.js';
 export { foldPass } from './passes/fold.js';

@@ -1,4 +1,5 @@
 import type { Model, Node } from '../../../ir/graph.js';
+import { convertOpset } from '../../../ir/opset/convert.js';
 import { liftConstants } from '../../../ir/rewrite.js';
 import { definePass, type PassContext, type PassReport } from '../../../plugin/api.js';
 import type { Feeds } from '../../../runtime/session.js';
@@ -23,25 +24,52 @@ export const quantizePass = definePass<QuantizeOptions>({
   summary:
     'Store the weights of dense layers and convolutions as integers of 8 or 4 bits, and compute with integers.',
   options: quantizeOptions,
-  version: 4,
+  version: 5,
   async run(given, settings, context) {
-    const model: Model = { ...given, graph: liftConstants(given.graph) };
-    if (settings.mode === 'weights') return quantizeWeights(given, model, settings, context);
-    const { perChannel, reduceRange } = settings;
-    const largest = reduceRange ? 63 : 127;
-    if (settings.mode === 'static') return quantizeStatic(given, model, settings, context);
-    const found = await chooseLayers(
-      model,
-      settings,
-      eachUnit((weights, { rows, columns, transposed }) =>
-        quantizeMatrix(weights, { rows, columns, transposed, perChannel, largest }),
-      ),
-    );
-    return rewrite(given, model, found, createDynamicEmitter(model.graph), ({ layer, matrix }) =>
-      describeWeights('int8', layer, matrix),
-    );
+    const { model: raised, notes } = raiseOpset(given, settings);
+    const { model, report } = await quantize(raised, settings, context);
+    const all = [...notes, ...(report.notes ?? [])];
+    const told = all.length > 0 ? { ...report, notes: all } : report;
+    return { model: report.changed ? model : given, report: told };
   },
 });
+
+/** The operator sets that have what a mode writes: scales for each channel, and ranges of a batch. */
+const wantedOpset = { static: 13, dynamic: 11, weights: 1 };
+
+/** An old model in an operator set that it can be quantized in, or in the last one that its nodes allow. */
+function raiseOpset(given: Model, { mode }: QuantizeOptions): { model: Model; notes: string[] } {
+  const from = given.opsets[''] ?? 0;
+  const wanted = wantedOpset[mode];
+  const { model, version, stopped } = convertOpset(given, wanted);
+  const notes = version > from ? [`operator set ${from} → ${version}`] : [];
+  for (const { node, reason } of stopped) {
+    notes.push(`${node} does not go into operator set ${version + 1}: ${reason}`);
+  }
+  return { model, notes };
+}
+
+async function quantize(
+  given: Model,
+  settings: QuantizeOptions,
+  context: PassContext,
+): Promise<{ model: Model; report: PassReport }> {
+  const model: Model = { ...given, graph: liftConstants(given.graph) };
+  if (settings.mode === 'weights') return quantizeWeights(given, model, settings, context);
+  if (settings.mode === 'static') return quantizeStatic(given, model, settings, context);
+  const { perChannel, reduceRange } = settings;
+  const largest = reduceRange ? 63 : 127;
+  const found = await chooseLayers(
+    model,
+    settings,
+    eachUnit((weights, { rows, columns, transposed }) =>
+      quantizeMatrix(weights, { rows, columns, transposed, perChannel, largest }),
+    ),
+  );
+  return rewrite(given, model, found, createDynamicEmitter(model.graph), ({ layer, matrix }) =>
+    describeWeights('int8', layer, matrix),
+  );
+}
 
 async function quantizeWeights(
   given: Model,

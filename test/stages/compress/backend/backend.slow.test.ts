@@ -4,12 +4,13 @@ import { decodeModel } from '../../../../src/ir/onnx/load.js';
 import { encodeModel } from '../../../../src/ir/onnx/save.js';
 import { fromNdArray, isNumeric, toNdArray, type NdArray } from '../../../../src/ir/tensor.js';
 import { openSession, type Feeds } from '../../../../src/runtime/session.js';
+import { convertOpset } from '../../../../src/ir/opset/convert.js';
 import { cleanupPasses } from '../../../../src/stages/compress/index.js';
 import { contextOf } from '../../../conformance/pass-suite.js';
 import { feedsOf, listTests, readTest, skipReason, type OnnxTest } from './onnx-tests.js';
 
 /** Tests that the installed onnxruntime answers as recorded; for the others only the files are compared. */
-const answered = { count: 0, cleaned: 0 };
+const answered = { count: 0, cleaned: 0, converted: 0 };
 
 type Outputs = Record<string, NdArray>;
 
@@ -124,7 +125,7 @@ describe.skipIf(skipReason)(`ONNX's own tests${skipReason ? ` (skipped: ${skipRe
   });
 
   it.each(names)(
-    '%s is saved to the same model and keeps its outputs through every clean-up',
+    '%s is saved to the same model and keeps its outputs through every clean-up and in later operator sets',
     async (name) => {
       const test = await readTest(name);
       const { model } = test;
@@ -135,6 +136,16 @@ describe.skipIf(skipReason)(`ONNX's own tests${skipReason ? ` (skipped: ${skipRe
       answered.count++;
       const { feeds, expected } = answer;
       expectSame(await tryRun(saved, feeds), expected);
+      for (const version of [13, 17, 21, 26]) {
+        const { model: later, applied } = convertOpset(model, version);
+        if (applied.length === 0) continue;
+        answered.converted++;
+        try {
+          expectSame(await tryRun(later, feeds), expected);
+        } catch (error) {
+          throw new Error(`operator set ${version}: ${JSON.stringify(applied)}`, { cause: error });
+        }
+      }
       const variants: [Model, Feeds][] = [[model, feeds]];
       // A name inside a subgraph could be one of the outputs'.
       if (!hasSubgraphs(model)) variants.push([bind(model, feeds), {}]);
@@ -159,5 +170,6 @@ describe.skipIf(skipReason)(`ONNX's own tests${skipReason ? ` (skipped: ${skipRe
     // Of what onnxruntime does not run, nothing would be shown.
     expect(answered.count).toBeGreaterThan(700);
     expect(answered.cleaned).toBeGreaterThan(700);
+    expect(answered.converted).toBeGreaterThan(100);
   });
 });
