@@ -17,7 +17,7 @@ export { readStatus, type StageStatus } from './stages/status.js';
  *   stage      reads              writes
  *   train      the data           model     model.onnx, signature.json, history.json
  *   compress   model, held-out    model     model.onnx, signature.json, report.json   (when the config asks for it)
- *   deploy     model, held-out    release   model.onnx, signature.json, golden.json; then the target switches to it
+ *   deploy     model, held-out    release   model.onnx, signature.json, golden.json, reference.json; then the target switches to it
  *   serve      the target's current release, until it is stopped
  *
  * Plugins put stages of their own after any of the first three. A stage runs when its section is in the config, and

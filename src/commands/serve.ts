@@ -6,6 +6,7 @@ import type { ModelSource } from '../plugin/api.js';
 import type { CommandResult } from './cli/base-command.js';
 import { ProjectCommand, projectFlags } from './cli/project-command.js';
 import { serveRelease, type ServeOrder } from './cli/serve-release.js';
+import { tracingFromEnv } from './cli/tracing-from-env.js';
 
 export const addressFlags = {
   host: Flags.string({ summary: 'Address to listen on, instead of serve.host.' }),
@@ -14,6 +15,15 @@ export const addressFlags = {
     min: 0,
     max: 65535,
   }),
+};
+
+/** A release that is tried lets everybody in, and nobody hears of it. */
+const withoutOthers = {
+  keys: undefined,
+  tls: undefined,
+  grpcPort: undefined,
+  sample: undefined,
+  tracing: undefined,
 };
 
 export default class Serve extends ProjectCommand<typeof Serve> {
@@ -49,7 +59,7 @@ export default class Serve extends ProjectCommand<typeof Serve> {
     }),
     plain: Flags.boolean({
       summary:
-        'Without keys, TLS and gRPC, whatever the config says: how a release is tried before it goes anywhere.',
+        'Without keys, TLS, gRPC, samples and traces, whatever the config says: how a release is tried before it goes anywhere.',
       hidden: true,
     }),
     models: Flags.string({
@@ -60,14 +70,18 @@ export default class Serve extends ProjectCommand<typeof Serve> {
 
   protected override async execute(): Promise<CommandResult> {
     const { host, port, plain, 'grpc-port': grpcPort } = this.flags;
+    const found = await this.findModels();
+    const configured = found.options as { readonly tracing?: unknown } | undefined;
+    const tracing = configured?.tracing === undefined && !plain ? tracingFromEnv(process.env) : undefined;
     const served = await serveRelease(
       {
-        ...(await this.findModels()),
+        ...found,
         overrides: {
           ...(host !== undefined && { host }),
           ...(port !== undefined && { port }),
           ...(grpcPort !== undefined && { grpcPort }),
-          ...(plain && { keys: undefined, tls: undefined, grpcPort: undefined }),
+          ...(tracing && { tracing }),
+          ...(plain && withoutOthers),
         },
       },
       this.reporter,

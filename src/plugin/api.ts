@@ -182,7 +182,7 @@ export interface Pass<Options = unknown> {
 
 export interface Release {
   readonly digest: string;
-  /** Folder of the whole release: manifest.json, model.onnx, signature.json, golden.json. */
+  /** Folder of the whole release: manifest.json, model.onnx, signature.json, golden.json, reference.json. */
   readonly path: string;
 }
 

@@ -6,6 +6,7 @@ import { exitCodes, MaasError } from '../../errors.js';
 import { apiVersion, type Protocol } from '../../plugin/api.js';
 import { createRegistry } from '../../plugin/registry.js';
 import * as serve from '../../stages/serve/index.js';
+import { tracingFromEnv } from './tracing-from-env.js';
 
 const say = (event: object): void => {
   process.stdout.write(`${JSON.stringify(event)}\n`);
@@ -25,6 +26,7 @@ async function serveImage(path: string | undefined, overrides = '{}'): Promise<v
   }).filter(([, value]) => value !== null);
   const isLink = lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
 
+  const fromEnv = tracingFromEnv(process.env);
   const stopping = new AbortController();
   const stopped = new Promise<void>((resolve) => {
     for (const name of ['SIGTERM', 'SIGINT'] as const) {
@@ -35,7 +37,9 @@ async function serveImage(path: string | undefined, overrides = '{}'): Promise<v
     }
   });
   const running = await serveService.start({
-    options: serveService.options(registry).parse(Object.fromEntries(options)),
+    options: serveService
+      .options(registry)
+      .parse({ ...(fromEnv && { tracing: fromEnv }), ...Object.fromEntries(options) }),
     registry,
     source: { kind: 'release', path, follow: isLink },
     signal: stopping.signal,

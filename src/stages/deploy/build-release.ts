@@ -11,6 +11,7 @@ import type { DeployOptions } from './config.js';
 import { makeGolden } from './golden.js';
 import { readSigningKey } from './keys.js';
 import { provenanceName, writeProvenance } from './provenance.js';
+import { makeReference } from './reference.js';
 
 /**
  * Copies the model and its signature as they are, and records what else the release tells: the figures that the stages
@@ -32,8 +33,8 @@ export async function copyModel({ inputs, out, result }: StageRun<DeployOptions>
 }
 
 /**
- * Writes golden.json from held-out rows.
- * @returns the number of rows.
+ * Writes golden.json from held-out rows, and reference.json, which a server compares with what it sees.
+ * @returns the number of golden rows.
  * @throws MaasError MAAS_DATA_CHANGED when the data is not what the model was trained on.
  */
 export async function writeGolden({
@@ -46,10 +47,13 @@ export async function writeGolden({
   const signature = await readSignature(join(out, 'signature.json'));
   const dataset = await loadDataset(config['data'] as DataConfig, { root, seed, name, signal });
   if (dataset.digest !== signature.data.digest) throw dataChanged(inputs.model!);
-  const golden = await makeGolden(join(out, 'model.onnx'), signature, dataset.splits.test);
-  await onDisk('cannot write the release', () =>
-    writeFile(join(out, 'golden.json'), `${JSON.stringify(golden)}\n`),
-  );
+  const file = join(out, 'model.onnx');
+  const golden = await makeGolden(file, signature, dataset.splits.test);
+  const reference = await makeReference(file, signature, dataset.splits, signal);
+  await onDisk('cannot write the release', async () => {
+    await writeFile(join(out, 'golden.json'), `${JSON.stringify(golden)}\n`);
+    await writeFile(join(out, 'reference.json'), `${JSON.stringify(reference)}\n`);
+  });
   return golden.rows.length;
 }
 

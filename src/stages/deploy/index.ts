@@ -48,7 +48,7 @@ export const deployStage = defineStage<DeployOptions>({
   options: deployOptions,
   reads: ['model'],
   writes: 'release',
-  version: 2,
+  version: 3,
   // Where it goes and how it is checked is no part of a release: the same one goes to every place.
   artifactOptions: () => ({}),
   async key({ project, options }): Promise<Record<string, Json>> {

@@ -53,10 +53,12 @@ export function createAnswerer({ models, protocols, metrics, onBug }: AnswererOp
     { path, method, headers, query }: HttpRequest,
     host: ServeHost,
   ): Promise<HttpResponse> | undefined {
-    if (path !== '/' && path !== '/metrics' && path !== '/openapi.json') return undefined;
+    if (path !== '/' && path !== '/metrics' && path !== '/openapi.json' && path !== '/drift')
+      return undefined;
     allowMethods(method, ['GET', 'HEAD']);
     if (path === '/metrics') return printMetrics();
     if (path === '/openapi.json') return printApi(host);
+    if (path === '/drift') return printDrift();
     return wantsPage(headers['accept']) ? showPage(host, query) : Promise.resolve(describe(host));
   }
 
@@ -66,7 +68,12 @@ export function createAnswerer({ models, protocols, metrics, onBug }: AnswererOp
   }
 
   async function printApi(host: ServeHost): Promise<HttpResponse> {
-    return jsonResponse(JSON.stringify((await import('./openapi.js')).describeApi(host)));
+    return jsonResponse((await import('./openapi.js')).printApi(host));
+  }
+
+  async function printDrift(): Promise<HttpResponse> {
+    const { describeDrift } = await import('./watch/describe-drift.js');
+    return jsonResponse(`${JSON.stringify(describeDrift(models.models()), null, 2)}\n`);
   }
 
   function describe(host: ServeHost): HttpResponse {

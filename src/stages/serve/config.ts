@@ -134,7 +134,7 @@ export const serveOptions = z.strictObject({
       key: z.string().min(1).describe('Its private key, PEM.'),
     })
     .optional()
-    .describe('Serves HTTPS, and gRPC over TLS. HTTPS goes over to renewed files by itself.'),
+    .describe('Serves HTTPS, and gRPC over TLS. Both go over to renewed files by themselves.'),
   maxConnections: z
     .int()
     .min(1)
@@ -145,6 +145,76 @@ export const serveOptions = z.strictObject({
     .boolean()
     .default(false)
     .describe('Tells of every request: a line of JSON with --events, else a line on stderr.'),
+  sample: z
+    .strictObject({
+      rate: z
+        .number()
+        .gt(0)
+        .max(1)
+        .default(0.01)
+        .describe('Share of the requests that are written, from 0 to 1.'),
+      file: z.string().min(1).describe('File of JSON Lines that they are appended to.'),
+      maxBytes: z
+        .int()
+        .min(64 * 1024)
+        .default(256 * 1024 * 1024)
+        .describe('Bytes of that file and the one before it, FILE.1, together.'),
+    })
+    .optional()
+    .describe(
+      'Writes some requests with their answers to a file, as bodies that `maas bench --requests` sends again. No request waits for it: what the disk is too slow or too full for is dropped (maas_samples_dropped_total).',
+    ),
+  tracing: z
+    .strictObject({
+      endpoint: z
+        .url({ protocol: /^https?$/ })
+        .describe(
+          'Where the collector takes traces by OTLP over HTTP, such as http://localhost:4318/v1/traces.',
+        ),
+      headers: z
+        .record(z.string().min(1), z.string())
+        .optional()
+        .describe(
+          'Headers that are sent along, such as a key of the collector: from the environment, as ${NAME}.',
+        ),
+      rate: z
+        .number()
+        .min(0)
+        .max(1)
+        .default(1)
+        .describe(
+          'Share of the requests that are traced, of those that come without a traceparent: with one, it says so itself.',
+        ),
+      service: z.string().min(1).default('maas').describe('Name of this server in the traces: service.name.'),
+      attributes: z
+        .record(z.string().min(1), z.string())
+        .optional()
+        .describe(
+          'More of what is told of this server, such as { deployment.environment.name: production }.',
+        ),
+    })
+    .optional()
+    .describe(
+      'Sends OpenTelemetry traces: a span for each request, for its wait, and for the run of the model. Without it, OTEL_EXPORTER_OTLP_ENDPOINT and the other variables of OpenTelemetry say where to.',
+    ),
+  drift: z
+    .strictObject({
+      rate: z.number().gt(0).max(1).default(1).describe('Share of the requests that are looked at.'),
+      minRows: z.int().min(1).default(500).describe('Rows before anything is said: fewer differ by chance.'),
+      window: z
+        .int()
+        .min(2)
+        .default(10_000)
+        .describe('Rows that are compared together: the last of so many, and at least of half as many.'),
+    })
+    .refine(({ minRows, window }) => minRows <= window / 2, {
+      path: ['minRows'],
+      message: 'must be at most half of window, for that many rows are there at all times',
+    })
+    .optional()
+    .describe(
+      'Compares what comes and what is answered with the training data: GET /drift, and maas_drift_psi and maas_drift_js of /metrics.',
+    ),
   models: z
     .record(z.string().min(1), traffic)
     .optional()

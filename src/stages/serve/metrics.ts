@@ -3,6 +3,7 @@ import type { ServedModel } from '../../plugin/api.js';
 import type { CacheResult } from './answer-cache.js';
 import type { ModelHost } from './model-host.js';
 import type { ShadowReport } from './traffic.js';
+import type { WatchedModel } from './watch/watch-model.js';
 
 type Identity = Pick<ServedModel, 'name' | 'version'>;
 
@@ -28,6 +29,8 @@ export interface Metrics {
   /** A worker died, hung or did not start. */
   readonly workerLost: () => void;
   readonly reloaded: (result: 'done' | 'refused') => void;
+  readonly sampled: (lines: number) => void;
+  readonly sampleDropped: (lines: number) => void;
 }
 
 const seconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
@@ -153,6 +156,17 @@ export function createMetrics(host: Pick<ModelHost, 'models' | 'ready'>): Metric
       for (const { name, version, cached } of host.models()) this.set({ model: name, version }, cached);
     },
   });
+  const samples = new Counter({
+    name: 'maas_samples_total',
+    help: 'Requests that were taken for serve.sample.file.',
+    registers,
+  });
+  const dropped = new Counter({
+    name: 'maas_samples_dropped_total',
+    help: 'Requests that were taken and not written: too large, or the disk was too slow or full.',
+    registers,
+  });
+  addDriftMetrics(registers, host);
   addProcessMetrics(registers);
   const exchanges = remember((model: string, version: string, protocol: string, status: string) => {
     const of = { model, version, protocol, status };
@@ -196,6 +210,12 @@ export function createMetrics(host: Pick<ModelHost, 'models' | 'ready'>): Metric
     reloaded: (result) => {
       reloads.inc({ result });
     },
+    sampled: (lines) => {
+      samples.inc(lines);
+    },
+    sampleDropped: (lines) => {
+      dropped.inc(lines);
+    },
   };
 }
 
@@ -208,6 +228,45 @@ function remember<Labels extends string[], T>(find: (...labels: Labels) => T): (
     if (series === undefined) found.set(key, (series = find(...labels)));
     return series;
   };
+}
+
+/** Of models that are watched, once they have seen rows enough. */
+function addDriftMetrics(registers: Registry[], host: Pick<ModelHost, 'models'>): void {
+  const labels = ['model', 'version', 'kind', 'name'] as const;
+  const watched = (): WatchedModel[] => host.models();
+  const gauge = (name: string, help: string, of: 'psi' | 'jensenShannon'): void => {
+    new Gauge({
+      name,
+      help,
+      labelNames: labels,
+      registers,
+      collect() {
+        this.reset();
+        for (const { name: model, version, drift } of watched()) {
+          for (const report of drift?.report() ?? [])
+            this.set({ model, version, kind: report.kind, name: report.name }, report[of]);
+        }
+      },
+    });
+  };
+  gauge(
+    'maas_drift_psi',
+    'Population stability index against the training data; above 0.25 much changed.',
+    'psi',
+  );
+  gauge('maas_drift_js', 'Jensen-Shannon distance from the training data, 0 to 1.', 'jensenShannon');
+  new Gauge({
+    name: 'maas_drift_rows',
+    help: 'Rows that are compared with the training data.',
+    labelNames: ['model', 'version'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { name: model, version, drift } of watched()) {
+        if (drift) this.set({ model, version }, drift.rows);
+      }
+    },
+  });
 }
 
 /**

@@ -1,5 +1,6 @@
 import { readFile, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
+import type { Reference } from '../../data/drift/reference.js';
 import type { Signature } from '../../data/signature.js';
 import { MaasError } from '../../errors.js';
 import type { Golden } from './golden.js';
@@ -17,6 +18,8 @@ export interface ModelFiles {
   /** Models that maas trained bring these; any other is tried out with made-up rows. */
   readonly signature?: Signature;
   readonly golden?: Golden;
+  /** What its features and answers are compared with. Older releases have none. */
+  readonly reference?: Reference;
 }
 
 /**

@@ -1,6 +1,7 @@
 import { readFile, realpath, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { digestFile, digestOf, type FileEntry, type Manifest } from '../../artifacts/index.js';
+import type { Reference } from '../../data/drift/reference.js';
 import { readSignature } from '../../data/read-signature.js';
 import type { Signature } from '../../data/signature.js';
 import { asDiskError, MaasError } from '../../errors.js';
@@ -8,7 +9,7 @@ import { parseGolden, type Golden } from './golden.js';
 import type { ModelFiles } from './model-files.js';
 
 /** Files whose bytes are used; whatever else a release holds is checked all the same. */
-const used = ['model.onnx', 'signature.json', 'golden.json'];
+const used = ['model.onnx', 'signature.json', 'golden.json', 'reference.json'];
 
 /** A release as it was read from disk: every byte of it is what its manifest says. */
 export interface ReleaseFiles extends ModelFiles {
@@ -53,6 +54,9 @@ export async function readRelease(path: string): Promise<ReleaseFiles> {
     model: hasExternalData(manifest) ? join(folder, 'model.onnx') : take(folder, files, 'model.onnx'),
     signature,
     golden: parseGolden(parse(folder, 'golden.json', take(folder, files, 'golden.json'))),
+    ...(files.has('reference.json') && {
+      reference: parse(folder, 'reference.json', take(folder, files, 'reference.json')) as Reference,
+    }),
   };
 }
 

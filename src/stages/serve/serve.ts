@@ -17,6 +17,7 @@ import { readMemoryLimit } from './placement.js';
 import { readRelease } from './release.js';
 import { followCredentials, readCredentials } from './tls.js';
 import type { FolderRepository } from './repository/repository.js';
+import { openWatch } from './watch/open-watch.js';
 
 /**
  * Listens, loads what is to be served, and is ready. With `follow` it goes over to each new release as the link is
@@ -56,12 +57,15 @@ export async function startServing(context: ServiceContext<ServeOptions>): Promi
     onBug,
   });
   const { keys, tls, accessLog } = options;
+  // Loaded where it is wanted.
+  const tracing = options.tracing && new (await import('./trace/tracing.js')).Tracing(options.tracing, warn);
   const files = tls && {
     cert: resolve(context.root ?? '', tls.cert),
     key: resolve(context.root ?? '', tls.key),
   };
   const credentials = files && (await readCredentials(files));
   const checkKey = keys && requireKey(keys);
+  const watch = await openWatch(options, { root: context.root ?? '', metrics, warn, onBug });
   // First the port: a taken one is no reason to wait for a model, and a probe gets to see "not ready".
   const front = await listenHttp({
     ...options,
@@ -72,7 +76,7 @@ export async function startServing(context: ServiceContext<ServeOptions>): Promi
         if (!path.startsWith('/v2/health/')) checkKey(headers);
       },
     }),
-    answer,
+    answer: tracing ? (request) => tracing.answer(request, answer) : answer,
     fail,
     onBegin: metrics.began,
     onEnd: (answered, seconds, message) => {
@@ -92,7 +96,12 @@ export async function startServing(context: ServiceContext<ServeOptions>): Promi
     await models.makeRoom(files.size);
     const model = await openModel(files, {
       ...options,
-      onRun: metrics.ran,
+      onRun: tracing
+        ? (...run) => {
+            metrics.ran(...run);
+            tracing.ran(...run);
+          }
+        : metrics.ran,
       onCache: metrics.cacheUsed,
       onLost: (reason) => {
         metrics.workerLost();
@@ -100,7 +109,8 @@ export async function startServing(context: ServiceContext<ServeOptions>): Promi
       },
     });
     announce(model, front, grpc, context);
-    return model;
+    const watched = watch?.attend(model, files) ?? model;
+    return tracing?.attend(watched) ?? watched;
   };
   const openInTurn = (files: ModelFiles): Promise<LoadedModel> => {
     const turn = opening.catch(() => undefined).then(() => open(files));
@@ -117,6 +127,7 @@ export async function startServing(context: ServiceContext<ServeOptions>): Promi
       files,
       (renewed) => {
         front.renew(renewed);
+        grpc?.renew(renewed);
       },
       (error) => {
         warn(`the renewed certificate is refused, the one before it goes on: ${describeError(error)}`);
@@ -132,6 +143,7 @@ export async function startServing(context: ServiceContext<ServeOptions>): Promi
         port: options.grpcPort,
         models,
         metrics,
+        tracing,
         onBug,
         credentials,
         checkKey,
@@ -170,6 +182,7 @@ export async function startServing(context: ServiceContext<ServeOptions>): Promi
     await grpc?.stop(0);
     await front.stop(0);
     await models.close();
+    await Promise.all([watch?.close(), tracing?.close()]);
     if (signal.aborted)
       throw new MaasError('MAAS_INTERRUPTED', 'stopped before it was ready', { cause: error });
     throw error;
@@ -185,6 +198,7 @@ export async function startServing(context: ServiceContext<ServeOptions>): Promi
       const [cut] = await Promise.all([front.stop(drain), grpc?.stop(drain)]);
       if (cut > 0) warn(`${cut} requests were cut off after ${options.drainTimeout} s`);
       await models.close();
+      await Promise.all([watch?.close(), tracing?.close()]);
     })();
     return stopped;
   };

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openStore } from '../../../src/artifacts/index.js';
 import { type DataConfig, encodeRows, loadDataset, type Signature } from '../../../src/data/index.js';
+import type { Distribution, Reference } from '../../../src/data/drift/reference.js';
 import { lineOf } from '../../../src/data/rows.js';
 import { openSession } from '../../../src/runtime/session.js';
 import { type Golden, readGolden } from '../../../src/stages/deploy/golden.js';
@@ -30,6 +31,7 @@ describe('a release', () => {
       'manifest.json',
       'model.onnx',
       'provenance.intoto.jsonl',
+      'reference.json',
       'sbom.cdx.json',
       'signature.json',
     ]);
@@ -39,6 +41,17 @@ describe('a release', () => {
       );
       expect(copy!.equals(original!)).toBe(true);
     }
+  });
+
+  it('tells how the features of training, and the answers to held-out rows, are distributed', async () => {
+    const path = join(built.artifact.path, 'reference.json');
+    const { features, predictions } = JSON.parse(await readFile(path, 'utf8')) as Reference;
+    expect(features.map(({ name }) => name)).toEqual(signature.features.map(({ name }) => name));
+    expect(predictions.map(({ name }) => name)).toEqual(['label', 'confidence']);
+    const rowsOf = ({ counts }: Distribution): number => counts.reduce((sum, count) => sum + count, 0);
+    for (const group of [features, predictions]) expect(new Set(group.map(rowsOf)).size).toBe(1);
+    expect(rowsOf(features[0]!)).toBeGreaterThan(rowsOf(predictions[0]!));
+    expect(predictions[0]).toMatchObject({ values: signature.target.labels });
   });
 
   it('tells the accuracy of its model and where it came from', () => {

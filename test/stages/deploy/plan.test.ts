@@ -40,6 +40,7 @@ describe('the plan of a deploy', () => {
       'golden.json': 'changed',
       'model.onnx': 'changed',
       'provenance.intoto.jsonl': 'changed',
+      'reference.json': 'changed',
       'sbom.cdx.json': 'changed',
       'signature.json': 'same',
     });

@@ -4,11 +4,14 @@ import { request } from 'node:https';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { TLSSocket } from 'node:tls';
+import { connect as connectTls, TLSSocket } from 'node:tls';
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { requireKey } from '../../../src/stages/serve/access.js';
 import { serveOptions } from '../../../src/stages/serve/config.js';
+import { listenGrpc } from '../../../src/stages/serve/grpc/listen.js';
+import { createMetrics } from '../../../src/stages/serve/metrics.js';
+import { ModelHost } from '../../../src/stages/serve/model-host.js';
 import { followCredentials, readCredentials } from '../../../src/stages/serve/tls.js';
 import { flowers, makeShelf, type Shelf } from './releases.js';
 import { post, start, type Served } from './start.js';
@@ -184,6 +187,35 @@ describe('TLS', () => {
     stop();
     expect(seen[0]).toBe('refused');
     expect(seen[1]).toContain('BEGIN CERTIFICATE');
+  });
+
+  it('is renewed for gRPC while it listens', async ({ skip }) => {
+    if (!hasOpenssl) skip('openssl is not installed');
+    const models = new ModelHost({ warn: () => undefined });
+    const front = await listenGrpc({
+      host: '127.0.0.1',
+      port: 0,
+      maxBodyBytes: 1024,
+      models,
+      metrics: createMetrics(models),
+      onBug: () => undefined,
+      credentials: await readCredentials(files('first')),
+    });
+    const nameAt = (): Promise<string> =>
+      new Promise((resolve, reject) => {
+        const [host, port] = front.address.split(':');
+        const socket = connectTls(
+          { host: host!, port: Number(port), rejectUnauthorized: false, ALPNProtocols: ['h2'] },
+          () => {
+            resolve(String(socket.getPeerCertificate().subject.CN));
+            socket.destroy();
+          },
+        ).on('error', reject);
+      });
+    expect(await nameAt()).toBe('first');
+    front.renew(await readCredentials(files('second')));
+    expect(await nameAt()).toBe('second');
+    await front.stop(0);
   });
 
   it('refuses files that are none, by name', async () => {

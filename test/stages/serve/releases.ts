@@ -2,6 +2,7 @@ import { mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openStore } from '../../../src/artifacts/index.js';
+import type { Reference } from '../../../src/data/drift/reference.js';
 import type { Feature, Port, Signature } from '../../../src/data/signature.js';
 import { GraphBuilder } from '../../../src/ir/builder.js';
 import { attr } from '../../../src/ir/graph.js';
@@ -193,7 +194,10 @@ export interface Shelf {
   readonly root: string;
   readonly link: string;
   /** Commits a release and returns its folder; its name is the digest. Golden outputs may come from another model. */
-  add(sample: Sample, options?: { goldenFrom?: Sample; external?: boolean }): Promise<string>;
+  add(
+    sample: Sample,
+    options?: { goldenFrom?: Sample; external?: boolean; reference?: Reference },
+  ): Promise<string>;
   /** Switches the link by rename, as a deploy does. */
   point(folder: string): Promise<void>;
   remove(): Promise<void>;
@@ -207,7 +211,7 @@ export async function makeShelf(): Promise<Shelf> {
   return {
     root,
     link,
-    async add({ model, signature: described, inputs }, { goldenFrom, external } = {}) {
+    async add({ model, signature: described, inputs }, { goldenFrom, external, reference } = {}) {
       const draft = await store.stage('deploy');
       const file = join(draft.path, 'model.onnx');
       await writeFile(file, model);
@@ -217,6 +221,7 @@ export async function makeShelf(): Promise<Shelf> {
         join(draft.path, 'golden.json'),
         JSON.stringify(await goldenOf(goldenFrom?.model ?? model, inputs)),
       );
+      if (reference) await writeFile(join(draft.path, 'reference.json'), JSON.stringify(reference));
       const facts = { stage: 'deploy', kind: 'release', name: 'garden', seed: 1, inputs: {} };
       const artifact = await draft.commit({
         ...facts,

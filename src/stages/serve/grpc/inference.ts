@@ -7,11 +7,15 @@ import { decodeBinary, encodeBinary } from '../binary/tensors.js';
 import { findModel } from '../find-model.js';
 import { datatypeOf } from '../json/tensors.js';
 import { extensionsOf, sizesOf, versionsOf } from '../protocols/open-inference/describe.js';
+import { describeConfig } from '../protocols/open-inference/config.js';
 import { findInput, findOutputs } from '../protocols/open-inference/find-tensors.js';
+import { refuseExtensions } from '../protocols/open-inference/refuse-extensions.js';
 import { RequestError } from '../request-error.js';
 import { readUrgency } from '../urgency.js';
 import { readContents, writeContents } from './contents.js';
 import {
+  DataType,
+  ModelConfigResponseSchema,
   ModelInferResponseSchema,
   ModelMetadataResponseSchema,
   ModelReadyResponseSchema,
@@ -21,6 +25,7 @@ import {
   ServerLiveResponseSchema,
   ServerMetadataResponseSchema,
   ServerReadyResponseSchema,
+  type ModelConfigRequest,
   type ModelInferRequest,
   type ModelInferResponse,
   type ModelMetadataRequest,
@@ -68,13 +73,34 @@ export const calls: Readonly<
     });
     return { response, model };
   },
+  async modelConfig({ name, version }: ModelConfigRequest, host) {
+    const model = await findModel(host, name, version || undefined);
+    const { input, output, ...config } = describeConfig(model);
+    const describe = ({ name, data_type, dims }: (typeof input)[number]): object => ({
+      name,
+      dataType: DataType[data_type],
+      dims: dims.map(BigInt),
+    });
+    const response = create(ModelConfigResponseSchema, {
+      config: {
+        name: config.name,
+        platform: config.platform,
+        backend: config.backend,
+        maxBatchSize: config.max_batch_size,
+        input: input.map(describe),
+        output: output.map(describe),
+      },
+    });
+    return { response, model };
+  },
   modelInfer: infer,
   repositoryIndex: ({ ready }: RepositoryIndexRequest, host) => ({
     response: create(RepositoryIndexResponseSchema, {
       models: host.index().filter(({ state }) => !ready || state === 'READY'),
     }),
   }),
-  async repositoryModelLoad({ modelName }: RepositoryModelLoadRequest, host) {
+  async repositoryModelLoad({ modelName, parameters }: RepositoryModelLoadRequest, host) {
+    refuseExtensions(plainOf(parameters));
     await repositoryOf(host).load(modelName);
     return { response: create(RepositoryModelLoadResponseSchema) };
   },
@@ -96,11 +122,10 @@ export async function infer(
     model,
     request.outputs.map(({ name }) => name),
   );
-  const parameters = Object.entries(request.parameters).map(([name, { parameterChoice }]) => [
-    name,
-    parameterChoice.value,
-  ]);
-  const urgency = { ...byCall, ...readUrgency({}, Object.fromEntries(parameters)) };
+  const parameters = plainOf(request.parameters);
+  for (const each of [request, ...request.inputs, ...request.outputs])
+    refuseExtensions(plainOf(each.parameters));
+  const urgency = { ...byCall, ...readUrgency({}, parameters) };
   const results = await model.predict(readInputs(request, model), urgency);
   const arrays = asked.map((name) => results[name]!);
   const contents = raw.length > 0 ? undefined : arrays.map(writeContents);
@@ -141,6 +166,14 @@ function readInputs(
         : readContents(name, dtype, dims, contents);
   }
   return read;
+}
+
+function plainOf(
+  parameters: Readonly<Record<string, { readonly parameterChoice: { readonly value?: unknown } }>>,
+): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(parameters).map(([name, { parameterChoice }]) => [name, parameterChoice.value]),
+  );
 }
 
 function repositoryOf({ repository }: ServeHost): NonNullable<ServeHost['repository']> {

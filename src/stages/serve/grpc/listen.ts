@@ -16,6 +16,7 @@ import type { Urgency } from '../../../plugin/api.js';
 import type { Exchange, Metrics } from '../metrics.js';
 import type { ModelHost } from '../model-host.js';
 import { RequestError } from '../request-error.js';
+import type { Tracing } from '../trace/tracing.js';
 import type { Credentials } from '../tls.js';
 import { defineGrpcService } from './definition.js';
 import { file_health, Health } from './health.generated.js';
@@ -30,6 +31,7 @@ import {
 import { calls, infer, type Given } from './inference.js';
 import { file_reflection, ServerReflection } from './reflection.generated.js';
 import { reflect } from './reflection.js';
+import { RenewableCredentials } from './renewable-credentials.js';
 
 export interface GrpcOptions {
   readonly host: string;
@@ -38,6 +40,7 @@ export interface GrpcOptions {
   readonly maxBodyBytes: number;
   readonly models: ModelHost;
   readonly metrics: Metrics;
+  readonly tracing?: Tracing | undefined;
   /** With these it speaks TLS. */
   readonly credentials?: Credentials | undefined;
   /** Throws for whom it does not let in. */
@@ -49,6 +52,8 @@ export interface GrpcOptions {
 export interface GrpcFront {
   /** host:port */
   readonly address: string;
+  /** Takes other credentials for connections from now on. */
+  renew(credentials: Credentials): void;
   /** Takes no new calls, waits for those under way, at most `timeout` milliseconds. */
   stop(timeout: number): Promise<void>;
 }
@@ -78,7 +83,7 @@ export async function listenGrpc(options: GrpcOptions): Promise<GrpcFront> {
     'grpc.max_receive_message_length': maxBodyBytes,
     'grpc.max_send_message_length': -1,
   });
-  const unary = Object.entries(calls).map(([name, call]) => [name, handleUnary(call, options)]);
+  const unary = Object.entries(calls).map(([name, call]) => [name, handleUnary(name, call, options)]);
   server.addService(defineGrpcService(GRPCInferenceService), {
     ...(Object.fromEntries(unary) as UntypedServiceImplementation),
     modelStreamInfer: handleStream(options),
@@ -92,9 +97,10 @@ export async function listenGrpc(options: GrpcOptions): Promise<GrpcFront> {
     const definition = defineGrpcService(ServerReflection, `grpc.reflection.${version}.ServerReflection`);
     server.addService(definition, { serverReflectionInfo: reflection });
   }
+  const secure = options.credentials && new RenewableCredentials(options.credentials);
   const bound = await new Promise<number>((resolve, reject) => {
     const at = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-    server.bindAsync(at, credentialsOf(options), (error, found) => {
+    server.bindAsync(at, secure ?? ServerCredentials.createInsecure(), (error, found) => {
       if (!error) resolve(found);
       else
         reject(
@@ -104,6 +110,7 @@ export async function listenGrpc(options: GrpcOptions): Promise<GrpcFront> {
   });
   return {
     address: `${host.includes(':') ? `[${host}]` : host}:${bound}`,
+    renew: (credentials) => secure?.renew(credentials),
     async stop(timeout) {
       // Calls that were on their way when the server said that it is not ready.
       await sleep(Math.min(linger, timeout));
@@ -121,20 +128,18 @@ export async function listenGrpc(options: GrpcOptions): Promise<GrpcFront> {
   };
 }
 
-function credentialsOf({ credentials }: GrpcOptions): ServerCredentials {
-  if (!credentials) return ServerCredentials.createInsecure();
-  const { cert, key } = credentials;
-  return ServerCredentials.createSsl(null, [{ cert_chain: cert as Buffer, private_key: key as Buffer }]);
-}
-
-function handleUnary(call: (typeof calls)[string], options: GrpcOptions): handleUnaryCall<unknown, object> {
+function handleUnary(
+  name: string,
+  call: (typeof calls)[string],
+  options: GrpcOptions,
+): handleUnaryCall<unknown, object> {
   return (unary, answer) => {
-    void answerOne(call, unary, unary.request, options).then(
+    void answerTraced(name, call, unary, unary.request, options).then(
       ({ response }) => {
         answer(null, response);
       },
       (error: unknown) => {
-        answer(asServiceError(error, options));
+        answer(asServiceError(error, options.onBug));
       },
     );
   };
@@ -152,11 +157,11 @@ function handleStream(
     };
     call.on('data', (request: ModelInferRequest) => {
       underWay++;
-      void answerOne(infer as (typeof calls)[string], call, request, options)
+      void answerTraced('modelStreamInfer', infer as (typeof calls)[string], call, request, options)
         .then(
           ({ response }) => create(ModelStreamInferResponseSchema, { inferResponse: response as never }),
           (error: unknown) => {
-            const errorMessage = asServiceError(error, options).details ?? 'internal error';
+            const errorMessage = asServiceError(error, options.onBug).details ?? 'internal error';
             return create(ModelStreamInferResponseSchema, { errorMessage });
           },
         )
@@ -175,6 +180,48 @@ function handleStream(
 }
 
 type Caller = Pick<ServerUnaryCall<unknown, unknown>, 'metadata' | 'getDeadline'>;
+
+/** Answers one call, with a span around it where it is traced. */
+async function answerTraced(
+  name: string,
+  call: (typeof calls)[string],
+  caller: Caller,
+  request: unknown,
+  options: GrpcOptions,
+): Promise<Given> {
+  const { tracing } = options;
+  if (!tracing) return answerOne(call, caller, request, options);
+  const method = name.charAt(0).toUpperCase() + name.slice(1);
+  const settled = await tracing.follow(
+    caller.metadata.getMap() as Record<string, string>,
+    () =>
+      answerOne(call, caller, request, options).then(
+        (given) => ({ given, code: status.OK }),
+        (error: unknown) => ({ error, code: asServiceError(error).code ?? status.INTERNAL }),
+      ),
+    () => `${GRPCInferenceService.typeName}/${method}`,
+    (outcome) => ({
+      attributes: {
+        'rpc.system': 'grpc',
+        'rpc.service': GRPCInferenceService.typeName,
+        'rpc.method': method,
+        'rpc.grpc.status_code': outcome.code,
+        'maas.model.name': 'given' in outcome ? outcome.given.model?.name : undefined,
+        'maas.model.version': 'given' in outcome ? outcome.given.model?.version : undefined,
+      },
+      error: serverErrors.has(outcome.code) ? status[outcome.code] : undefined,
+    }),
+  );
+  if ('error' in settled) throw settled.error;
+  return settled.given;
+}
+
+/** As OpenTelemetry's conventions have it for servers: the others are the caller's own fault. */
+const serverErrors: ReadonlySet<status> = new Set([
+  status.INTERNAL,
+  status.UNAVAILABLE,
+  status.DEADLINE_EXCEEDED,
+]);
 
 async function answerOne(
   call: (typeof calls)[string],
@@ -207,11 +254,12 @@ function urgencyOf(caller: Caller): Urgency {
   return deadline === Infinity ? {} : { deadline: performance.now() + deadline - Date.now() };
 }
 
-function asServiceError(error: unknown, { onBug }: GrpcOptions): Partial<ServiceError> {
+/** @param onBug Told of errors that are nobody's fault but ours. */
+function asServiceError(error: unknown, onBug?: (error: unknown) => void): Partial<ServiceError> {
   if (error instanceof RequestError) {
     return { code: codes[error.status] ?? status.INTERNAL, details: error.message };
   }
   // The caller learns nothing about our insides; the operator does.
-  onBug(error);
+  onBug?.(error);
   return { code: status.INTERNAL, details: 'internal error' };
 }

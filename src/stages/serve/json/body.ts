@@ -50,6 +50,15 @@ export function jsonResponse(body: string, rest: Omit<HttpResponse, 'status' | '
   return { status: 200, body, ...rest, headers: { 'content-type': 'application/json', ...rest.headers } };
 }
 
+/** Something that a caller sent, for a message: cut short, and with numbers that JSON.stringify refuses. */
+export function quote(value: unknown): string {
+  const text = JSON.stringify(value, (_key, part: unknown) =>
+    typeof part === 'bigint' ? Number(part) : part,
+  ) as string | undefined;
+  if (text === undefined) return 'nothing';
+  return text.length > 40 ? `${text.slice(0, 40)}…` : text;
+}
+
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,3 +1,4 @@
+import { fromHalf, largestHalf, toHalves } from '../../../ir/half.js';
 import {
   allocate,
   isNumeric,
@@ -7,6 +8,7 @@ import {
   type NumericDType,
 } from '../../../ir/tensor.js';
 import { RequestError } from '../request-error.js';
+import { quote } from './body.js';
 import type { ScannedList } from './scan.js';
 
 /** Names that the Open Inference Protocol gives to the element types. */
@@ -52,7 +54,8 @@ export function decodeTensor(name: string, dtype: DType, dims: readonly number[]
   if (!Array.isArray(data)) throw new RequestError(400, `input ${name}: data must be a list`);
   const flat = flatten(name, dims, data);
   if (dtype === 'string') return { dtype, dims, data: readStrings(name, flat) };
-  if (!isNumeric(dtype) || dtype === 'float16' || dtype === 'bfloat16') {
+  if (dtype === 'float16') return { dtype, dims, data: readHalves(name, flat) };
+  if (!isNumeric(dtype) || dtype === 'bfloat16') {
     throw new RequestError(400, `input ${name}: ${datatypeOf(dtype)} has no JSON form`);
   }
   if (dtype === 'bool') return { dtype, dims, data: readBooleans(name, flat) };
@@ -89,6 +92,7 @@ export function encodeData({ dtype, data }: NdArray): string {
     case 'uint64':
       return `[${(data as BigInt64Array).join(',')}]`;
     case 'float16':
+      return JSON.stringify(Array.from(data as Uint16Array, fromHalf));
     case 'bfloat16':
       throw new RequestError(
         400,
@@ -146,6 +150,14 @@ function readFloats(
   return read as Float32Array & Float64Array;
 }
 
+function readHalves(name: string, values: readonly unknown[]): Uint16Array {
+  const read = readFloats(name, 'float32', values);
+  const halves = toHalves(read);
+  const far = halves.findIndex((half) => (half & 0x7c00) === 0x7c00);
+  if (far >= 0) refuse(name, far, `a number from -${largestHalf} to ${largestHalf}`, values[far]);
+  return halves;
+}
+
 function readIntegers<D extends Exclude<NumericDType, 'bool'>>(
   name: string,
   dtype: D,
@@ -167,7 +179,6 @@ function readIntegers<D extends Exclude<NumericDType, 'bool'>>(
 }
 
 function refuse(name: string, index: number, wanted: string, found: unknown): never {
-  const text = typeof found === 'bigint' ? String(found) : JSON.stringify(found);
-  const short = text.length > 40 ? `${text.slice(0, 40)}…` : text;
+  const short = typeof found === 'bigint' ? String(found).slice(0, 40) : quote(found);
   throw new RequestError(400, `input ${name}: element ${index} must be ${wanted}, found ${short}`);
 }

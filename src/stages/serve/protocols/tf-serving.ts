@@ -8,7 +8,7 @@ import {
   type ServeHost,
 } from '../../../plugin/api.js';
 import { decodePart, findModel } from '../find-model.js';
-import { isObject, jsonResponse, parseBody, textOf } from '../json/body.js';
+import { isObject, jsonResponse, parseBody, quote, textOf } from '../json/body.js';
 import { printNamed, printRow, readColumns, readInstances, refuseWhole } from '../json/columns.js';
 import { encodeNested } from '../json/nested.js';
 import { allowMethods, RequestError } from '../request-error.js';
@@ -87,10 +87,7 @@ async function predict(request: HttpRequest, model: ServedModel): Promise<HttpRe
   if (!isObject(body)) throw new RequestError(400, 'the body must be an object with instances or inputs');
   const wanted = body['signature_name'];
   if (wanted !== undefined && wanted !== '' && wanted !== signatureName) {
-    throw new RequestError(
-      400,
-      `the model has no signature ${JSON.stringify(wanted)}; it has ${signatureName}`,
-    );
+    throw new RequestError(400, `the model has no signature ${quote(wanted)}; it has ${signatureName}`);
   }
   const urgency = readUrgency(request.headers);
   const names = outputs.map((port) => port.name);

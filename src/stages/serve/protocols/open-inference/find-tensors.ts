@@ -1,5 +1,6 @@
 import type { Port } from '../../../../data/signature.js';
 import type { ServedModel } from '../../../../plugin/api.js';
+import { quote } from '../../json/body.js';
 import { datatypeOf } from '../../json/tensors.js';
 import { RequestError } from '../../request-error.js';
 import { sizesOf } from './describe.js';
@@ -14,13 +15,14 @@ export function findInput({ inputs }: ServedModel, name: string, datatype: unkno
   if (!port) throw unknownName('input', name, inputs);
   const wanted = datatypeOf(port.dtype);
   if (datatype !== wanted) {
-    const found = datatype === undefined ? 'nothing' : JSON.stringify(datatype);
-    throw new RequestError(400, `input ${name}: datatype must be ${wanted}, found ${found}`);
+    throw new RequestError(400, `input ${name}: datatype must be ${wanted}, found ${quote(datatype)}`);
   }
   if (!fits(shape, port)) {
-    const found = JSON.stringify(shape) ?? 'nothing';
     const sizes = sizesOf(port).join(', ');
-    throw new RequestError(400, `input ${name}: shape must be [${sizes}] (-1 is any size), found ${found}`);
+    throw new RequestError(
+      400,
+      `input ${name}: shape must be [${sizes}] (-1 is any size), found ${quote(shape)}`,
+    );
   }
   return port;
 }

@@ -12,7 +12,9 @@ import { datatypeOf } from '../../json/tensors.js';
 import { decodePart, findModel } from '../../find-model.js';
 import { allowMethods, RequestError } from '../../request-error.js';
 import { extensionsOf, sizesOf, versionsOf } from './describe.js';
+import { describeConfig } from './config.js';
 import { infer } from './infer.js';
+import { refuseExtensions } from './refuse-extensions.js';
 
 /**
  * Open Inference Protocol v2 over REST:
@@ -30,7 +32,7 @@ export const openInferenceProtocol = defineProtocol({
 });
 
 const repositoryPath = /^\/v2\/repository\/models\/([^/]+)\/(load|unload)$/;
-const modelPath = /^\/v2\/models\/([^/]+)(?:\/versions\/([^/]+))?(?:\/(ready|infer))?$/;
+const modelPath = /^\/v2\/models\/([^/]+)(?:\/versions\/([^/]+))?(?:\/(ready|infer|config))?$/;
 
 // Async, so that what it throws is a rejection.
 async function route(request: HttpRequest, host: ServeHost): Promise<HttpResponse> {
@@ -50,6 +52,8 @@ async function route(request: HttpRequest, host: ServeHost): Promise<HttpRespons
   const order = repositoryPath.exec(path);
   if (order) {
     allowMethods(method, ['POST']);
+    const body = readOptional(request);
+    refuseExtensions(body['parameters']);
     return json(200, await changeRepository(host, decodePart(order[1]!), order[2] as 'load' | 'unload'));
   }
   const match = modelPath.exec(path);
@@ -63,15 +67,25 @@ async function route(request: HttpRequest, host: ServeHost): Promise<HttpRespons
   );
   if (verb === 'infer') return infer(request, model);
   if (verb === 'ready') return json(model.ready ? 200 : 503, { name: model.name, ready: model.ready }, model);
+  if (verb === 'config') return json(200, describeConfig(model), model);
   return json(200, describe(model, host), model);
 }
 
 /** The repository extension's index; `{"ready": true}` asks for what is ready alone. */
 function listRepository(request: HttpRequest, host: ServeHost): unknown {
+  const body = readOptional(request);
+  const { ready } = body;
+  if (ready !== undefined && typeof ready !== 'boolean')
+    throw new RequestError(400, 'ready must be true or false');
+  const all = host.index();
+  return ready === true ? all.filter(({ state }) => state === 'READY') : all;
+}
+
+/** A body that may be left out. @throws RequestError 400 */
+function readOptional(request: HttpRequest): Record<string, unknown> {
   const body = request.body.length === 0 ? {} : parseBody(textOf(request));
   if (!isObject(body)) throw new RequestError(400, 'the body must be an object');
-  const all = host.index();
-  return body['ready'] === true ? all.filter(({ state }) => state === 'READY') : all;
+  return body;
 }
 
 async function changeRepository(host: ServeHost, name: string, verb: 'load' | 'unload'): Promise<unknown> {

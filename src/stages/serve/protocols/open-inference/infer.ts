@@ -8,6 +8,7 @@ import { RequestError } from '../../request-error.js';
 import { readUrgency } from '../../urgency.js';
 import { splitBody, type BinaryPart } from './binary-part.js';
 import { findInput, findOutputs } from './find-tensors.js';
+import { refuseExtensions } from './refuse-extensions.js';
 
 interface AskedOutput {
   readonly name: string;
@@ -26,6 +27,7 @@ export async function infer(request: HttpRequest, model: ServedModel): Promise<H
   if (id !== undefined && typeof id !== 'string') throw new RequestError(400, 'id must be a string');
   const inputs = readInputs(model, body['inputs'], rest, scanned?.lists);
   const asked = readOutputs(model, body);
+  refuseExtensions(body['parameters']);
   const results = await model.predict(inputs, readUrgency(request.headers, body['parameters']));
   const head = {
     model_name: model.name,
@@ -61,6 +63,7 @@ function readInputs(
     const { datatype, shape, data } = input;
     const port = findInput(model, name, datatype, shape);
     if (Object.hasOwn(read, name)) throw new RequestError(400, `input ${name} is given twice`);
+    refuseExtensions(input['parameters']);
     const dims = shape as readonly number[];
     const size = parameter(input, 'binary_data_size');
     if (size === undefined) {
@@ -81,6 +84,7 @@ function readInputs(
 function readOutputs(model: ServedModel, body: Record<string, unknown>): readonly AskedOutput[] {
   const all = parameter(body, 'binary_data_output') === true;
   const asked = body['outputs'] === undefined ? [] : list(body['outputs'], 'outputs');
+  for (const output of asked) refuseExtensions(output['parameters']);
   const own = new Map(asked.map((output) => [nameOf(output, 'output'), parameter(output, 'binary_data')]));
   const names = asked.map((output) => nameOf(output, 'output'));
   return findOutputs(model, names).map((name) => {

@@ -1,0 +1,94 @@
+import type { Dataset, Table } from '../../data/dataset.js';
+import { countNumbers, countTexts } from '../../data/drift/distribution.js';
+import {
+  watchedFeatures,
+  watchedPredictions,
+  type Distribution,
+  type Reference,
+  type Watched,
+} from '../../data/drift/reference.js';
+import { gatherRows } from '../../data/rows.js';
+import type { Signature } from '../../data/signature.js';
+import { sizeOf, type NdArray } from '../../ir/tensor.js';
+import { openSession } from '../../runtime/session.js';
+
+/** Rows of training that are looked at: fewer where each is large, for they may have to be read from disk. */
+const [fewestRows, mostRows, mostNumbers] = [500, 10_000, 2 ** 27];
+/** Rows that the model is asked about. */
+const mostAnswers = 500;
+/** Rows in memory at a time. */
+const atATime = 32;
+
+type Arrays = Readonly<Record<string, NdArray>>;
+
+/** Looks at rows of training, and at what the model says of rows that it was not trained on. */
+export async function makeReference(
+  modelFile: string,
+  signature: Signature,
+  { train, test }: Dataset['splits'],
+  signal?: AbortSignal,
+): Promise<Reference> {
+  const width = Object.values(train.inputs).reduce((sum, { dims }) => sum + sizeOf(dims.slice(1)), 0);
+  const limit = Math.min(mostRows, Math.max(fewestRows, Math.floor(mostNumbers / Math.max(1, width))));
+  const features = new Tally(watchedFeatures(signature));
+  for (const [inputs, rows] of partsOf(train, limit)) {
+    signal?.throwIfAborted();
+    features.add(inputs, rows);
+  }
+  const predictions = new Tally(watchedPredictions(signature));
+  const session = await openSession(modelFile);
+  try {
+    const fetches = signature.outputs.map(({ name }) => name);
+    for (const [inputs, rows] of partsOf(test, mostAnswers)) {
+      signal?.throwIfAborted();
+      predictions.add(await session.run(inputs, fetches), rows);
+    }
+  } finally {
+    await session.close();
+  }
+  const { labels } = signature.target;
+  return {
+    schemaVersion: 1,
+    features: features.end(),
+    predictions: predictions.end({ ...(labels && { label: labels }) }),
+  };
+}
+
+/** So many rows of a table, spread evenly over it, a few at a time. */
+function* partsOf(table: Table, limit: number): Generator<[Arrays, number]> {
+  const count = Math.min(limit, table.rows);
+  for (let start = 0; start < count; start += atATime) {
+    const length = Math.min(atATime, count - start);
+    const rows = Array.from({ length }, (_, at) => Math.floor(((start + at) * table.rows) / count));
+    yield [gatherRows(table.inputs, rows), rows.length];
+  }
+}
+
+/** The values of what is watched, row by row. */
+class Tally {
+  readonly #watched: readonly Watched[];
+  readonly #values: (number | string)[][];
+
+  constructor(watched: readonly Watched[]) {
+    this.#watched = watched;
+    this.#values = watched.map(() => []);
+  }
+
+  add(arrays: Arrays, rows: number): void {
+    for (const [at, { read }] of this.#watched.entries()) {
+      for (let row = 0; row < rows; row++) this.#values[at]!.push(read(arrays, row));
+    }
+  }
+
+  /** @param known Values that are counted even where there are none, by name. */
+  end(known: Readonly<Record<string, readonly string[]>> = {}): Distribution[] {
+    return this.#watched.map(({ name, of, type }, at) => {
+      const values = this.#values[at]!;
+      const counts =
+        type === 'number'
+          ? countNumbers(Float64Array.from(values as number[]))
+          : countTexts(values as string[], known[name]);
+      return { name, ...(of && { of }), ...counts };
+    });
+  }
+}
