@@ -167,7 +167,9 @@ export const serveOptions = z.strictObject({
   tracing: z
     .strictObject({
       endpoint: z
-        .url({ protocol: /^https?$/ })
+        .string()
+        .regex(/^https?:\/\/[^\s/]/, 'must be an address, such as http://localhost:4318/v1/traces')
+        .refine((text) => URL.canParse(text), 'must be an address')
         .describe(
           'Where the collector takes traces by OTLP over HTTP, such as http://localhost:4318/v1/traces.',
         ),

@@ -122,6 +122,12 @@ export class Tracing {
   /** The model, with spans of what it does for requests that are traced. */
   attend(model: LoadedModel): LoadedModel {
     return Object.create(model, {
+      close: {
+        value: () => {
+          this.#runs.delete(key(model));
+          return model.close();
+        },
+      },
       predict: {
         value: async (...asked: Parameters<ServedModel['predict']>) => {
           const traced = this.#active.getStore();

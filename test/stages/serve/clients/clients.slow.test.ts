@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,6 +12,7 @@ import {
 } from '../../../../src/stages/serve/index.js';
 import { flowers, makeShelf, type Shelf } from '../releases.js';
 import { start, type Served } from '../start.js';
+import { startReceiver } from '../trace/receiver.js';
 import { findPython } from './find-python.js';
 import { writeModels } from './models.js';
 
@@ -46,7 +47,7 @@ describe.skipIf(python === undefined)('clients that others wrote', () => {
   });
 
   const run = async (...args: string[]): Promise<string> => {
-    const { all, exitCode } = await execa(python!, args, { all: true, reject: false });
+    const { all, exitCode } = await execa(python!, args, { all: true, reject: false, cwd: folder });
     expect(exitCode, all).toBe(0);
     return all;
   };
@@ -57,6 +58,28 @@ describe.skipIf(python === undefined)('clients that others wrote', () => {
 
   it('kserve asks by V2 over REST and gRPC, and by V1', async () => {
     expect(await run(here('kserve_client.py'), http, grpc)).toContain('done');
+  }, 60_000);
+
+  it('the health probe of gRPC sees the server, and its service', async () => {
+    expect(await run(here('health_probe.py'), grpc)).toContain('done');
+  }, 60_000);
+
+  it('spans are what the messages of OpenTelemetry say', async () => {
+    const receiver = await startReceiver();
+    const traced = await start(folder, {
+      kind: 'repository',
+      options: { tracing: { endpoint: receiver.endpoint, rate: 1, service: 'traced' } },
+    });
+    const answer = await traced.post('/predict/double', { x: [1, 2] });
+    expect(answer.status).toBe(200);
+    await traced.stop();
+    await receiver.stop();
+    const file = join(folder, 'spans.json');
+    await writeFile(file, receiver.bodies[0]!);
+    const read = (await run(here('read_otlp.py'), file)).trim().split('\n');
+    const [, traceId] = read[0]!.split(' ');
+    const kinds = ['SPAN_KIND_INTERNAL queue', 'SPAN_KIND_INTERNAL run', 'SPAN_KIND_SERVER POST predict'];
+    expect(read.sort()).toEqual(kinds.map((kind) => `traced ${traceId!} ${kind}`));
   }, 60_000);
 
   const schemathesis = async (...args: string[]): Promise<void> => {

@@ -5,9 +5,18 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 
-const packages = ['tritonclient[http,grpc]', 'kserve', 'schemathesis', 'grpcio-health-checking'];
+const packages = [
+  'tritonclient[http,grpc]',
+  'kserve',
+  'schemathesis',
+  'grpcio-health-checking',
+  'opentelemetry-proto',
+];
 /** One process for each: their messages have the same names. */
-const imports = ['kserve, schemathesis', 'grpc_health.v1.health_pb2, tritonclient.grpc, tritonclient.http'];
+const imports = [
+  'kserve, schemathesis, opentelemetry.proto.collector.trace.v1.trace_service_pb2',
+  'grpc_health.v1.health_pb2, tritonclient.grpc, tritonclient.http',
+];
 
 /** In seconds: what takes longer is no test's business. */
 const longestInstall = 240;
