@@ -70,7 +70,10 @@ export class Batcher {
   /** @throws RequestError 503 when the queue is full or the batcher is closed, 504 when the deadline is over. */
   submit(
     inputs: CheckedInputs,
-    { priority = defaultPriority, deadline = Infinity }: Urgency = {},
+    {
+      priority = defaultPriority,
+      deadline = Infinity,
+    }: Partial<Record<keyof Urgency, number | undefined>> = {},
   ): Promise<Outputs> {
     if (this.#closed) return Promise.reject(busy('the model is being unloaded'));
     if (this.#queue.length >= this.#options.maxQueue) {
@@ -85,7 +88,8 @@ export class Batcher {
           : setTimeout(() => {
               this.#expire(job);
             }, deadline - arrived);
-      const job: Job = { ...inputs, priority, arrived, deadline, timer, resolve, reject };
+      const { feeds, rows, shapeKey } = inputs;
+      const job: Job = { feeds, rows, shapeKey, priority, arrived, deadline, timer, resolve, reject };
       this.#enqueue(job);
       if (this.#lanes.size < this.#concurrency) this.#openLane();
       else if (this.#waits.size > 0 && this.#isFull()) this.#stopWaiting();

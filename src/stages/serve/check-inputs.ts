@@ -48,8 +48,8 @@ export function checkInputs(ports: Ports, inputs: Feeds, features: readonly Feat
 }
 
 function checkArray(port: Port, { dtype, dims, data }: NdArray, symbols: Map<string, number>): void {
-  const wanted = `input ${port.name} wants ${port.dtype} [${port.shape.join(', ')}]`;
-  if (dtype !== port.dtype) throw new RequestError(400, `${wanted}, not ${dtype}`);
+  const wanted = (): string => `input ${port.name} wants ${port.dtype} [${port.shape.join(', ')}]`;
+  if (dtype !== port.dtype) throw new RequestError(400, `${wanted()}, not ${dtype}`);
   const fits =
     dims.length === port.shape.length &&
     dims.every((dim, axis) => {
@@ -63,7 +63,7 @@ function checkArray(port: Port, { dtype, dims, data }: NdArray, symbols: Map<str
     const bound = port.shape
       .filter((dim) => typeof dim === 'string' && symbols.has(dim))
       .map((dim) => ` with ${dim} = ${symbols.get(String(dim))!}`);
-    throw new RequestError(400, `${wanted}, not [${dims.join(', ')}]${bound[0] ?? ''}`);
+    throw new RequestError(400, `${wanted()}, not [${dims.join(', ')}]${bound[0] ?? ''}`);
   }
   if (data.length !== sizeOf(dims)) {
     throw new RequestError(400, `input ${port.name}: ${data.length} values do not fill [${dims.join(', ')}]`);

@@ -98,7 +98,7 @@ export const serveOptions = z.strictObject({
     .union([z.literal('auto'), z.int().min(0).max(256)])
     .default('auto')
     .describe(
-      'Worker threads that run the model; 0 runs it beside the HTTP server. auto measures: a model that is quick even with a full batch runs beside it, any other in as many workers as there are cores for.',
+      'Worker threads that run the model; 0 runs it beside the HTTP server. auto measures: a model that is quick even with a full batch runs beside it, any other in as many workers as there are cores for. Where a few rows are quick and many are not, few run beside it and many in workers.',
     ),
   runTimeout: z
     .number()

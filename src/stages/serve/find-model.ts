@@ -11,7 +11,9 @@ export async function findModel(
   name: string | undefined,
   version: string | undefined,
 ): Promise<ServedModel> {
-  const model = await Promise.resolve(host.model(name, version)).catch((error: unknown) => {
+  const found = host.model(name, version);
+  if (found && !(found instanceof Promise)) return found;
+  const model = await found?.catch((error: unknown) => {
     if (!(error instanceof MaasError)) throw error;
     throw new RequestError(503, `model ${name ?? ''} cannot be loaded: ${error.message}`, { cause: error });
   });

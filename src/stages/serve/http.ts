@@ -4,6 +4,7 @@ import { Server as NetServer, type AddressInfo, type Socket } from 'node:net';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { MaasError } from '../../errors.js';
 import type { HttpRequest, HttpResponse } from '../../plugin/api.js';
+import { takeConnections } from './plain-http/front.js';
 import { readBody, unpackBody } from './read-body.js';
 import type { Credentials } from './tls.js';
 
@@ -14,6 +15,9 @@ const longestInOne = 16_384;
 export interface Answer extends HttpResponse {
   readonly protocol: string;
 }
+
+/** Of a request, what a log tells. */
+export type Caller = Pick<IncomingMessage, 'method' | 'url' | 'headers' | 'socket'>;
 
 /** In milliseconds. */
 export interface Timeouts {
@@ -46,7 +50,7 @@ export interface HttpOptions {
   readonly fail: (error: unknown) => Answer;
   readonly onBegin: () => void;
   /** Without an answer, the caller went away before it. */
-  readonly onEnd: (answer: Answer | undefined, seconds: number, message: IncomingMessage) => void;
+  readonly onEnd: (answer: Answer | undefined, seconds: number, caller: Caller) => void;
   /** Told when a connection cannot be accepted, such as for want of file descriptors. */
   readonly onError: (error: Error) => void;
 }
@@ -95,17 +99,32 @@ export async function listenHttp(options: HttpOptions): Promise<HttpFront> {
     socket.once('close', () => sockets.delete(socket));
   });
   server.on('clientError', refuseBytes);
+  const begin = (): void => {
+    inFlight++;
+    options.onBegin();
+  };
+  const end = (answer: Answer | undefined, start: number, caller: Caller): void => {
+    inFlight--;
+    options.onEnd(answer, (performance.now() - start) / 1000, caller);
+    if (inFlight === 0) whenIdle?.();
+  };
+  const plain = secure
+    ? undefined
+    : takeConnections(server, {
+        ...options,
+        timeouts,
+        admit: ({ headers, path }) => options.admit?.(headers, path),
+        onBegin: begin,
+        onEnd: end,
+        isStopping: () => stopping,
+      });
 
   async function exchange(message: IncomingMessage, response: ServerResponse): Promise<void> {
     const start = performance.now();
-    inFlight++;
-    options.onBegin();
+    begin();
     let answer: Answer | undefined;
     response.once('close', () => {
-      inFlight--;
-      const seconds = (performance.now() - start) / 1000;
-      options.onEnd(response.writableFinished ? answer : undefined, seconds, message);
-      if (inFlight === 0) whenIdle?.();
+      end(response.writableFinished ? answer : undefined, start, message);
     });
     try {
       admit(message);
@@ -154,6 +173,7 @@ export async function listenHttp(options: HttpOptions): Promise<HttpFront> {
         // Lets the event loop read what arrived while a run of the model blocked it.
         await nextTurn();
         server.closeIdleConnections();
+        plain?.closeIdle();
       }
       if (inFlight > 0) {
         await new Promise<void>((resolve) => {
@@ -166,6 +186,7 @@ export async function listenHttp(options: HttpOptions): Promise<HttpFront> {
       }
       const cut = inFlight;
       server.closeAllConnections();
+      plain?.closeAll();
       await closed;
       // Nothing is left to close but the server's own timers.
       server.close();

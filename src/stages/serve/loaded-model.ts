@@ -30,6 +30,8 @@ export interface LoadedModel extends ServedModel {
   readonly unbatched: string | undefined;
   /** Worker threads; 0 when the model runs in the server's own thread. */
   readonly workers: number;
+  /** Rows of the longest runs that the server's own thread does although there are workers. */
+  readonly rowsBeside: number;
   /** Rows that requests may fill in one run; 1 where they share none. */
   readonly maxBatchSize: number;
   /** False while no worker is up. */
@@ -89,6 +91,7 @@ export async function openModel(files: ModelFiles, options: LoadOptions): Promis
     batching: runner.rows === 'share',
     unbatched: runner.reason,
     workers: runner.workers,
+    rowsBeside: runner.rowsBeside,
     maxBatchSize: runner.rows === 'share' ? runner.maxBatchSize : 1,
     get ready() {
       return runner.ready;
@@ -106,7 +109,7 @@ export async function openModel(files: ModelFiles, options: LoadOptions): Promis
       const checked = checkInputs(runner.ports, inputs, signature?.features);
       const deadline =
         urgency.deadline ?? (queueTimeout === undefined ? Infinity : performance.now() + 1000 * queueTimeout);
-      const run = (): Promise<Outputs> => batcher.submit(checked, { ...urgency, deadline });
+      const run = (): Promise<Outputs> => batcher.submit(checked, { priority: urgency.priority, deadline });
       // One that is urgent in its own way must not share the fate of another.
       return cache ? cache.find(checked.feeds, run, Object.keys(urgency).length > 0) : run();
     },

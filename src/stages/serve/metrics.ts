@@ -222,10 +222,13 @@ export function createMetrics(host: Pick<ModelHost, 'models' | 'ready'>): Metric
 /** Finding the series of some labels takes longer than counting it: each is looked up once. */
 function remember<Labels extends string[], T>(find: (...labels: Labels) => T): (...labels: Labels) => T {
   const found = new Map<string, T>();
+  let last: { readonly labels: Labels; readonly series: T } | undefined;
   return (...labels) => {
+    if (last?.labels.every((label, index) => label === labels[index])) return last.series;
     const key = labels.join('\0');
     let series = found.get(key);
     if (series === undefined) found.set(key, (series = find(...labels)));
+    last = { labels, series };
     return series;
   };
 }

@@ -81,22 +81,7 @@ export class ModelHost {
 
   /** @param headers By which a request may be led to one of several versions. */
   lease(headers: HttpRequest['headers'] = {}): Lease {
-    const pinned: ModelEntry[] = [];
-    let open = true;
-    const pin = (entry: ModelEntry): LoadedModel => {
-      entry.pin(++this.#uses);
-      // A request that went away while its model was loading holds nothing.
-      if (open) pinned.push(entry);
-      else entry.unpin();
-      return entry.model!;
-    };
-    return {
-      host: this.#view(pin, headers),
-      end: () => {
-        open = false;
-        for (const entry of pinned.splice(0)) entry.unpin();
-      },
-    };
+    return new HostView(this, headers);
   }
 
   /** Serves this model alone from now on; requests under way end with the one that they began with. */
@@ -204,29 +189,90 @@ export class ModelHost {
     return withShadow(model, attended, this.#options.onShadow ?? (() => undefined));
   }
 
-  #view(pin: (entry: ModelEntry) => LoadedModel, headers: HttpRequest['headers']): ServeHost {
-    const nameOf = (): string => this.current?.projectName ?? 'maas';
-    const isReady = (): boolean => this.ready;
-    const isLive = (): boolean => this.live;
-    return {
-      get projectName() {
-        return nameOf();
-      },
-      get ready() {
-        return isReady();
-      },
-      get live() {
-        return isLive();
-      },
-      models: () => this.models(),
-      index: () => this.index(),
-      repository: this.#options.repository,
-      model: (name, version): ServedModel | Promise<ServedModel | undefined> | undefined => {
-        const entry = version === undefined ? this.#route(name, headers) : this.#find(name, version);
-        if (!entry) return undefined;
-        if (entry.model) return this.#attend(pin(entry));
-        return entry.load().then((model) => model && this.#attend(pin(entry)));
-      },
-    };
+  /** What a request asks for by name: the latest version, or the one that its traffic's shares lead it to. */
+  choose(
+    name: string | undefined,
+    version: string | undefined,
+    headers: HttpRequest['headers'],
+  ): ModelEntry | undefined {
+    return version === undefined ? this.#route(name, headers) : this.#find(name, version);
+  }
+
+  /** Counts a use of it. The model, as a request sees it. */
+  use(entry: ModelEntry): ServedModel {
+    entry.pin(++this.#uses);
+    return this.#attend(entry.model!);
+  }
+
+  get repository(): Repository | undefined {
+    return this.#options.repository;
+  }
+
+  get projectName(): string {
+    return this.current?.projectName ?? 'maas';
+  }
+}
+
+/** Made for each request. */
+class HostView implements Lease, ServeHost {
+  readonly #models: ModelHost;
+  readonly #headers: HttpRequest['headers'];
+  readonly #pinned: ModelEntry[] = [];
+  #open = true;
+
+  constructor(models: ModelHost, headers: HttpRequest['headers']) {
+    this.#models = models;
+    this.#headers = headers;
+  }
+
+  get host(): ServeHost {
+    return this;
+  }
+
+  get projectName(): string {
+    return this.#models.projectName;
+  }
+
+  get ready(): boolean {
+    return this.#models.ready;
+  }
+
+  get live(): boolean {
+    return this.#models.live;
+  }
+
+  get repository(): Repository | undefined {
+    return this.#models.repository;
+  }
+
+  models(): readonly ServedModel[] {
+    return this.#models.models();
+  }
+
+  index(): readonly ModelStatus[] {
+    return this.#models.index();
+  }
+
+  model(
+    name: string | undefined,
+    version?: string,
+  ): ServedModel | Promise<ServedModel | undefined> | undefined {
+    const entry = this.#models.choose(name, version, this.#headers);
+    if (!entry) return undefined;
+    if (entry.model) return this.#use(entry);
+    return entry.load().then((model) => model && this.#use(entry));
+  }
+
+  end(): void {
+    this.#open = false;
+    for (const entry of this.#pinned.splice(0)) entry.unpin();
+  }
+
+  #use(entry: ModelEntry): ServedModel {
+    const model = this.#models.use(entry);
+    // A request that went away while its model was loading holds nothing.
+    if (this.#open) this.#pinned.push(entry);
+    else entry.unpin();
+    return model;
   }
 }

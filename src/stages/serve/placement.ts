@@ -8,6 +8,9 @@ export const largestToTry = 4 * 1024 * 1024;
 /** A run that takes longer than this holds up the thread that reads requests. In milliseconds. */
 const longestInline = 1;
 
+/** A shorter run is over before a worker would have had the rows and given the answer back. In milliseconds. */
+const longestBeside = 0.2;
+
 /** How much of the memory the workers' copies of the model may take together. */
 const memoryShare = 0.5;
 
@@ -37,17 +40,42 @@ export async function isQuick(
   maxBatchSize: number,
 ): Promise<boolean> {
   for (const rows of maxBatchSize > 1 ? [1, maxBatchSize] : [1]) {
-    const feeds = joinRows(new Array<Feeds>(rows).fill(row));
-    // The least of some: others may be at work on this machine.
-    let least = Infinity;
-    for (let round = 0; round < 4 && least >= longestInline; round++) {
-      const start = performance.now();
-      await run(feeds);
-      least = Math.min(least, performance.now() - start);
-    }
-    if (least >= longestInline) return false;
+    if (!(await endsWithin(longestInline, rows, run, row))) return false;
   }
   return true;
+}
+
+/**
+ * Of a model that is not quick: how many rows, a power of two, still take less than the way to a worker and back.
+ * @returns 0 when not even one does.
+ */
+export async function countRowsBeside(
+  run: (feeds: Feeds) => Promise<unknown>,
+  row: Feeds,
+  maxBatchSize: number,
+): Promise<number> {
+  let most = 0;
+  for (let rows = 1; rows <= maxBatchSize && (await endsWithin(longestBeside, rows, run, row)); rows *= 2) {
+    most = rows;
+  }
+  return most;
+}
+
+async function endsWithin(
+  limit: number,
+  rows: number,
+  run: (feeds: Feeds) => Promise<unknown>,
+  row: Feeds,
+): Promise<boolean> {
+  const feeds = joinRows(new Array<Feeds>(rows).fill(row));
+  // The least of some: others may be at work on this machine.
+  let least = Infinity;
+  for (let round = 0; round < 4 && least >= limit; round++) {
+    const start = performance.now();
+    await run(feeds);
+    least = Math.min(least, performance.now() - start);
+  }
+  return least < limit;
 }
 
 const batchSizes = [1, 2, 4, 8, 16, 32, 64, 128, 256] as const;

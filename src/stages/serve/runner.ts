@@ -3,7 +3,7 @@ import type { Outputs } from './batcher.js';
 import type { Ports } from './check-inputs.js';
 import type { Golden } from './golden.js';
 import type { ModelFiles } from './model-files.js';
-import { chooseBatchSize, countWorkers, isQuick, isTooLargeToTry } from './placement.js';
+import { chooseBatchSize, countRowsBeside, countWorkers, isQuick, isTooLargeToTry } from './placement.js';
 import { takeRows } from './rows.js';
 import { tryOut } from './try-out.js';
 import { warmUp, type WarmUp } from './warm-up.js';
@@ -28,6 +28,8 @@ export interface Runner extends WarmUp {
   run(feeds: Feeds, owned: boolean): Promise<Outputs>;
   /** Worker threads; 0 when the model runs in this one. */
   readonly workers: number;
+  /** Rows of the longest runs that this thread does itself, although there are workers: they are over that soon. */
+  readonly rowsBeside: number;
   /** In rows. */
   readonly maxBatchSize: number;
   readonly ready: boolean;
@@ -38,7 +40,8 @@ export interface Runner extends WarmUp {
 
 /**
  * Opens the model where it belongs: one that is quick runs in this thread, which saves the way to another and back; any
- * other in workers, so that it holds up no connection and uses all cores.
+ * other in workers, so that it holds up no connection and uses all cores. Where a few rows are quick and many are not,
+ * it runs in both.
  * @throws MaasError MAAS_MODEL_INVALID, MAAS_MODEL_UNSUPPORTED, MAAS_VERIFY_FAILED, MAAS_RUNTIME
  */
 export async function openRunner(files: ModelFiles, options: RunnerOptions): Promise<Runner> {
@@ -49,8 +52,17 @@ export async function openRunner(files: ModelFiles, options: RunnerOptions): Pro
     const row = firstRow(golden, runner);
     const most = options.maxBatchSize === 'auto' ? defaultBatchSize : options.maxBatchSize;
     const rows = runner.rows === 'share' ? most : 1;
-    if (workers === 0 || !row || (await isQuick((feeds) => runner.run(feeds, false), row, rows)))
-      return settle(opened, options);
+    const run = (feeds: Feeds): Promise<Outputs> => runner.run(feeds, false);
+    if (workers === 0 || !row || (await isQuick(run, row, rows))) return settle(opened, options);
+    const beside = await countRowsBeside(run, row, rows);
+    if (beside > 0) {
+      try {
+        return await settle(besides(runner, beside, await openWorkers(files, options)), options);
+      } catch (error) {
+        await runner.close();
+        throw error;
+      }
+    }
     await runner.close();
   }
   return settle(await openWorkers(files, options), options);
@@ -62,6 +74,29 @@ const defaultBatchSize = 64;
 interface Opened {
   readonly runner: Omit<Runner, 'maxBatchSize'>;
   readonly golden: Golden | undefined;
+}
+
+/** Runs of up to so many rows go to the one, longer ones to the workers. */
+function besides(inline: Opened['runner'], rowsBeside: number, { runner, golden }: Opened): Opened {
+  const [first] = inline.ports.inputs;
+  const isShort = (feeds: Feeds): boolean =>
+    first !== undefined && (inline.rows === 'as-given' || feeds[first.name]!.dims[0]! <= rowsBeside);
+  const both: Opened['runner'] = {
+    ...runner,
+    rowsBeside,
+    run: (feeds, owned) => (isShort(feeds) ? inline : runner).run(feeds, owned),
+    get ready() {
+      return runner.ready;
+    },
+    get live() {
+      return runner.live;
+    },
+    async close() {
+      await runner.close();
+      await inline.close();
+    },
+  };
+  return { runner: both, golden };
 }
 
 /** Decides how many rows may share a run. */
@@ -99,6 +134,7 @@ async function openInline(files: ModelFiles, { threads }: RunnerOptions): Promis
       ...known,
       run: (feeds) => session.run(feeds, fetches),
       workers: 0,
+      rowsBeside: 0,
       ready: true,
       live: true,
       close: () => session.close(),
@@ -134,6 +170,7 @@ async function openWorkers(files: ModelFiles, options: RunnerOptions): Promise<O
     ports,
     run: (feeds, owned) => pool.run(feeds, owned),
     workers: pool.size,
+    rowsBeside: 0,
     get ready() {
       return pool.ready;
     },

@@ -1,4 +1,3 @@
-import type { IncomingMessage } from 'node:http';
 import { resolve } from 'node:path';
 import { MaasError } from '../../errors.js';
 import type { RunningService, ServiceContext } from '../../plugin/api.js';
@@ -8,7 +7,7 @@ import { createAnswerer } from './answer.js';
 import type { ServeOptions } from './config.js';
 import { followLink } from './follow.js';
 import type { GrpcFront } from './grpc/listen.js';
-import { listenHttp, type Answer, type HttpFront } from './http.js';
+import { listenHttp, type Answer, type Caller, type HttpFront } from './http.js';
 import { openModel, type LoadedModel } from './loaded-model.js';
 import { createMetrics } from './metrics.js';
 import { readOnnxFile, type ModelFiles } from './model-files.js';
@@ -79,10 +78,13 @@ export async function startServing(context: ServiceContext<ServeOptions>): Promi
     answer: tracing ? (request) => tracing.answer(request, answer) : answer,
     fail,
     onBegin: metrics.began,
-    onEnd: (answered, seconds, message) => {
-      if (accessLog) emit(describeRequest(message, answered, seconds));
-      if (answered) metrics.ended({ ...answered, model: answered.model, seconds });
-      else metrics.abandoned();
+    onEnd: (answered, seconds, caller) => {
+      if (accessLog) emit(describeRequest(caller, answered, seconds));
+      if (!answered) metrics.abandoned();
+      else {
+        const { protocol, status, model } = answered;
+        metrics.ended({ protocol, status, model, seconds });
+      }
     },
     onError: (error) => {
       warn(`a connection was not accepted: ${error.message}`);
@@ -225,7 +227,9 @@ function announce(
     emit({ event: 'note', stage: 'serve', text: `each row runs by itself: ${model.unbatched}` });
   }
   const count = model.workers === 1 ? '1 worker thread' : `${model.workers} worker threads`;
-  const where = model.workers > 0 ? count : "the server's own thread";
+  const few = model.rowsBeside === 1 ? 'a single row' : `up to ${model.rowsBeside} rows`;
+  const beside = model.rowsBeside > 0 ? ` (${few} in the server's own)` : '';
+  const where = model.workers > 0 ? `${count}${beside}` : "the server's own thread";
   const runs = model.maxBatchSize > 1 ? `up to ${model.maxBatchSize} rows a run` : 'one request a run';
   const threads = options.threads === 1 ? '1 thread' : `${options.threads} threads`;
   emit({
@@ -244,12 +248,8 @@ function announce(
 }
 
 /** One line of the access log. Ids are the caller's own: they come with quotes, and cut short. */
-function describeRequest(
-  message: IncomingMessage,
-  answer: Answer | undefined,
-  seconds: number,
-): ProgressEvent {
-  const { method = 'GET', url = '/', headers, socket } = message;
+function describeRequest(caller: Caller, answer: Answer | undefined, seconds: number): ProgressEvent {
+  const { method = 'GET', url = '/', headers, socket } = caller;
   const textOf = (name: string): string | undefined => headers[name]?.toString().slice(0, 256);
   return {
     event: 'request',

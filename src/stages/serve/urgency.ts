@@ -14,6 +14,8 @@ const longestTimeout = 86_400e6;
  * @throws RequestError 400
  */
 export function readUrgency(headers: HttpRequest['headers'], parameters?: unknown): Urgency {
+  const asked = headers['x-request-timeout-ms'] !== undefined || headers['x-request-priority'] !== undefined;
+  if (!asked && parameters === undefined) return {};
   const given = isObject(parameters) ? parameters : {};
   const inHeader = headers['x-request-timeout-ms'];
   const timeout =

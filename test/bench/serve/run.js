@@ -6,7 +6,7 @@
 //   --peers fastapi,mlserver    which ones; an empty text for none
 //   --python FOLDER             with a virtual environment for each peer, by its name; without it they are made from PyPI
 import { fork, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -73,6 +73,15 @@ async function startMaas(path) {
 }
 
 const scratch = mkdtempSync(join(tmpdir(), 'maas-bench-serve-'));
+// 256 images as JSON are more than a server should take unasked.
+writeFileSync(
+  join(scratch, 'maas.config.yaml'),
+  `name: bench
+data: {source: none.csv, target: y}
+train: {model: {layers: [{dense: {units: 1}}]}}
+serve: {maxBodyBytes: ${256 * 2 ** 20}}
+`,
+);
 const versions = { node: process.version };
 const rows = [];
 let port = 20_000 + (process.pid % 20_000);

@@ -90,7 +90,7 @@ function skipBlanks(cursor: Cursor): void {
 function scanNumbers(cursor: Cursor, single: boolean): Float32Array | Float64Array | undefined {
   const { bytes } = cursor;
   if (bytes[cursor.at] !== open) return undefined;
-  cursor.at++;
+  const from = cursor.at++;
   skipBlanks(cursor);
   let values = single ? new Float32Array(16) : new Float64Array(16);
   let count = 0;
@@ -103,7 +103,8 @@ function scanNumbers(cursor: Cursor, single: boolean): Float32Array | Float64Arr
     if (value === undefined) return undefined;
     if (count === values.length) {
       // The rest is about as dense as what was read so far.
-      const wider = new (single ? Float32Array : Float64Array)(2 * count);
+      const whole = (count * (bytes.length - from)) / (cursor.at - from);
+      const wider = new (single ? Float32Array : Float64Array)(Math.ceil(Math.max(2 * count, 1.02 * whole)));
       wider.set(values);
       values = wider;
     }
@@ -117,13 +118,15 @@ function scanNumbers(cursor: Cursor, single: boolean): Float32Array | Float64Arr
 }
 
 const powers = Array.from({ length: 23 }, (_, exponent) => 10 ** exponent);
+/** Of a number; the rest is below the last bit of a double. */
+const mostDigits = 18;
 /** Of the bits of a double that single precision drops, those next to one half. */
 const [dropped, half, near] = [0x1fff_ffff, 0x1000_0000, 64];
 const lowWord = endianness() === 'LE' ? 0 : 1;
 
 /**
  * A JSON number. Up to 2⁵³ digits and powers of ten to 22 are exact in doubles, so that one product or quotient of them
- * is rounded once (Clinger 1990). Beyond, 19 digits are off by a few units in the last place, which single precision does
+ * is rounded once (Clinger 1990). Beyond, 18 digits are off by a few units in the last place, which single precision does
  * not see except next to the middle between two of its numbers; there, and for doubles, `Number` reads the text.
  */
 function scanNumber(cursor: Cursor, single: boolean): number | undefined {
@@ -134,29 +137,35 @@ function scanNumber(cursor: Cursor, single: boolean): number | undefined {
   if (negative) at++;
   let byte = bytes[at]!;
   if (!(byte >= zero && byte <= nine)) return undefined;
-  let mantissa = 0;
+  // Nine digits fit into an integer of 32 bits, whose products take a third of the time of a double's.
+  let high = 0;
+  let low = 0;
   let digits = 0;
   let scale = 0;
-  if (byte === zero) byte = bytes[++at]!;
-  else {
-    for (; byte >= zero && byte <= nine; byte = bytes[++at]!) {
-      if (digits < 19) {
-        mantissa = mantissa * 10 + (byte - zero);
-        digits++;
-      } else scale++;
-    }
+  if (byte === zero) {
+    byte = bytes[++at]!;
+    if (byte >= zero && byte <= nine) return undefined;
+  } else {
+    const first = at;
+    for (let end = at + 9; byte >= zero && byte <= nine && at < end; byte = bytes[++at]!)
+      high = (Math.imul(high, 10) + byte - zero) | 0;
+    for (let end = at + 9; byte >= zero && byte <= nine && at < end; byte = bytes[++at]!)
+      low = (Math.imul(low, 10) + byte - zero) | 0;
+    digits = at - first;
+    for (; byte >= zero && byte <= nine; byte = bytes[++at]!) scale++;
   }
-  if (byte >= zero && byte <= nine) return undefined;
   if (byte === dot) {
     byte = bytes[++at]!;
     const first = at;
-    for (; byte >= zero && byte <= nine; byte = bytes[++at]!) {
-      if (digits < 19) {
-        mantissa = mantissa * 10 + (byte - zero);
-        if (mantissa > 0) digits++;
-        scale--;
-      }
-    }
+    if (digits === 0) while (byte === zero) byte = bytes[++at]!;
+    const start = at;
+    for (let end = at + 9 - digits; byte >= zero && byte <= nine && at < end; byte = bytes[++at]!)
+      high = (Math.imul(high, 10) + byte - zero) | 0;
+    for (let end = start + mostDigits - digits; byte >= zero && byte <= nine && at < end; byte = bytes[++at]!)
+      low = (Math.imul(low, 10) + byte - zero) | 0;
+    digits += at - start;
+    scale += first - at;
+    while (byte >= zero && byte <= nine) byte = bytes[++at]!;
     if (at === first) return undefined;
   }
   if (byte === 0x65 || byte === 0x45) {
@@ -171,6 +180,7 @@ function scanNumber(cursor: Cursor, single: boolean): number | undefined {
     scale += down ? -exponent : exponent;
   }
   cursor.at = at;
+  const mantissa = digits <= 9 ? high : high * powers[digits - 9]! + low;
   if (scale < -22 || scale > 22) return Number(bytes.toString('latin1', start, at));
   const value = scale < 0 ? mantissa / powers[-scale]! : mantissa * powers[scale]!;
   if (mantissa > Number.MAX_SAFE_INTEGER) {

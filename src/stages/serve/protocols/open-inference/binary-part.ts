@@ -11,6 +11,11 @@ export class BinaryPart {
     this.#bytes = bytes;
   }
 
+  /** Bytes that are left. */
+  get length(): number {
+    return this.#bytes.length - this.#offset;
+  }
+
   /** The next `size` bytes. @throws RequestError 400 when there are not as many. */
   take(name: string, size: unknown): Uint8Array {
     // Where a model takes 64-bit integers, all large numbers of its requests are read as such.

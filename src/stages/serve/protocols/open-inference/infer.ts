@@ -18,8 +18,9 @@ interface AskedOutput {
 /** Answers `…/infer`: tensors as JSON, or as bytes behind the JSON, for each tensor as the caller says. */
 export async function infer(request: HttpRequest, model: ServedModel): Promise<HttpResponse> {
   const { json, rest } = splitBody(request);
+  // In front of tensors in binary there are hardly ever lists of numbers.
   const single = model.inputs.every(({ dtype }) => dtype === 'float32');
-  const scanned = scanTensors(json, single);
+  const scanned = rest.length > 0 ? undefined : scanTensors(json, single);
   const bigints = model.inputs.some(({ dtype }) => dtype === 'int64' || dtype === 'uint64');
   const body = parseBody(scanned?.text ?? json.toString('utf8'), { bigints });
   if (!isObject(body)) throw new RequestError(400, 'the body must be an object with inputs');
@@ -29,15 +30,12 @@ export async function infer(request: HttpRequest, model: ServedModel): Promise<H
   const asked = readOutputs(model, body);
   refuseExtensions(body['parameters']);
   const results = await model.predict(inputs, readUrgency(request.headers, body['parameters']));
-  const head = {
-    model_name: model.name,
-    model_version: model.version,
-    ...(id !== undefined && { id }),
-  };
   const parts: Uint8Array[] = [];
   const outputs = asked.map(({ name, binary }) => encodeOutput(name, results[name]!, binary, parts));
   // Put together by hand: JSON.stringify knows no 64-bit integers.
-  const text = `${JSON.stringify(head).slice(0, -1)},"outputs":[${outputs.join(',')}]}`;
+  const head = `{"model_name":${JSON.stringify(model.name)},"model_version":${JSON.stringify(model.version)}`;
+  const own = id === undefined ? '' : `,"id":${JSON.stringify(id)}`;
+  const text = `${head}${own},"outputs":[${outputs.join(',')}]}`;
   if (parts.length === 0) return jsonResponse(text, { model });
   const start = Buffer.from(text);
   return {
@@ -95,11 +93,12 @@ function readOutputs(model: ServedModel, body: Record<string, unknown>): readonl
 }
 
 function encodeOutput(name: string, array: NdArray, binary: boolean, parts: Uint8Array[]): string {
-  const head = { name, datatype: datatypeOf(array.dtype), shape: array.dims };
-  if (!binary) return `${JSON.stringify(head).slice(0, -1)},"data":${encodeData(array)}}`;
+  const { dtype, dims } = array;
+  const head = `{"name":${JSON.stringify(name)},"datatype":"${datatypeOf(dtype)}","shape":[${dims.join()}]`;
+  if (!binary) return `${head},"data":${encodeData(array)}}`;
   const bytes = encodeBinary(array);
   parts.push(bytes);
-  return JSON.stringify({ ...head, parameters: { binary_data_size: bytes.length } });
+  return `${head},"parameters":{"binary_data_size":${bytes.length}}}`;
 }
 
 function list(value: unknown, name: string): readonly Record<string, unknown>[] {
