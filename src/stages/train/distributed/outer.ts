@@ -12,8 +12,13 @@ export async function followWorld(
 ): Promise<void> {
   const { ranks, message } = await world.listen();
   const options = context.project.config['train'] as TrainOptions;
-  if (message !== undefined) {
-    await trainRank(ranks, { ...context, options, ...(message as Call) }, () => undefined);
+  try {
+    if (message !== undefined) {
+      await trainRank(ranks, { ...context, options, ...(message as Call) }, () => undefined);
+    }
+  } catch (error) {
+    // Rank 0 says so for all: a launcher that sees this rank fail would end rank 0 before it has.
+    if (!hasStoppedWithAll(error)) throw error;
   }
   world.end(ranks);
 }
@@ -50,7 +55,17 @@ export async function leadWorld(
     const outcome = await Promise.race([fit({ ...order, ranks, onProgress }), silence]);
     world.end(ranks);
     return outcome;
+  } catch (error) {
+    if (hasStoppedWithAll(error)) world.end(ranks);
+    throw error;
   } finally {
     clearInterval(watch);
   }
+}
+
+/** Whether the ranks have agreed on ending here; other errors are of one rank alone. */
+function hasStoppedWithAll(error: unknown): boolean {
+  return (
+    error instanceof MaasError && error.code === 'MAAS_INTERRUPTED' && error.details?.['epoch'] !== undefined
+  );
 }

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { cp, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -49,20 +49,42 @@ describe.skipIf(!hasMpi)('maas train under an outer mpirun', () => {
     expect(own.digest).toBe(joined.digest);
   }, 120_000);
 
-  it('goes on from the checkpoint after a rank was killed', async () => {
-    const settings = [
-      'train.distributed.processes=2',
-      'seed=5',
-      'train.epochs=80',
-      'train.engine.onnx.checkpointSeconds=0.05',
-    ];
+  /** Starts a training, and waits until it has written a checkpoint. */
+  async function startAndSave(settings: readonly string[]) {
+    const began = Date.now();
     const running = start(project, words(...settings));
     const work = join(project, '.maas', 'work');
-    const hasCheckpoint = async () =>
-      (await readdir(work, { recursive: true }).catch(() => [])).some((name) => name.includes('checkpoint'));
-    while (!(await hasCheckpoint())) await sleep(50);
+    const hasSaved = async () => {
+      for (const name of await readdir(work, { recursive: true }).catch(() => [])) {
+        const written = await stat(join(work, name)).catch(() => undefined);
+        if (name.includes('checkpoint') && written && written.mtimeMs > began) return true;
+      }
+      return false;
+    };
+    while (!(await hasSaved())) await sleep(50);
     const children = await readFile(`/proc/${running.pid}/task/${running.pid}/children`, 'utf8');
-    process.kill(Number(children.trim().split(' ')[1]), 'SIGKILL');
+    const ranks = children.trim().split(' ').map(Number);
+    expect(ranks).toHaveLength(2);
+    return { running, ranks };
+  }
+  const often = ['train.distributed.processes=2', 'train.engine.onnx.checkpointSeconds=0.05'];
+
+  it('stops with all ranks when all are told to, and says so', async () => {
+    const settings = [...often, 'seed=6', 'train.epochs=4000'];
+    for (let round = 0; round < 4; round++) {
+      const { running, ranks } = await startAndSave(settings);
+      // As `scancel --signal=TERM` does; the second may be the first to end.
+      for (const rank of ranks.toReversed()) process.kill(rank, 'SIGTERM');
+      const { exitCode, stdout } = await running;
+      expect(exitCode).toBe(130);
+      expect(stdout).toContain('a checkpoint is saved');
+    }
+  }, 120_000);
+
+  it('goes on from the checkpoint after a rank was killed', async () => {
+    const settings = [...often, 'seed=5', 'train.epochs=80'];
+    const { running, ranks } = await startAndSave(settings);
+    process.kill(ranks[1]!, 'SIGKILL');
     expect((await running).exitCode).not.toBe(0);
     const { stdout } = await start(project, words(...settings));
     const resumed = JSON.parse(stdout) as StageJson & { readonly notes: readonly string[] };

@@ -158,6 +158,8 @@ async function run(
       const standing = () => ({ epoch, batch, step, lossSum, history, best: keeper.best });
       if (job.signal.aborted) {
         await saver.save(standing());
+        // A launcher ends all ranks with the first: none goes before rank 0 has saved.
+        await job.ranks?.share(new Uint8Array());
         throw interrupted(epoch);
       }
       await saver.saveIfDue(standing);
@@ -253,6 +255,7 @@ function interrupted(epoch: number): MaasError {
   return new MaasError(
     'MAAS_INTERRUPTED',
     `training was stopped in epoch ${epoch + 1}; a checkpoint is saved`,
+    { details: { epoch: epoch + 1 } },
   );
 }
 
