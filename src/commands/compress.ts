@@ -3,6 +3,7 @@ import { Flags } from '@oclif/core';
 import { readSection } from '../config/index.js';
 import { MaasError } from '../errors.js';
 import type { Registry } from '../plugin/api.js';
+import { instructionSets } from '../runtime/cpu.js';
 import { loadRegistry } from '../plugin/load-registry.js';
 import type { FileOptions } from '../stages/compress/index.js';
 import { layersTable } from '../ui/layers-table.js';
@@ -47,6 +48,10 @@ export default class Compress extends StageCommand<typeof Compress> {
       helpValue: 'FILE',
       dependsOn: ['model'],
     }),
+    target: Flags.option({
+      summary: 'Processors to make the model for, instead of those of this machine.',
+      options: instructionSets,
+    })(),
     explain: Flags.boolean({
       summary:
         'Show each layer: its size, its time, what it costs to change it alone, and what the passes do with it.',
@@ -58,6 +63,9 @@ export default class Compress extends StageCommand<typeof Compress> {
 
   protected override async execute(): Promise<CommandResult | undefined> {
     const flags = this.flags as unknown as FileFlags;
+    if (flags.target !== undefined) {
+      this.flags.set = flags.set = [...(flags.set ?? []), `compress.target=${flags.target}`];
+    }
     if (flags.explain) return this.explain(flags);
     return flags.model === undefined ? super.execute() : this.compressFile(flags.model, flags);
   }
@@ -120,5 +128,6 @@ interface FileFlags {
   readonly model?: string;
   readonly calibration?: string;
   readonly out?: string;
-  readonly set?: string[];
+  readonly target?: string;
+  set?: string[];
 }

@@ -5,6 +5,7 @@ import type { Port, Signature } from '../data/signature.js';
 import type { Place } from '../errors.js';
 import type { Model } from '../ir/graph.js';
 import type { NdArray } from '../ir/tensor.js';
+import type { InstructionSet } from '../runtime/cpu.js';
 import type { Feeds } from '../runtime/session.js';
 import type { World } from '../runtime/mpi/world.js';
 import type { Engine } from './engine.js';
@@ -155,6 +156,8 @@ export interface PassContext {
    */
   calibration(samples: number): Promise<readonly Feeds[]>;
   readonly seed: number;
+  /** Processors that the model is made for; undefined where they are not known. */
+  readonly target?: InstructionSet | undefined;
   /** Trains on the project's own rows; undefined where a model is compressed without a project. */
   readonly trainer?: Trainer;
 }

@@ -12,6 +12,7 @@ import {
   quantizePass,
   smoothQuantPass,
   storeHalvesPass,
+  toStaticShapesPass,
 } from './compress/index.js';
 import { deployStage, targets } from './deploy/index.js';
 import {
@@ -36,6 +37,7 @@ const register: RegisterHook = () =>
       smoothQuantPass,
       equalizeLayersPass,
       convertOpsetPass,
+      toStaticShapesPass,
       foldPass,
       factorizePass,
       prunePass,

@@ -65,7 +65,8 @@ export class Compression {
     const measurement = { ...judgement, bytesBefore: subject.bytes, bytesAfter };
     this.verdicts.push(...checkQuality(options.gates, measurement));
     const { records: passes, verdicts, found } = this;
-    return writeReport({ rows, passes, measurement, verdicts, ...(found && { found }) });
+    const { target } = subject.context;
+    return writeReport({ rows, passes, measurement, verdicts, target, ...(found && { found }) });
   }
 
   /** Times the model against the one it was made from. */

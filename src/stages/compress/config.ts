@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { describeSchema } from '../../config/describe-schema.js';
 import { named, parseInside, type Named } from '../../config/named.js';
 import type { Registry } from '../../plugin/api.js';
+import { instructionSets, type InstructionSet } from '../../runtime/cpu.js';
 
 const gates = z
   .strictObject({
@@ -101,6 +102,8 @@ export interface CompressOptions {
   /** Empty with `auto`. */
   readonly passes: readonly Named[];
   readonly auto?: AutoOptions | undefined;
+  /** Undefined: processors like this machine's. */
+  readonly target?: InstructionSet | undefined;
   readonly gates: Gates;
 }
 
@@ -112,9 +115,9 @@ export interface FileOptions extends CompressOptions {
 export function compressOptions(registry: Pick<Registry, 'passes'>): z.ZodType<CompressOptions> {
   return orAuto(
     z.strictObject({ ...choices(registry), gates }),
-    ({ auto: search, passes, gates: limits }) => {
+    ({ auto: search, passes, gates: limits, target }) => {
       const chosen = passes ?? (search ? [] : defaultPasses(registry));
-      return { passes: chosen, ...(search && { auto: search }), gates: limits };
+      return { passes: chosen, ...(search && { auto: search }), gates: limits, ...(target && { target }) };
     },
   );
 }
@@ -143,6 +146,12 @@ function choices(registry: Pick<Registry, 'passes'>) {
     auto: auto
       .optional()
       .describe('Try the recipes that suit the model, layer by layer where need be, and take the best.'),
+    target: z
+      .enum(instructionSets)
+      .optional()
+      .describe(
+        'Processors that the model is made for; default: those of this machine. On avx2, which lacks VNNI, integers of 8 bits may overflow: weights get 7 there.',
+      ),
   };
 }
 

@@ -1,7 +1,7 @@
 import { digestDataset, type DataConfig } from '../../data/index.js';
 import { defineStage } from '../../plugin/api.js';
+import { describeCpu } from '../../runtime/cpu.js';
 import { compressOptions, type CompressOptions } from './config.js';
-import { describeCpu } from './cpu.js';
 import { compressTasks } from './tasks.js';
 
 export { fileOptions, type CompressOptions, type FileOptions } from './config.js';
@@ -16,6 +16,7 @@ export { quantizeEmbeddingsPass } from './passes/quantize-embeddings.js';
 export { quantizePass } from './passes/quantize.js';
 export { smoothQuantPass } from './passes/smooth-quant.js';
 export { storeHalvesPass } from './passes/store-halves.js';
+export { toStaticShapesPass } from './passes/to-static-shapes.js';
 
 /** Makes the model smaller and faster, and proves that it stayed as good. */
 export const compressStage = defineStage<CompressOptions>({

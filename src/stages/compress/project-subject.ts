@@ -10,9 +10,12 @@ import {
 import { gatherRows, sliceRows } from '../../data/rows.js';
 import { MaasError } from '../../errors.js';
 import { compare, predict, requestsOf, score, type Predictions } from '../../evaluate/index.js';
+import { openInputs, type Model } from '../../ir/graph.js';
 import { loadModel, sizeOnDisk } from '../../ir/onnx/load.js';
 import type { StageRun, TrainProgress } from '../../plugin/api.js';
+import { readInstructionSet } from '../../runtime/cpu.js';
 import type { Feeds } from '../../runtime/session.js';
+import type { CompressOptions } from './config.js';
 import { openTrainer } from '../open-trainer.js';
 import { roundFigures } from './report.js';
 import type { Judgement, Subject } from './subject.js';
@@ -50,17 +53,29 @@ export async function openProjectSubject(
     bytes: await sizeOnDisk(path, model),
     context: {
       seed,
+      target: (run.options as CompressOptions).target ?? (await readInstructionSet()),
       calibration: (samples) => Promise.resolve([...pickBatches(dataset, samples)]),
       trainer: openTrainer(run, dataset, onFit),
     },
     async judge(other) {
       reference ??= await predict(path, test, signature);
       signal.throwIfAborted();
+      requireOpenBatch(await loadModel(other));
       return judge(reference, await predict(other, test, signature), test, signature);
     },
     probe: () => sliceRows(test.inputs, 0, Math.min(test.rows, probed)),
     requests: () => requestsOf(test),
   };
+}
+
+/** @throws MaasError MAAS_MODEL_SHAPE when a pass fixed how many rows the model takes. */
+function requireOpenBatch({ graph }: Model): void {
+  const fixed = openInputs(graph).find(({ shape }) => typeof shape?.[0] === 'number');
+  if (!fixed) return;
+  const message = `the compressed model takes ${fixed.shape![0]} rows at a time, no more and no fewer (${fixed.name})`;
+  throw new MaasError('MAAS_MODEL_SHAPE', message, {
+    hint: 'A project is served with any number of rows: fix other sizes, or compress the file by itself with --model.',
+  });
 }
 
 function judge(reference: Predictions, other: Predictions, test: Table, signature: Signature): Judgement {

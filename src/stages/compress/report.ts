@@ -16,6 +16,8 @@ export interface Report {
   readonly measurement: Measurement;
   /** Of the gates whose figures are reproducible. */
   readonly verdicts: readonly Verdict[];
+  /** Processors that the model was made for. */
+  readonly target?: string | undefined;
   /** Of `auto`. */
   readonly found?: SearchResult;
 }
@@ -36,7 +38,7 @@ export interface WrittenReport {
 }
 
 export function writeReport(report: Report): WrittenReport {
-  const { rows, passes, measurement, verdicts, found } = report;
+  const { rows, passes, measurement, verdicts, target, found } = report;
   const { before, after, difference, bytesBefore, bytesAfter } = measurement;
   const size = {
     before: bytesBefore,
@@ -74,6 +76,7 @@ export function writeReport(report: Report): WrittenReport {
     ...toJson(difference),
     bytes: bytesAfter,
     sizeRatio: size.ratio,
+    ...(target !== undefined && { target }),
   };
   return { text, metrics };
 }

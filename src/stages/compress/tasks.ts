@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { ListrTask } from 'listr2';
 import { asDiskError } from '../../errors.js';
 import type { StageRun, TrainProgress } from '../../plugin/api.js';
+import { readInstructionSet } from '../../runtime/cpu.js';
 import type { Json } from '../../artifacts/index.js';
 import { timeRatio } from './auto/candidate.js';
 import type { SearchResult } from './auto/search.js';
@@ -103,6 +104,8 @@ export function compressionTasks(
           batch,
           ...roundFigures(times),
         }));
+        const elsewhere = describeElsewhere(options.target, await readInstructionSet());
+        if (elsewhere !== undefined) result.notes.push(elsewhere);
         const ratios = latencies.map(({ batch, ratio }) => `${ratio.toFixed(2)} × for ${batch}`);
         task.title = `measure latency: ${ratios.join(', ')}`;
       },
@@ -115,6 +118,12 @@ export function compressionTasks(
       },
     },
   ];
+}
+
+/** What a figure of this machine is worth for another kind. */
+function describeElsewhere(target: string | undefined, here: string | undefined): string | undefined {
+  if (target === undefined || target === here) return undefined;
+  return `times are those of this machine (${here ?? 'of a kind that is not known'}), not of ${target}`;
 }
 
 /** The recipes that were tried with their times, those on the front marked. */

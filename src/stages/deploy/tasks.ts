@@ -33,6 +33,7 @@ export function targetTasks(run: EffectRun<DeployOptions>): ListrTask[] {
     onVerified: (verification) => {
       result.measured['verify'] = { ...verification };
       result.notes.push(describeVerification(verification));
+      if (verification.misfit !== undefined) result.notes.push(verification.misfit);
     },
   });
   return target.steps(context, artifact).map((step) => ({

@@ -1,8 +1,11 @@
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as wait } from 'node:timers/promises';
+import type { Manifest } from '../../artifacts/index.js';
 import { readSignature } from '../../data/read-signature.js';
 import { MaasError } from '../../errors.js';
+import { describeMisfit, readInstructionSet } from '../../runtime/cpu.js';
 import type { Release } from '../../plugin/api.js';
 import { type Candidate, withCandidate } from './candidate.js';
 import { readGolden } from './golden.js';
@@ -23,6 +26,8 @@ export interface VerifyRun {
 export interface Verification extends Replay {
   /** From the start of the process to its first "ready", in milliseconds. */
   readonly readyMs: number;
+  /** What to expect of the model on this processor, which it was not compressed for. */
+  readonly misfit?: string;
 }
 
 /** Milliseconds between looks at a candidate that is not ready yet. */
@@ -67,7 +72,8 @@ export async function verifyRelease(
       refuseSlow(replay, run.maxLatencyMs);
       step('to stop');
       await candidate.stop();
-      return { ...replay, readyMs };
+      const misfit = await readMisfit(release);
+      return { ...replay, readyMs, ...(misfit !== undefined && { misfit }) };
     });
   } catch (error) {
     run.signal.throwIfAborted();
@@ -89,6 +95,12 @@ export async function verifyRelease(
     clearTimeout(timer);
     run.signal.removeEventListener('abort', giveUp);
   }
+}
+
+async function readMisfit({ path }: Release): Promise<string | undefined> {
+  const text = await readFile(join(path, 'manifest.json'), 'utf8');
+  const { metrics } = JSON.parse(text) as Pick<Manifest, 'metrics'>;
+  return describeMisfit(metrics['target'], await readInstructionSet());
 }
 
 async function untilReady(candidate: Candidate, release: Release, signal: AbortSignal): Promise<void> {

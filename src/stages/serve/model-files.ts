@@ -1,3 +1,4 @@
+import type { Json } from '../../artifacts/index.js';
 import { readFile, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { Reference } from '../../data/drift/reference.js';
@@ -20,6 +21,8 @@ export interface ModelFiles {
   readonly golden?: Golden;
   /** What its features and answers are compared with. Older releases have none. */
   readonly reference?: Reference;
+  /** Processors that it was compressed for. */
+  readonly target?: Json | undefined;
 }
 
 /**

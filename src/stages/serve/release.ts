@@ -50,6 +50,7 @@ export async function readRelease(path: string): Promise<ReleaseFiles> {
     projectName: manifest.name,
     digest,
     manifest,
+    target: manifest.metrics['target'],
     size: Object.values(manifest.files).reduce((sum, { size }) => sum + size, 0),
     model: hasExternalData(manifest) ? join(folder, 'model.onnx') : take(folder, files, 'model.onnx'),
     signature,

@@ -13,6 +13,7 @@ import { createMetrics } from './metrics.js';
 import { readOnnxFile, type ModelFiles } from './model-files.js';
 import { ModelHost } from './model-host.js';
 import { readMemoryLimit } from './placement.js';
+import { describeMisfit, readInstructionSet } from '../../runtime/cpu.js';
 import { readRelease } from './release.js';
 import { followCredentials, readCredentials } from './tls.js';
 import type { FolderRepository } from './repository/repository.js';
@@ -94,8 +95,11 @@ export async function startServing(context: ServiceContext<ServeOptions>): Promi
   // One after another: each looks how much memory the others left it.
   let opening: Promise<unknown> = Promise.resolve();
   let grpc: GrpcFront | undefined;
+  const here = await readInstructionSet();
   const open = async (files: ModelFiles): Promise<LoadedModel> => {
     await models.makeRoom(files.size);
+    const misfit = describeMisfit(files.target, here);
+    if (misfit !== undefined) warn(misfit);
     const model = await openModel(files, {
       ...options,
       onRun: tracing

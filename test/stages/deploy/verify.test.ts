@@ -1,11 +1,13 @@
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { chmod, cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { execa } from 'execa';
 import { MaasError } from '../../../src/errors.js';
+import type { Manifest } from '../../../src/artifacts/index.js';
 import type { Release } from '../../../src/plugin/api.js';
+import { readInstructionSet } from '../../../src/runtime/cpu.js';
 import { verifyRelease } from '../../../src/stages/deploy/verify.js';
 import { makeRelease } from './make-release.js';
 
@@ -49,6 +51,23 @@ describe('verifyRelease', () => {
     expect(verification.readyMs).toBeGreaterThan(0);
     expect(verification.medianMs).toBeGreaterThan(0);
     expect(await childrenAlive()).toEqual([]);
+  });
+
+  it('tells of a model that was compressed for other processors', async () => {
+    const here = await readInstructionSet();
+    expect((await verify('good')).misfit).toBeUndefined();
+    const path = join(root, 'other');
+    await cp(release.path, path, { recursive: true });
+    const manifest = JSON.parse(await readFile(join(path, 'manifest.json'), 'utf8')) as Manifest;
+    const target = here === 'arm64' ? 'avx2' : 'arm64';
+    const metrics = { ...manifest.metrics, target };
+    await chmod(path, 0o755);
+    await rm(join(path, 'manifest.json'), { force: true });
+    await writeFile(join(path, 'manifest.json'), JSON.stringify({ ...manifest, metrics }));
+    const run = { script, args: ['--mode', 'good'], timeout: 10, signal: new AbortController().signal };
+    const { misfit } = await verifyRelease({ ...release, path }, run);
+    expect(misfit ?? `for ${target}`).toContain(`for ${target}`);
+    expect(misfit === undefined).toBe(here === undefined);
   });
 
   it('tells which row and output differ, with expected and got', async () => {

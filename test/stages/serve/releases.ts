@@ -1,7 +1,7 @@
 import { mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openStore } from '../../../src/artifacts/index.js';
+import { openStore, type Json } from '../../../src/artifacts/index.js';
 import type { Reference } from '../../../src/data/drift/reference.js';
 import type { Feature, Port, Signature } from '../../../src/data/signature.js';
 import { GraphBuilder } from '../../../src/ir/builder.js';
@@ -196,7 +196,12 @@ export interface Shelf {
   /** Commits a release and returns its folder; its name is the digest. Golden outputs may come from another model. */
   add(
     sample: Sample,
-    options?: { goldenFrom?: Sample; external?: boolean; reference?: Reference },
+    options?: {
+      goldenFrom?: Sample;
+      external?: boolean;
+      reference?: Reference;
+      metrics?: Record<string, Json>;
+    },
   ): Promise<string>;
   /** Switches the link by rename, as a deploy does. */
   point(folder: string): Promise<void>;
@@ -211,7 +216,10 @@ export async function makeShelf(): Promise<Shelf> {
   return {
     root,
     link,
-    async add({ model, signature: described, inputs }, { goldenFrom, external, reference } = {}) {
+    async add(
+      { model, signature: described, inputs },
+      { goldenFrom, external, reference, metrics = {} } = {},
+    ) {
       const draft = await store.stage('deploy');
       const file = join(draft.path, 'model.onnx');
       await writeFile(file, model);
@@ -228,7 +236,7 @@ export async function makeShelf(): Promise<Shelf> {
         options: '0'.repeat(64),
         key: {},
         toolchain: {},
-        metrics: {},
+        metrics,
       });
       return artifact.path;
     },

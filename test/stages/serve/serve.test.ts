@@ -1,6 +1,7 @@
 import { appendFile, cp, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readInstructionSet } from '../../../src/runtime/cpu.js';
 import { MaasError } from '../../../src/errors.js';
 import type { Protocol } from '../../../src/plugin/api.js';
 import { flowers, lookup, makeShelf, type Shelf } from './releases.js';
@@ -196,6 +197,19 @@ describe('a server', () => {
     });
     expect((await server.get('/predict')).status).toBe(404);
     await server.stop();
+  });
+
+  it('warns of a model that was compressed for other processors', async () => {
+    const here = await readInstructionSet();
+    const other = here === 'arm64' ? 'avx2' : 'arm64';
+    for (const target of [other, here ?? 'none']) {
+      const server = await start(await shelf.add(flowers({ bias: 7 }), { metrics: { target } }));
+      const warnings = server.events.filter(({ event }) => event === 'warning');
+      expect(warnings).toHaveLength(target === other && here ? 1 : 0);
+      if (warnings[0])
+        expect(warnings[0]).toMatchObject({ text: expect.stringContaining(`for ${other}, and`) as string });
+      await server.stop();
+    }
   });
 });
 

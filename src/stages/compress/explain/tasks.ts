@@ -48,7 +48,7 @@ export function explainFile(
 ): Explaining {
   return explain(options, registry, async () => {
     const { openFileSubject } = await import('../file/file-subject.js');
-    return openFileSubject(model, calibration, options.seed);
+    return openFileSubject(model, calibration, options);
   });
 }
 

@@ -41,7 +41,7 @@ export async function compressFile(
   run: (tasks: readonly ListrTask[]) => Promise<void>,
 ): Promise<FileResult> {
   const { model, calibration, options, registry, signal, out } = order;
-  const subject = await openFileSubject(model, calibration, options.seed);
+  const subject = await openFileSubject(model, calibration, options);
   const folder = await makeFolder(out);
   const made = join(folder, basename(out));
   try {

@@ -1,8 +1,10 @@
 import { readSamples } from '../../../data/samples.js';
 import { agreement, signalToNoise } from '../../../evaluate/metrics.js';
-import type { Model } from '../../../ir/graph.js';
+import { MaasError } from '../../../errors.js';
+import { openInputs, type Graph, type Model } from '../../../ir/graph.js';
 import { loadModel, sizeOnDisk } from '../../../ir/onnx/load.js';
 import type { NdArray } from '../../../ir/tensor.js';
+import { readInstructionSet, type InstructionSet } from '../../../runtime/cpu.js';
 import { openSession, type Feeds } from '../../../runtime/session.js';
 import { roundFigures } from '../report.js';
 import type { Subject } from '../subject.js';
@@ -25,18 +27,29 @@ const mostJudged = 256;
 export async function openFileSubject(
   path: string,
   data: string | undefined,
-  seed: number,
+  { seed, target = undefined }: { readonly seed: number; readonly target?: InstructionSet | undefined },
 ): Promise<FileSubject> {
   const model = await loadModel(path);
-  const { calibration, judged, notes } = await deal(model, path, data, seed);
+  const dealt = await deal(model, path, data, seed);
+  const { calibration, notes } = dealt;
+  let { judged } = dealt;
   let reference: Outputs[] | undefined;
   return {
     path,
     model,
     bytes: await sizeOnDisk(path, model),
     notes,
-    context: { seed, calibration: (samples) => Promise.resolve(calibration.slice(0, samples)) },
+    context: {
+      seed,
+      target: target ?? (await readInstructionSet()),
+      calibration: (samples) => Promise.resolve(calibration.slice(0, samples)),
+    },
     async judge(other) {
+      const { graph } = await loadModel(other);
+      if (!judged.every((feeds) => takes(graph, feeds))) {
+        judged = await adapt(judged, other, data, seed);
+        reference = undefined;
+      }
       reference ??= await runAll(path, judged);
       const difference = compareOutputs(reference, await runAll(other, judged), data !== undefined);
       return {
@@ -73,6 +86,33 @@ async function deal(
   }
   const judged = samples.filter((_, at) => at % 2 === 1).slice(0, mostJudged);
   return { calibration: samples.filter((_, at) => at % 2 === 0), judged, notes: [] };
+}
+
+function takes(graph: Graph, feeds: Feeds): boolean {
+  return openInputs(graph).every(({ name, shape }) =>
+    (shape ?? []).every((dim, axis) => typeof dim === 'string' || dim === feeds[name]?.dims[axis]),
+  );
+}
+
+/**
+ * Inputs for a model that takes some shapes only, where the one that it was made from took others too.
+ * @throws MaasError MAAS_DATA_VALUE when there is none among the samples.
+ */
+async function adapt(
+  judged: readonly Feeds[],
+  path: string,
+  data: string | undefined,
+  seed: number,
+): Promise<Feeds[]> {
+  const model = await loadModel(path);
+  if (data === undefined) return makeUpSamples(model, path, seed);
+  const fitting = judged.filter((feeds) => takes(model.graph, feeds));
+  if (fitting.length > 0) return fitting;
+  const wanted = openInputs(model.graph).map(({ name, shape }) => `${name} [${shape?.join(', ') ?? '…'}]`);
+  throw new MaasError('MAAS_DATA_VALUE', `no sample fits the sizes that were fixed: ${wanted.join(', ')}`, {
+    place: { file: data },
+    hint: 'Fix the sizes of your samples, or give samples of these sizes.',
+  });
 }
 
 function rowsOf(feeds: Feeds): number {

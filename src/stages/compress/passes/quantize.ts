@@ -27,7 +27,8 @@ export const quantizePass = definePass<QuantizeOptions>({
   version: 5,
   async run(given, settings, context) {
     const { model: raised, notes } = raiseOpset(given, settings);
-    const { model, report } = await quantize(raised, settings, context);
+    const reduceRange = settings.reduceRange ?? context.target === 'avx2';
+    const { model, report } = await quantize(raised, { ...settings, reduceRange }, context);
     const all = [...notes, ...(report.notes ?? [])];
     const told = all.length > 0 ? { ...report, notes: all } : report;
     return { model: report.changed ? model : given, report: told };

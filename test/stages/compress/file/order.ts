@@ -15,6 +15,7 @@ import {
   quantizePass,
   smoothQuantPass,
   storeHalvesPass,
+  toStaticShapesPass,
 } from '../../../../src/stages/compress/index.js';
 import { compressFile, type FileResult } from '../../../../src/stages/compress/file/compress-file.js';
 
@@ -24,6 +25,7 @@ const passes = new Map(
     quantizePass,
     quantizeEmbeddingsPass,
     storeHalvesPass,
+    toStaticShapesPass,
     smoothQuantPass,
     equalizeLayersPass,
     ...cleanupPasses,

@@ -78,8 +78,10 @@ export const quantizeOptions = z.strictObject({
     ),
   reduceRange: z
     .boolean()
-    .default(false)
-    .describe('static and dynamic: use 7 of the 8 bits. x86 processors without VNNI may overflow with 8.'),
+    .optional()
+    .describe(
+      'static and dynamic: use 7 of the 8 bits. x86 processors without VNNI may overflow with 8. Default: true for the target avx2, otherwise false.',
+    ),
   minElements: z
     .int()
     .min(1)
