@@ -11,6 +11,7 @@ import {
   quantizeEmbeddingsPass,
   quantizePass,
   smoothQuantPass,
+  storeBytesPass,
   storeHalvesPass,
   toStaticShapesPass,
 } from './compress/index.js';
@@ -33,6 +34,7 @@ const register: RegisterHook = () =>
     passes: [
       quantizePass,
       quantizeEmbeddingsPass,
+      storeBytesPass,
       storeHalvesPass,
       smoothQuantPass,
       equalizeLayersPass,

@@ -10,6 +10,7 @@ import {
   quantizeEmbeddingsPass,
   quantizePass,
   smoothQuantPass,
+  storeBytesPass,
   storeHalvesPass,
 } from '../../src/stages/compress/index.js';
 import { classifier, flowers } from '../evaluate/models.js';
@@ -17,6 +18,7 @@ import { cleanupModels, embeddingModels, oldModels } from './cleanup-models.js';
 import { contextOf, describePass, mixesRows } from './pass-suite.js';
 
 describePass(storeHalvesPass, {}, 60);
+describePass(storeBytesPass, {}, 30);
 describePass(quantizeEmbeddingsPass, {}, 35, { keepsRowsApart: false }, embeddingModels);
 
 for (const pass of cleanupPasses) describePass(pass, {}, 100, { keepsRowsApart: false }, cleanupModels);

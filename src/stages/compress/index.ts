@@ -15,6 +15,7 @@ export { pruneUnitsPass } from './passes/prune-units.js';
 export { quantizeEmbeddingsPass } from './passes/quantize-embeddings.js';
 export { quantizePass } from './passes/quantize.js';
 export { smoothQuantPass } from './passes/smooth-quant.js';
+export { storeBytesPass } from './passes/store-bytes.js';
 export { storeHalvesPass } from './passes/store-halves.js';
 export { toStaticShapesPass } from './passes/to-static-shapes.js';
 

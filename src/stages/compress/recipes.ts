@@ -45,8 +45,11 @@ export function candidateRecipes(
   hasData: boolean,
   goal: 'latency' | 'size',
 ): readonly Recipe[] {
-  // Half the bytes of what is left costs no time, but that of loading.
-  const last: readonly Step[] = goal === 'size' ? [['storeHalves', {}]] : [];
+  // Fewer bytes of what is left cost no time, but that of loading.
+  const last: readonly Step[] = [
+    ['storeBytes', {}],
+    ...(goal === 'size' ? [['storeHalves', {}] as const] : []),
+  ];
   const recipe = (name: string, options: object, before: readonly Step[] = []): Recipe => ({
     name,
     steps: [...clean, ...before, ['quantize', options], inBytes, ['quantizeEmbeddings', {}], ...last],

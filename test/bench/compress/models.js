@@ -122,15 +122,24 @@ export function makeFeeds(inputs, count, seed) {
   );
 }
 
-/** Passes of ours by the name of the recipe. */
+const clean = [['simplify'], ['fold']];
+/** Tables and what is left: the peers store both in fewer bytes too. */
+const rest = [['quantizeEmbeddings'], ['storeBytes']];
+const weights = (algorithm) => [...clean, ['quantize', { mode: 'weights', algorithm, block: 32 }], ...rest];
+
+/** Passes of ours by the name of the recipe, and the peers that have the same: each has another algorithm for 4 bits. */
 export const recipes = {
-  'static int8': [
-    ['simplify'],
-    ['fold'],
-    ['quantize', { mode: 'static', calibration: { method: 'minmax' } }],
-  ],
-  'dynamic int8': [['simplify'], ['fold'], ['quantize', { mode: 'dynamic' }]],
-  '4-bit weights': [['simplify'], ['fold'], ['quantize', { mode: 'weights', algorithm: 'gptq', block: 32 }]],
+  'static int8': {
+    passes: [...clean, ['quantize', { mode: 'static', calibration: { method: 'minmax' } }], ['storeBytes']],
+    peers: ['onnxruntime', 'olive', 'inc'],
+  },
+  'dynamic int8': {
+    passes: [...clean, ['quantize', { mode: 'dynamic' }], ...rest],
+    peers: ['onnxruntime', 'olive', 'inc'],
+  },
+  '4-bit, rtn': { passes: weights('rtn'), peers: ['onnxruntime'] },
+  '4-bit, hqq': { passes: weights('hqq'), peers: ['olive'] },
+  '4-bit, gptq': { passes: weights('gptq'), peers: ['inc'] },
 };
 
 export const recipesOf = (kind) => (kind === 'dense' ? Object.keys(recipes) : ['static int8']);

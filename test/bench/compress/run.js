@@ -16,7 +16,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { buildIfStale } from '../../../bin/build.js';
@@ -120,6 +120,14 @@ async function openCarried(name, { package: source, file, inputs }) {
   return { path, feeds, metric: 'relativeError', requests: [{ batch, feeds: judged[0] }], loseOf };
 }
 
+/** A model's file, and those beside it that hold its weights: peers name them after it. */
+function filesOf(path) {
+  const names = readdirSync(dirname(path)).filter((name) => name.startsWith(basename(path)));
+  return names.map((name) => join(dirname(path), name));
+}
+
+const sizeOf = (path) => filesOf(path).reduce((sum, file) => sum + statSync(file).size, 0);
+
 function runSide(command, args) {
   try {
     const text = execFileSync(command, args, {
@@ -157,23 +165,25 @@ for (const name of wanted) {
   writeFileSync(batches, writeBatches(model.feeds));
   for (const recipe of recipesOf(spec.kind)) {
     const [ours, theirs] = [join(work, 'ours.onnx'), join(work, 'theirs.onnx')];
+    const known = flags.peers.split(',').filter((peer) => recipes[recipe].peers.includes(peer));
+    if (known.length === 0) continue;
     const own = runSide(process.execPath, [
       here('subject.js'),
       model.path,
       batches,
       ours,
-      JSON.stringify(recipes[recipe]),
+      JSON.stringify(recipes[recipe].passes),
     ]);
     if (own.error) throw new Error(`${name}, ${recipe}: ${own.error}`);
     const metricDelta = await model.loseOf(ours);
-    const own1 = { bytes: statSync(ours).size, before: statSync(model.path).size };
+    const own1 = { bytes: sizeOf(ours), before: sizeOf(model.path) };
     const fp32 = await compareLatency(model.path, ours, model.requests, { rounds: 60 });
     const common = {
       ...{ model: name, recipe, metric: model.metric, metricDelta },
       ...{ sizeToFloat: own1.bytes / own1.before, latencyToFloat: geometric(fp32.map(({ ratio }) => ratio)) },
     };
-    for (const peer of flags.peers.split(',')) {
-      rmSync(theirs, { force: true });
+    for (const peer of known) {
+      for (const file of filesOf(theirs)) rmSync(file);
       const other = runSide(pythonOf(peer), [here('peers.py'), peer, recipe, model.path, batches, theirs]);
       if (other.version) versions[peer] = other.version;
       let row = { ...common, peerName: peer };
@@ -182,7 +192,7 @@ for (const name of wanted) {
         const latencies = await compareLatency(theirs, ours, model.requests, { rounds: 60 });
         row = {
           ...row,
-          sizeRatio: own1.bytes / statSync(theirs).size,
+          sizeRatio: own1.bytes / sizeOf(theirs),
           latencyRatio: geometric(latencies.map(({ ratio }) => ratio)),
           peerMetricDelta: await model.loseOf(theirs),
           timeRatio: own.seconds / other.seconds,

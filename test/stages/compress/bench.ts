@@ -21,6 +21,7 @@ import {
   quantizeEmbeddingsPass,
   quantizePass,
   smoothQuantPass,
+  storeBytesPass,
   storeHalvesPass,
 } from '../../../src/stages/compress/index.js';
 import { onnxEngine } from '../../../src/stages/train/index.js';
@@ -110,6 +111,7 @@ export async function makeCompressBench(
     pruneUnitsPass,
     quantizePass,
     quantizeEmbeddingsPass,
+    storeBytesPass,
     storeHalvesPass,
     smoothQuantPass,
     equalizeLayersPass,

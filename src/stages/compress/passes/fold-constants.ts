@@ -50,8 +50,9 @@ function findConstant({ graph, irVersion }: Model): Node[] {
     name === '' || known.has(name) || constantAt(name, graph, irVersion) !== undefined;
   return graph.nodes.filter((node) => {
     if (node.domain !== '' || kept.has(node.op) || subgraphsOf(node).length > 0) return false;
-    // Weights in half the bytes are wanted as they are, too.
-    if (node.op === 'Cast' && graph.initializers.get(node.inputs[0]!)?.dtype === 'float16') return false;
+    // Weights in fewer bytes are wanted as they are, too.
+    const stored = node.op === 'Cast' ? graph.initializers.get(node.inputs[0]!)?.dtype : undefined;
+    if (stored === 'float16' || stored === 'int8') return false;
     if (node.inputs.length === 0 || !node.inputs.every(isKnown)) return false;
     for (const name of node.outputs) known.add(name);
     return true;

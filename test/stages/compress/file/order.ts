@@ -14,6 +14,7 @@ import {
   quantizeEmbeddingsPass,
   quantizePass,
   smoothQuantPass,
+  storeBytesPass,
   storeHalvesPass,
   toStaticShapesPass,
 } from '../../../../src/stages/compress/index.js';
@@ -24,6 +25,7 @@ const passes = new Map(
     foldPass,
     quantizePass,
     quantizeEmbeddingsPass,
+    storeBytesPass,
     storeHalvesPass,
     toStaticShapesPass,
     smoothQuantPass,
