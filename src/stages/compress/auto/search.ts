@@ -37,8 +37,8 @@ export interface SearchResult {
 
 /** Pairs of runs to tell candidates apart; the one that is chosen is timed again, longer. */
 const rounds = 80;
-/** Times that are this near to each other are alike: then the smaller model is taken. */
-const alike = 1.03;
+/** Times and sizes that are this near to each other are alike, so that a busy machine chooses as an idle one does. */
+const alike = { time: 1.1, size: 1.02 };
 
 /**
  * Tries the recipes that suit the model, most promising first, and keeps to the gates: where one fails, the layers that
@@ -171,12 +171,18 @@ function choose(
   }
   const time = (one: Candidate): number => timeRatio(one.latencies!);
   if (goal === 'size') {
-    const chosen = front.reduce((best, one) => (one.sizeRatio < best.sizeRatio ? one : best));
+    const chosen = smallest(front);
     return { chosen, reason: `the smallest of ${passing.length} that keep to the gates`, front };
   }
   const least = Math.min(...front.map(time));
-  const fast = front.filter((one) => time(one) <= least * alike);
-  const chosen = fast.reduce((best, one) => (one.sizeRatio < best.sizeRatio ? one : best));
+  const fast = front.filter((one) => time(one) <= least * alike.time);
+  const chosen = smallest(fast);
   const reason = `the fastest of ${passing.length} that keep to the gates${fast.length > 1 ? ', and the smallest of those as fast' : ''}`;
   return { chosen, reason, front };
+}
+
+/** Of those that are alike in size the one that was tried first, which is the most promising. */
+function smallest(candidates: readonly Candidate[]): Candidate {
+  const least = Math.min(...candidates.map(({ sizeRatio }) => sizeRatio));
+  return candidates.find(({ sizeRatio }) => sizeRatio <= least * alike.size)!;
 }
