@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { chmod, cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -5,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { execa } from 'execa';
 import { MaasError } from '../../../src/errors.js';
-import type { Manifest } from '../../../src/artifacts/index.js';
+import { canonicalJson, type Manifest } from '../../../src/artifacts/index.js';
 import type { Release } from '../../../src/plugin/api.js';
 import { readInstructionSet } from '../../../src/runtime/cpu.js';
 import { verifyRelease } from '../../../src/stages/deploy/verify.js';
@@ -63,9 +64,11 @@ describe('verifyRelease', () => {
     const metrics = { ...manifest.metrics, target };
     await chmod(path, 0o755);
     await rm(join(path, 'manifest.json'), { force: true });
-    await writeFile(join(path, 'manifest.json'), JSON.stringify({ ...manifest, metrics }));
+    const text = canonicalJson({ ...manifest, metrics });
+    await writeFile(join(path, 'manifest.json'), text);
+    const digest = createHash('sha256').update(text).digest('hex');
     const run = { script, args: ['--mode', 'good'], timeout: 10, signal: new AbortController().signal };
-    const { misfit } = await verifyRelease({ ...release, path }, run);
+    const { misfit } = await verifyRelease({ digest, path }, run);
     expect(misfit ?? `for ${target}`).toContain(`for ${target}`);
     expect(misfit === undefined).toBe(here === undefined);
   });
