@@ -3,9 +3,10 @@ import { Flags } from '@oclif/core';
 import { readSection } from '../config/index.js';
 import { MaasError } from '../errors.js';
 import type { Registry } from '../plugin/api.js';
-import { instructionSets } from '../runtime/cpu.js';
+
 import { loadRegistry } from '../plugin/load-registry.js';
 import type { FileOptions } from '../stages/compress/index.js';
+import { instructionSets } from '../stages/compress/targets.js';
 import { layersTable } from '../ui/layers-table.js';
 import { runTasks } from '../ui/run-tasks.js';
 import { summarize } from '../ui/summary.js';

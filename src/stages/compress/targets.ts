@@ -1,0 +1,1 @@
+export { instructionSets } from '../../runtime/cpu.js';
