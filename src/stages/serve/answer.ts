@@ -4,6 +4,7 @@ import { jsonResponse } from './json/body.js';
 import type { Metrics } from './metrics.js';
 import type { ModelHost } from './model-host.js';
 import { allowMethods, RequestError } from './request-error.js';
+import type { WatchedModel } from './watch/watch-model.js';
 
 /** Stands for the server itself where a protocol's name is asked for. */
 const own = 'maas';
@@ -30,6 +31,11 @@ function wantsPage(accept: string | string[] | undefined): boolean {
 /** Field by field: a copy by spreading takes longer than much of what a small model's answer takes. */
 function asAnswer(protocol: string, { status, headers, body, model }: HttpResponse): Answer {
   return { protocol, status, headers, body, model } as Answer;
+}
+
+/** Whether anything is compared with its training data. */
+function isWatched(models: readonly WatchedModel[]): boolean {
+  return models.some(({ drift }) => drift !== undefined);
 }
 
 /** Gives each request to the server's own pages, or to the first protocol that knows its path. */
@@ -96,6 +102,7 @@ export function createAnswerer({ models, protocols, metrics, onBug }: AnswererOp
       protocols: protocols.map(({ name, summary }) => ({ name, summary })),
       metrics: '/metrics',
       openapi: '/openapi.json',
+      ...(isWatched(models.models()) && { drift: '/drift' }),
     };
     return jsonResponse(`${JSON.stringify(body, null, 2)}\n`, { headers: { vary: 'accept' } });
   }

@@ -10,6 +10,7 @@ export function renderPage(host: ServeHost, name?: string): HttpResponse {
   const facts = {
     project: host.projectName,
     models: [...new Set(models.map((each) => each.name))],
+    drift: models.some((each) => 'drift' in each && each.drift !== undefined),
     model: model && {
       name: model.name,
       version: model.version,
@@ -87,7 +88,7 @@ pre { background: var(--soft); padding: .75rem; border-radius: .4rem; white-spac
   <section aria-live="polite"><div id="answer"></div><div class="tabs" id="tabs" role="tablist"></div><pre id="code"></pre><button id="copy" type="button">Copy</button></section>
 </main>
 <section class="charts" id="charts" aria-label="Of the last two minutes"></section>
-<p><a href="/openapi.json">OpenAPI</a> · <a href="/metrics">Metrics</a> · <a href="/v2">Open Inference Protocol</a></p>
+<p id="links"><a href="/openapi.json">OpenAPI</a> · <a href="/metrics">Metrics</a> · <a href="/v2">Open Inference Protocol</a></p>
 <script>
 'use strict';
 const facts = "FACTS";
@@ -102,6 +103,7 @@ document.title = $('title').textContent = model ? model.name : facts.project;
 $('about').textContent = model
   ? facts.project + (model.task ? ' · ' + model.task + ' of ' + model.target : '') + ' · version ' + model.version.slice(0, 12)
   : 'No model is loaded yet.';
+if (facts.drift) $('links').append(' · ', make('a', { href: '/drift', textContent: 'Drift' }));
 if (facts.models.length > 1) $('models').append(...facts.models.map((name) => {
   const link = make('a', { href: '?model=' + encodeURIComponent(name), textContent: name });
   if (name === model.name) link.setAttribute('aria-current', 'page');

@@ -64,6 +64,7 @@ describe('serve.drift', () => {
     const served = await start(await shelf.add(flowers(), { reference }), { options: { drift } });
     try {
       await served.post('/predict', rows(499));
+      expect(await (await served.get('/')).json()).toMatchObject({ drift: '/drift' });
       expect(await driftOf(served)).toMatchObject({ rows: 499, enough: false, features: [] });
       await served.post('/predict', rows(1501));
       const same = await driftOf(served);
