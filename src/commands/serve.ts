@@ -71,8 +71,12 @@ export default class Serve extends ProjectCommand<typeof Serve> {
   protected override async execute(): Promise<CommandResult> {
     const { host, port, plain, 'grpc-port': grpcPort } = this.flags;
     const found = await this.findModels();
+    const warn = (text: string): void => {
+      this.reporter.emit({ event: 'warning', stage: 'serve', text });
+    };
     const configured = found.options as { readonly tracing?: unknown } | undefined;
-    const tracing = configured?.tracing === undefined && !plain ? tracingFromEnv(process.env) : undefined;
+    const tracing =
+      configured?.tracing === undefined && !plain ? tracingFromEnv(process.env, warn) : undefined;
     const served = await serveRelease(
       {
         ...found,

@@ -26,7 +26,9 @@ async function serveImage(path: string | undefined, overrides = '{}'): Promise<v
   }).filter(([, value]) => value !== null);
   const isLink = lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
 
-  const fromEnv = tracingFromEnv(process.env);
+  const fromEnv = tracingFromEnv(process.env, (text) => {
+    say({ event: 'warning', stage: 'serve', text });
+  });
   const stopping = new AbortController();
   const stopped = new Promise<void>((resolve) => {
     for (const name of ['SIGTERM', 'SIGINT'] as const) {

@@ -11,12 +11,23 @@ export interface TracingFromEnv {
 
 type Env = Readonly<Record<string, string | undefined>>;
 
+/** As `readTracing`; what makes no sense is no reason not to serve. @param warn Told of it. */
+export function tracingFromEnv(env: Env, warn: (text: string) => void): TracingFromEnv | undefined {
+  try {
+    return readTracing(env);
+  } catch (error) {
+    if (!(error instanceof MaasError)) throw error;
+    warn(`nothing is traced: ${error.message}. ${error.hint ?? ''}`);
+    return undefined;
+  }
+}
+
 /**
  * What https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/ says of where traces go. Undefined
  * where it names no collector, or wants none asked.
  * @throws MaasError MAAS_USAGE naming the variable that makes no sense.
  */
-export function tracingFromEnv(env: Env, service = 'maas'): TracingFromEnv | undefined {
+export function readTracing(env: Env, service = 'maas'): TracingFromEnv | undefined {
   const get = (name: string): string | undefined => env[name]?.trim() || undefined;
   const exporter = get('OTEL_TRACES_EXPORTER') ?? 'otlp';
   if (get('OTEL_SDK_DISABLED')?.toLowerCase() === 'true' || exporter !== 'otlp') return undefined;

@@ -54,13 +54,19 @@ export async function makeReference(
   };
 }
 
-/** So many rows of a table, spread evenly over it, a few at a time. */
+/** About so many rows of a table, a few neighbours at a time, which lie together on disk, spread evenly over it. */
 function* partsOf(table: Table, limit: number): Generator<[Arrays, number]> {
-  const count = Math.min(limit, table.rows);
-  for (let start = 0; start < count; start += atATime) {
-    const length = Math.min(atATime, count - start);
-    const rows = Array.from({ length }, (_, at) => Math.floor(((start + at) * table.rows) / count));
-    yield [gatherRows(table.inputs, rows), rows.length];
+  const parts = Math.ceil(Math.min(limit, table.rows) / atATime);
+  for (let part = 0; part < parts; part++) {
+    const [first, next] = [part, part + 1].map((each) => Math.floor((each * table.rows) / parts));
+    const length = Math.min(atATime, next! - first!);
+    yield [
+      gatherRows(
+        table.inputs,
+        Array.from({ length }, (_, at) => first! + at),
+      ),
+      length,
+    ];
   }
 }
 

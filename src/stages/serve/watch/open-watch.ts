@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import type { Feeds } from '../../../runtime/session.js';
 import type { ServeOptions } from '../config.js';
 import type { LoadedModel } from '../loaded-model.js';
 import type { Metrics } from '../metrics.js';
@@ -17,6 +18,9 @@ interface Surroundings {
   readonly warn: (text: string) => void;
   readonly onBug: (error: unknown) => void;
 }
+
+const elementsOf = (arrays: Feeds): number =>
+  Object.values(arrays).reduce((sum, { data }) => sum + data.length, 0);
 
 /** Milliseconds between two warnings of samples that were dropped. */
 const warnInterval = 60_000;
@@ -58,6 +62,11 @@ export async function openWatch(
         onlookers.push((inputs, outputs) => {
           if (Math.random() >= sample.rate) return;
           metrics.sampled(1);
+          // Printed, each takes two bytes at least: what cannot fit is not printed.
+          if (4 * (elementsOf(inputs) + elementsOf(outputs)) > sample.maxBytes) {
+            metrics.sampleDropped(1);
+            return;
+          }
           log.write(describeSample(model, inputs, outputs));
         });
       }
