@@ -40,6 +40,7 @@ describePass(quantizePass, { minElements: 1, perChannel: false, reduceRange: tru
 describePass(quantizePass, { calibration: { method: 'mse' } }, 30);
 describePass(quantizePass, { mode: 'weights' }, 12);
 describePass(quantizePass, { mode: 'weights', bits: 8, block: 16, minElements: 1 }, 30);
+describePass(quantizePass, { mode: 'weights', unpack: 'load', block: 128 }, 12);
 describePass(quantizePass, { mode: 'dynamic' }, 30, mixed);
 describePass(
   quantizePass,

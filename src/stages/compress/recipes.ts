@@ -68,6 +68,14 @@ export function candidateRecipes(
   const fourBits = (block: number): Recipe =>
     recipe(`4-bit weights in blocks of ${block}`, { mode: 'weights', bits: 4, block, algorithm });
   const weights = [
+    // As fast as before, where whole sequences would take longer with integers.
+    ...(goal === 'size' && kind === 'dense'
+      ? [
+          recipe('4-bit weights in blocks of 128, unpacked when loaded', {
+            ...{ mode: 'weights', bits: 4, block: 128, algorithm, unpack: 'load' },
+          }),
+        ]
+      : []),
     fourBits(32),
     ...(kind === 'dense' ? [fourBits(128)] : []),
     recipe('8-bit weights', { mode: 'weights', bits: 8, block: 128 }),

@@ -11,6 +11,9 @@ import { constantAt, labelOf } from './dense-layer.js';
 /** A constant may grow to this many bytes, and larger ones to what they were made from. */
 const mayGrow = 1 << 16;
 
+/** Types that weights are stored in to take fewer bytes. */
+const storage: ReadonlySet<string> = new Set(['float16', 'int8', 'uint8', 'uint4']);
+
 /** Weights in integers are wanted as they are. */
 const kept = new Set([...random, 'DequantizeLinear', 'QuantizeLinear', 'Constant']);
 
@@ -52,7 +55,7 @@ function findConstant({ graph, irVersion }: Model): Node[] {
     if (node.domain !== '' || kept.has(node.op) || subgraphsOf(node).length > 0) return false;
     // Weights in fewer bytes are wanted as they are, too.
     const stored = node.op === 'Cast' ? graph.initializers.get(node.inputs[0]!)?.dtype : undefined;
-    if (stored === 'float16' || stored === 'int8') return false;
+    if (stored !== undefined && storage.has(stored)) return false;
     if (node.inputs.length === 0 || !node.inputs.every(isKnown)) return false;
     for (const name of node.outputs) known.add(name);
     return true;

@@ -15,7 +15,7 @@ import { quantizeOptions, type QuantizeOptions } from './quantize/options.js';
 import type { Range } from './quantize/ranges.js';
 import { roundWeights } from './quantize/round-weights.js';
 import { createStaticEmitter } from './quantize/static.js';
-import { createWeightsEmitter } from './quantize/weights.js';
+import { createUnpackedEmitter, createWeightsEmitter } from './quantize/weights.js';
 import { quantizeMatrix, type QuantizedMatrix } from './quantize-matrix.js';
 
 /** Rewrites layers y = x · W + b, and in mode static convolutions, into integer arithmetic; `quantize/` has a file for each mode. */
@@ -37,17 +37,23 @@ export const quantizePass = definePass<QuantizeOptions>({
 
 /** The operator sets that have what a mode writes: scales for each channel, and ranges of a batch. */
 const wantedOpset = { static: 13, dynamic: 11, weights: 1 };
+/** The one that brought integers of 4 bits. */
+const halfBytes = 21;
 
 /** An old model in an operator set that it can be quantized in, or in the last one that its nodes allow. */
-function raiseOpset(given: Model, { mode }: QuantizeOptions): { model: Model; notes: string[] } {
+function raiseOpset(given: Model, settings: QuantizeOptions): { model: Model; notes: string[] } {
   const from = given.opsets[''] ?? 0;
-  const wanted = wantedOpset[mode];
+  const wanted = unpacksHalfBytes(settings) ? halfBytes : wantedOpset[settings.mode];
   const { model, version, stopped } = convertOpset(given, wanted);
   const notes = version > from ? [`operator set ${from} → ${version}`] : [];
   for (const { node, reason } of stopped) {
     notes.push(`${node} does not go into operator set ${version + 1}: ${reason}`);
   }
   return { model, notes };
+}
+
+function unpacksHalfBytes({ mode, bits, unpack }: QuantizeOptions): boolean {
+  return mode === 'weights' && bits === 4 && unpack === 'load';
 }
 
 async function quantize(
@@ -78,10 +84,21 @@ async function quantizeWeights(
   settings: QuantizeOptions,
   context: PassContext,
 ): Promise<{ model: Model; report: PassReport }> {
+  const opset = model.opsets[''] ?? 0;
+  if (unpacksHalfBytes(settings) && opset < halfBytes) {
+    const reason = `operator set ${opset} is older than ${halfBytes}, which 4 bits need with unpack: load`;
+    return {
+      model: given,
+      report: { changed: false, skipped: [{ node: given.graph.name || 'the model', reason }] },
+    };
+  }
   const notes: string[] = [];
   const round = roundWeights(model, settings, context, (note) => notes.push(note));
   const found = await chooseLayers(model, settings, round);
-  const emit = createWeightsEmitter(model.graph, settings);
+  const emit =
+    settings.unpack === 'load'
+      ? createUnpackedEmitter(model.graph, settings)
+      : createWeightsEmitter(model.graph, settings);
   const made = rewrite(given, model, found, emit, ({ layer, matrix }) =>
     describeWeights(`int${settings.bits}`, layer, matrix),
   );

@@ -66,6 +66,12 @@ export const quantizeOptions = z.strictObject({
     .describe(
       'weights only: what the kernel multiplies in. 4: int8, the fastest by far. 1: float32. 0: the runtime chooses.',
     ),
+  unpack: z
+    .enum(['run', 'load'])
+    .default('run')
+    .describe(
+      'weights only: when they become what is multiplied. run: in each run, which is fastest for few rows at a time, such as token after token. load: float32 when the model is loaded, so that whole sequences and large batches take the time of before; 4 bits need operator set 21.',
+    ),
   perChannel: z
     .boolean()
     .default(true)

@@ -1,6 +1,6 @@
 import { attr, type Graph, type Node } from '../../../../ir/graph.js';
 import { freshNames } from '../../../../ir/rewrite.js';
-import { tensor, type Tensor } from '../../../../ir/tensor.js';
+import { dtypes, int64s, tensor, type Tensor } from '../../../../ir/tensor.js';
 import { labelOf } from '../dense-layer.js';
 import type { BlockMatrix } from './blocks.js';
 import type { EmitLayer } from './layer.js';
@@ -72,6 +72,62 @@ export function createWeightsEmitter(
         attributes: {},
       });
     }
+    return { nodes, initializers };
+  };
+}
+
+const floatCode = dtypes.indexOf('float32') + 1;
+
+/**
+ * Rewrites y = x · W + b into y = MatMul(x, W') + b, where W' = Transpose(Reshape((Cast(Wq) − zeros) · scales)) is computed when the
+ * model is loaded, as all that depends on constants only.
+ */
+export function createUnpackedEmitter(
+  graph: Graph,
+  { bits, block }: Pick<QuantizeOptions, 'bits' | 'block'>,
+): EmitLayer<BlockMatrix> {
+  const fresh = freshNames(graph);
+  const weights = new Map<BlockMatrix, string>();
+
+  return (node, { layer, matrix }) => {
+    const nodes: Node[] = [];
+    const initializers: [string, Tensor][] = [];
+    const { rows, columns, weight: given, bias } = layer;
+    const add = (op: string, inputs: string[], to: string, attributes: Node['attributes'] = {}): string => {
+      nodes.push({ op, domain: '', name: fresh(`${to}_${op}`), inputs, outputs: [to], attributes });
+      return to;
+    };
+    const place = (stem: string, constant: Tensor): string => {
+      const name = fresh(`${given}_${stem}`);
+      initializers.push([name, constant]);
+      return name;
+    };
+    const toFloat = (name: string): string =>
+      add('Cast', [name], fresh(`${name}_float`), { to: attr.int(floatCode) });
+    let weight = weights.get(matrix);
+    if (weight === undefined) {
+      const { packed, scales, zeros, blocks } = matrix;
+      const dtype = bits === 4 ? 'uint4' : 'uint8';
+      const integers = place(`int${bits}`, { dtype, dims: [columns, blocks, block], data: packed });
+      const zero = zeros
+        ? toFloat(place('zeros', tensor('uint8', [columns, blocks, 1], zeros)))
+        : place('zero', tensor('float32', [], [2 ** (bits - 1)]));
+      const centred = add('Sub', [toFloat(integers), zero], fresh(`${given}_centred`));
+      const factors = place('scales', tensor('float32', [columns, blocks, 1], scales));
+      const scaled = add('Mul', [centred, factors], fresh(`${given}_scaled`));
+      const shape = place('shape', int64s([columns, blocks * block]));
+      let flat = add('Reshape', [scaled, shape], fresh(`${given}_flat`));
+      if (blocks * block > rows) {
+        const bounds = [0, rows, 1].map((bound, at) => place(`slice${at}`, int64s([bound])));
+        flat = add('Slice', [flat, ...bounds], fresh(`${given}_cut`));
+      }
+      weight = add('Transpose', [flat], fresh(`${given}_unpacked`), { perm: attr.ints([1, 0]) });
+      weights.set(matrix, weight);
+    }
+    const output = node.outputs[0]!;
+    const product = bias === undefined ? output : fresh(`${output}_product`);
+    add('MatMul', [layer.input, weight], product);
+    if (bias !== undefined) add('Add', [product, bias], output);
     return { nodes, initializers };
   };
 }
