@@ -1,5 +1,5 @@
 import { numberAttribute } from '../graph.js';
-import { geluSlope } from './elementwise.js';
+import { gelu } from './elementwise.js';
 import type { GradientRule, GradientRules, GradientSite } from './rule.js';
 
 const unary =
@@ -41,7 +41,7 @@ export const activationGradients: GradientRules = {
   'com.microsoft:QuickGelu': unary((site, x) =>
     swishSlope(site, x, numberAttribute(site.node, 'alpha', 1.702)),
   ),
-  'com.microsoft:Gelu': unary((site) => geluSlope(site, 'none')),
+  'com.microsoft:Gelu': gelu,
   ThresholdedRelu: (site) => [
     () => {
       const threshold = site.number(numberAttribute(site.node, 'alpha', 1));

@@ -4,20 +4,36 @@ import { attr, numberAttribute, type Node } from '../graph.js';
 /** Emits an operator inside the body of a Scan. */
 type Emit = (op: string, inputs: readonly string[]) => string;
 
-/** An activation, and its slope as a function of what it gave. */
+/** An activation. */
 export interface CellActivation {
   readonly op: string;
+  /** Its slope as a function of what it gave. */
   slope(g: GraphBuilder, y: string): string;
+  /** a times the slope, given a·y. */
+  scaledSlope(g: GraphBuilder, y: string, a: () => string, product: string): string;
 }
 
 export const cellActivations: Readonly<Record<string, CellActivation>> = {
-  Sigmoid: { op: 'Sigmoid', slope: (g, y) => g.op('Sub', [y, g.op('Mul', [y, y])]) },
-  Tanh: { op: 'Tanh', slope: (g, y) => g.op('Sub', [g.scalar(1), g.op('Mul', [y, y])]) },
+  Sigmoid: {
+    op: 'Sigmoid',
+    slope: (g, y) => g.op('Sub', [y, g.op('Mul', [y, y])]),
+    scaledSlope: (g, y, _, product) => g.op('Sub', [product, g.op('Mul', [product, y])]),
+  },
+  Tanh: {
+    op: 'Tanh',
+    slope: (g, y) => g.op('Sub', [g.scalar(1), g.op('Mul', [y, y])]),
+    scaledSlope: (g, y, a, product) => g.op('Sub', [a(), g.op('Mul', [product, y])]),
+  },
   Relu: {
     op: 'Relu',
-    slope: (g, y) => g.op('Cast', [g.op('Greater', [y, g.scalar(0)])], { to: attr.int(1) }),
+    slope: isPositive,
+    scaledSlope: (g, y, a) => g.op('Mul', [a(), isPositive(g, y)]),
   },
 };
+
+function isPositive(g: GraphBuilder, y: string): string {
+  return g.op('Cast', [g.op('Greater', [y, g.scalar(0)])], { to: attr.int(1) });
+}
 
 /** The weights that a cell's steps multiply with, and what they are made of. */
 export interface CellWeights {
@@ -96,14 +112,21 @@ const lstm: Cell = {
     const iof = op(gate!.op, [iofSum!]);
     const [i, o, f] = split(g, iof, units, units, units);
     const fresh = op(candidate!.op, [gSum!]);
-    const next = op('Add', [op('Mul', [f!, c!]), op('Mul', [i!, fresh])]);
+    const [kept, added] = [op('Mul', [f!, c!]), op('Mul', [i!, fresh])];
+    const next = op('Add', [kept, added]);
     const shown = op(output!.op, [next]);
-    const slopes = op('Mul', [gate!.slope(g, iof), concat(g, fresh, shown, c!)]);
+    const h1 = op('Mul', [o!, shown]);
+    const products = concat(g, added, h1, kept);
+    const slopes = gate!.scaledSlope(g, iof, () => concat(g, fresh, shown, c!), products);
     return {
-      states: [op('Mul', [o!, shown]), next],
+      states: [h1, next],
       kept: {
-        toC: op('Mul', [o!, output!.slope(g, shown)]),
-        gates: concat(g, slopes, op('Mul', [i!, candidate!.slope(g, fresh)])),
+        toC: output!.scaledSlope(g, shown, () => o!, h1),
+        gates: concat(
+          g,
+          slopes,
+          candidate!.scaledSlope(g, fresh, () => i!, added),
+        ),
         f: f!,
       },
     };

@@ -1,4 +1,4 @@
-import { numberAttribute, stringAttribute } from '../graph.js';
+import { attr, numberAttribute, stringAttribute } from '../graph.js';
 import { numbersOf } from '../tensor.js';
 import { cast, type GradientRule, type GradientRules, type GradientSite } from './rule.js';
 
@@ -38,26 +38,48 @@ const oneMinusSquare = (site: GradientSite, name: string) => site.sub(site.numbe
 const attribute = (site: GradientSite, name: string, otherwise: number) =>
   site.number(numberAttribute(site.node, name, otherwise));
 
-/** Derivative of the Gaussian error linear unit, exact or in its tanh form (Hendrycks and Gimpel, arXiv:1606.08415). */
-export function geluSlope(site: GradientSite, approximate: string): string {
+/** Derivative of the Gaussian error linear unit in its tanh form (Hendrycks and Gimpel, arXiv:1606.08415). */
+function tanhGeluSlope(site: GradientSite): string {
   const { g, x } = site;
   const number = (value: number) => site.number(value);
-  if (approximate === 'tanh') {
-    const squared = square(site, x[0]!);
-    const scale = Math.sqrt(2 / Math.PI);
-    const cubic = (factor: number) =>
-      site.mul(number(scale), site.add(number(1), site.mul(number(factor), squared)));
-    const t = g.op('Tanh', [site.mul(x[0]!, cubic(0.044715))]);
-    const slope = site.mul(oneMinusSquare(site, t), cubic(3 * 0.044715));
-    const half = site.mul(number(0.5), site.add(number(1), t));
-    return site.add(half, site.mul(site.mul(number(0.5), x[0]!), slope));
-  }
-  // With u = x/√2: ½ + ½·erf(u) + u·exp(−u²)/√π, in as few passes over the elements as can be.
-  const u = site.mul(x[0]!, number(Math.SQRT1_2));
-  const density = g.op('Exp', [site.sub(number(-Math.log(Math.PI) / 2), square(site, u))]);
-  const bend = site.add(site.mul(number(0.5), g.op('Erf', [u])), site.mul(u, density));
-  return site.add(number(0.5), bend);
+  const squared = square(site, x[0]!);
+  const scale = Math.sqrt(2 / Math.PI);
+  const cubic = (factor: number) =>
+    site.mul(number(scale), site.add(number(1), site.mul(number(factor), squared)));
+  const t = g.op('Tanh', [site.mul(x[0]!, cubic(0.044715))]);
+  const slope = site.mul(oneMinusSquare(site, t), cubic(3 * 0.044715));
+  const half = site.mul(number(0.5), site.add(number(1), t));
+  return site.add(half, site.mul(site.mul(number(0.5), x[0]!), slope));
 }
+
+/** ½ + ½·erf(u): in a single pass where there is one, of which the bounds cut off nothing. */
+function normalShare(site: GradientSite, u: string): string {
+  const erf = site.g.op('Erf', [u]);
+  if (site.dtypeOf(u) !== 'float32') return site.add(site.mul(erf, site.number(0.5)), site.number(0.5));
+  return site.g.op('HardSigmoid', [erf], { alpha: attr.float(0.5), beta: attr.float(0.5) });
+}
+
+/**
+ * The Gaussian error linear unit (the same paper) as x·Φ(x), so that the way back has Φ and need not work it out again.
+ * With u = x/√2 its derivative is Φ + u·exp(−u²)/√π.
+ */
+export const gelu: GradientRule = (site) => {
+  const { g, dy, node, x, y } = site;
+  if (stringAttribute(node, 'approximate', 'none') === 'tanh')
+    return [() => site.mul(dy, tanhGeluSlope(site))];
+  let [u, share] = ['', ''];
+  g.replace(node, () => {
+    u = site.mul(x[0]!, site.number(Math.SQRT1_2));
+    share = normalShare(site, u);
+    g.add({ op: 'Mul', domain: '', name: y[0]!, inputs: [x[0]!, share], outputs: [y[0]!], attributes: {} });
+  });
+  return [
+    () => {
+      const density = g.op('Exp', [site.sub(site.number(-Math.log(Math.PI) / 2), square(site, u))]);
+      return site.mul(dy, site.add(share, site.mul(u, density)));
+    },
+  ];
+};
 
 /** x^p: the exponent may be of another element type, and 0 and negative bases have no logarithm. */
 const power: GradientRule = (site) => {
@@ -160,7 +182,7 @@ export const elementwiseGradients: GradientRules = {
       return site.div(dy, square(site, site.add(site.number(1), g.op('Abs', [x[0]!]))));
     },
   ],
-  Gelu: unary((site) => geluSlope(site, stringAttribute(site.node, 'approximate', 'none'))),
+  Gelu: gelu,
 
   Clip: (site) => {
     const { g, dy, x } = site;

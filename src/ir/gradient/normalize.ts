@@ -1,4 +1,4 @@
-import { attr, numberAttribute, type Node } from '../graph.js';
+import { attr, numberAttribute, type Dim, type Node } from '../graph.js';
 import { fromFront, productOf } from '../shapes/rule.js';
 import {
   cast,
@@ -113,11 +113,18 @@ function normalize(site: GradientSite, value: string, axes: readonly number[], c
   return { hat: site.mul(from, rate), rate, axes, centred };
 }
 
-/** rate · (d − mean(d) − hat · mean(d · hat)): the gradient of what was normalized from that of the result. */
-function back(site: GradientSite, { hat, rate, axes, centred }: Normalized, d: string): string {
-  const rest = centred ? site.sub(d, mean(site, d, axes)) : d;
-  const along = site.mul(hat, mean(site, site.mul(d, hat), axes));
-  return site.mul(site.sub(rest, along), rate);
+/**
+ * rate · (d − mean(d) − hat · mean(d · hat)): the gradient of what was normalized from that of the result.
+ * @param means Of d and of d · hat.
+ */
+function back(
+  site: GradientSite,
+  { hat, rate, axes, centred }: Normalized,
+  d: string,
+  means = { d: () => mean(site, d, axes), along: () => mean(site, site.mul(d, hat), axes) },
+): string {
+  const rest = centred ? site.sub(d, means.d()) : d;
+  return site.mul(site.sub(rest, site.mul(hat, means.along())), rate);
 }
 
 /** LayerNormalization and RMSNormalization: over the axes from `axis` to the last. */
@@ -138,12 +145,27 @@ const overLastAxes =
       const [middle, rate] = [g.extend(node, 1), g.extend(node, 2)];
       return (found = { hat: site.mul(site.sub(x[0]!, middle), rate), rate, axes, centred });
     };
+    let product: string | undefined;
+    const along = () => (product ??= site.mul(dy, normalized().hat));
+    const [width] = site.dims(0).slice(-1);
+    const byProduct = axes.length === 1 && typeof width === 'number' && isVector(site.dims(1), width);
     return [
-      () => back(site, normalized(), site.mul(dy, x[1]!)),
-      () => site.mul(dy, normalized().hat),
+      () => {
+        const scaled = site.mul(dy, x[1]!);
+        if (!byProduct) return back(site, normalized(), scaled);
+        // Means of what is scaled are products with a column: passes over the elements less than scaling and summing.
+        const column = g.op('Reshape', [site.mul(x[1]!, site.number(1 / width)), g.int64s([width, 1])]);
+        const times = (value: string) => () => g.op('MatMul', [value, column]);
+        return back(site, normalized(), scaled, { d: times(dy), along: times(along()) });
+      },
+      along,
       () => dy,
     ];
   };
+
+function isVector(dims: readonly Dim[], size: number): boolean {
+  return dims.length === 1 && dims[0] === size;
+}
 
 /** InstanceNormalization and GroupNormalization: over each group of channels of each example. */
 const overGroups: GradientRule = (site) => {
