@@ -7,7 +7,7 @@ import { bankLimit, planeBytes, type BankPlan } from '../../../../runtime/thread
 import type { SessionThread } from '../../../../runtime/thread/session-thread.js';
 import { useBlocks } from './block-convolutions.js';
 import type { Carried, CompiledStep } from './compile-step.js';
-import type { Stepper } from './stepper.js';
+import type { State, Stepper } from './stepper.js';
 import type { UpdateKernel } from './update-kernels.js';
 
 /**
@@ -20,37 +20,61 @@ export async function openKernelStepper(
   compiled: WithKernels,
   threads: number,
 ): Promise<Stepper> {
-  const { model, carried, kernels, loss, scalars } = compiled;
-  const others = carriedApart(compiled);
-  const gradients = await useBlocks(gradientGraph(compiled), thread);
-  const outputs = gradients.outputs.map(({ name }) => name);
-  const graph = haltBeforeOutputs(gradients);
-  const session = await thread.open(encodeModel({ ...model, graph }), { threads, optimization: 'basic' });
-  await thread.arrange(planBanks(kernels));
-  for (const { output, dims } of [{ output: loss, dims: [] }, ...others]) {
-    // Made anew: where an output is written must be nobody else's.
-    await thread.put({ [output]: zeros(dims) }, true);
-  }
-  const kept = carried.map(({ input }) => input);
-  const read = new Set(graph.inputs.map(({ name }) => name));
-  const use = Object.fromEntries(kept.filter((name) => read.has(name)).map((name) => [name, name]));
-  const move = Object.fromEntries(others.map(({ input, output }) => [output, input]));
-  const keys = Object.keys(scalars);
+  const graph = await useBlocks(gradientGraph(compiled), thread);
+  const walk = await openWalk(thread, compiled, graph, threads);
   return {
-    read: (names = kept) => thread.read(names),
-    async run(feeds, { count, first }, shareAt) {
-      const each = Array.from({ length: count }, (_, at) => {
-        const now = compiled.scalarsAt(first + at, shareAt?.(first + at));
-        return keys.map((key) => now[key]!);
-      });
-      const walk = { count, use, into: outputs, move, tell: loss, scalars: each };
-      const { arrays, returned } = await session.walk(feeds, walk);
-      return { losses: arrays[loss]!.data as Float32Array, returned };
+    read: (names = compiled.carried.map(({ input }) => input)) => thread.read(names),
+    async run(feeds, steps, shareAt) {
+      const { told, returned } = await walk(feeds, steps, shareAt);
+      return { losses: told, returned };
     },
   };
 }
 
-type WithKernels = CompiledStep & { readonly kernels: readonly UpdateKernel[] };
+/**
+ * Runs a graph that ends with gradients for each part of the feeds, [steps, …], and updates the weights after each.
+ * @returns Of each run the first number of the graph's first output.
+ */
+export type RunAndUpdate = (
+  feeds: State,
+  steps: { readonly count: number; readonly first: number },
+  shareAt?: (step: number) => number,
+) => Promise<{ readonly told: Float32Array; readonly returned: State }>;
+
+/** @param graph Its outputs are gradients for kernels, what else is carried, and perhaps the loss. */
+export async function openWalk(
+  thread: SessionThread,
+  compiled: WithKernels,
+  graph: Graph,
+  threads: number,
+): Promise<RunAndUpdate> {
+  const { model, carried, kernels, loss, scalars } = compiled;
+  const into = graph.outputs.map(({ name }) => name);
+  const tell = into[0]!;
+  const bytes = encodeModel({ ...model, graph: haltBeforeOutputs(graph) });
+  const session = await thread.open(bytes, { threads, optimization: 'basic' });
+  await thread.arrange(planBanks(kernels));
+  const others = carriedApart(compiled);
+  for (const { output, dims } of [{ output: loss, dims: [] }, ...others]) {
+    // Made anew: where an output is written must be nobody else's.
+    if (into.includes(output)) await thread.put({ [output]: zeros(dims) }, true);
+  }
+  const read = new Set(graph.inputs.map(({ name }) => name));
+  const kept = carried.map(({ input }) => input).filter((name) => read.has(name));
+  const use = Object.fromEntries(kept.map((name) => [name, name]));
+  const move = Object.fromEntries(others.map(({ input, output }) => [output, input]));
+  const keys = Object.keys(scalars);
+  return async (feeds, { count, first }, shareAt) => {
+    const each = Array.from({ length: count }, (_, at) => {
+      const now = compiled.scalarsAt(first + at, shareAt?.(first + at));
+      return keys.map((key) => now[key]!);
+    });
+    const { arrays, returned } = await session.walk(feeds, { count, use, into, move, tell, scalars: each });
+    return { told: arrays[tell]!.data as Float32Array, returned };
+  };
+}
+
+export type WithKernels = CompiledStep & { readonly kernels: readonly UpdateKernel[] };
 
 /** What is carried but not by kernels: running statistics, and weights that do not move the loss. */
 function carriedApart({ carried, kernels }: WithKernels): Carried[] {

@@ -1,9 +1,11 @@
+import type { Graph, Model } from '../../../../ir/graph.js';
 import { encodeModel } from '../../../../ir/onnx/save.js';
 import type { NdArray } from '../../../../ir/tensor.js';
 import type { SessionThread } from '../../../../runtime/thread/session-thread.js';
 import type { Company } from './company.js';
 import { useBlocks } from './block-convolutions.js';
 import type { CompiledStep } from './compile-step.js';
+import { gradientGraph, openWalk, type WithKernels } from './kernel-stepper.js';
 import { splitStep } from './split-step.js';
 import { putState, type State, type Stepper } from './stepper.js';
 
@@ -26,22 +28,19 @@ export async function openSharedStepper(
   threads: number,
   { ranks, wanted, stop, onTimes }: Company,
 ): Promise<SharedStepper> {
-  const split = splitStep(compiled);
+  const { kernels } = compiled;
+  const whole = kernels
+    ? { ...compiled.model, graph: gradientGraph({ ...compiled, kernels }) }
+    : compiled.model;
+  const split = splitStep({ ...compiled, model: whole });
   const gradients = { ...split.gradients, graph: await useBlocks(split.gradients.graph, thread) };
   const first = await thread.open(encodeModel(gradients), { threads, optimization: 'basic' });
-  const second = await thread.open(encodeModel(split.update), { threads, optimization: 'basic' });
+  const update = kernels
+    ? await byKernels(thread, { ...compiled, kernels }, split.update.graph, threads)
+    : await byGraph(thread, compiled, split.update, threads);
   await putState(thread, compiled, state);
   const kept = compiled.carried.map(({ input }) => input);
-  const inputs = new Map(
-    [split.gradients, split.update].map(({ graph }, at) => [
-      at,
-      new Set(graph.inputs.map(({ name }) => name)),
-    ]),
-  );
-  const usedBy = (part: number) =>
-    Object.fromEntries(kept.filter((name) => inputs.get(part)!.has(name)).map((name) => [name, name]));
-  const [forGradients, forUpdate] = [usedBy(0), usedBy(1)];
-  const keep = Object.fromEntries(compiled.carried.map(({ input, output }) => [output, input]));
+  const forGradients = usedBy(split.gradients.graph, compiled);
   /** Milliseconds. */
   const spent = { compute: 0, wait: 0, communicate: 0, steps: 0 };
   let lastCompute = 0;
@@ -96,17 +95,7 @@ export async function openSharedStepper(
         given.map(({ array }) => array),
       );
       const summed = performance.now();
-      const now = compiled.scalarsAt(step, shareAt?.(step));
-      const scalars = Object.entries(compiled.scalars)
-        .filter(([, input]) => inputs.get(1)!.has(input))
-        .map(([key, input]) => [input, { dtype: 'float32', dims: [], data: Float32Array.of(now[key]!) }]);
-      const slopes = given.map(({ input, array }) => [input, array]);
-      await second.run(Object.fromEntries([...scalars, ...slopes]) as State, {
-        use: forUpdate,
-        keep,
-        fetches: [],
-        owned: true,
-      });
+      await update(Object.fromEntries(given.map(({ input, array }) => [input, array])), step, shareAt);
       lastCompute = computed - began + performance.now() - summed;
       spent.compute += lastCompute;
       spent.steps += 1;
@@ -124,6 +113,49 @@ export async function openSharedStepper(
       return describeTimes(perStep, ranks.size);
     },
   };
+}
+
+/** Moves what is carried by the gradients' sums, which are the callee's to give away. */
+type MoveOn = (sums: State, step: number, shareAt?: (step: number) => number) => Promise<void>;
+
+async function byGraph(
+  thread: SessionThread,
+  compiled: CompiledStep,
+  model: Model,
+  threads: number,
+): Promise<MoveOn> {
+  const session = await thread.open(encodeModel(model), { threads, optimization: 'basic' });
+  const read = new Set(model.graph.inputs.map(({ name }) => name));
+  const use = usedBy(model.graph, compiled);
+  const keep = Object.fromEntries(compiled.carried.map(({ input, output }) => [output, input]));
+  return async (sums, step, shareAt) => {
+    const now = compiled.scalarsAt(step, shareAt?.(step));
+    const scalars = Object.entries(compiled.scalars)
+      .filter(([, input]) => read.has(input))
+      .map(([key, input]) => [input, { dtype: 'float32', dims: [], data: Float32Array.of(now[key]!) }]);
+    const feeds = { ...sums, ...Object.fromEntries(scalars) } as State;
+    await session.run(feeds, { use, keep, fetches: [], owned: true });
+  };
+}
+
+async function byKernels(
+  thread: SessionThread,
+  compiled: WithKernels,
+  graph: Graph,
+  threads: number,
+): Promise<MoveOn> {
+  const walk = await openWalk(thread, compiled, graph, threads);
+  return async (sums, step, shareAt) => {
+    const one = Object.entries(sums).map(([name, array]) => [name, { ...array, dims: [1, ...array.dims] }]);
+    await walk(Object.fromEntries(one) as State, { count: 1, first: step }, shareAt);
+  };
+}
+
+/** What is carried that a graph reads, by its inputs. */
+function usedBy({ inputs }: Graph, { carried }: CompiledStep): Record<string, string> {
+  const read = new Set(inputs.map(({ name }) => name));
+  const kept = carried.map(({ input }) => input).filter((name) => read.has(name));
+  return Object.fromEntries(kept.map((name) => [name, name]));
 }
 
 /** @param perStep Milliseconds [ranks, 3]: compute, wait, communicate. */

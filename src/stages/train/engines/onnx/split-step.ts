@@ -40,8 +40,9 @@ export function splitStep({ model, carried, scalars, loss, slopes }: CompiledSte
     return part;
   };
   const sharedLoss = take(loss);
-  const passing = new Set(statistics);
-  const entryOf = (name: string): string => (passing.has(name) ? `${name}.summed` : name);
+  const ends = new Set(graph.outputs.map(({ name }) => name));
+  const passing = borders.filter((name) => ends.has(name));
+  const entryOf = (name: string): string => (ends.has(name) ? `${name}.summed` : name);
   const handed = new Map(borders.map((name) => [entryOf(name), take(name)]));
   const made = new Set(borders);
   const after: Graph = {
@@ -54,7 +55,7 @@ export function splitStep({ model, carried, scalars, loss, slopes }: CompiledSte
     ],
     nodes: [
       // An output may not be an input: what only passes through goes in under another name.
-      ...statistics.map((name) => passOn(entryOf(name), name)),
+      ...passing.map((name) => passOn(entryOf(name), name)),
       ...graph.nodes.filter(({ outputs }) => !outputs.some((name) => made.has(name))),
     ],
     outputs: graph.outputs.filter(({ name }) => name !== loss),

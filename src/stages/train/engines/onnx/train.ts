@@ -60,8 +60,7 @@ export async function trainWith(
   try {
     const convolves = job.model.graph.nodes.some(({ op }) => op === 'Conv' || op === 'ConvTranspose');
     const compiled = compileStep(job, {
-      // Ranks meet between the gradients and the update, which is a graph there.
-      kernels: !job.ranks,
+      kernels: true,
       block: convolves && backend === undefined ? await findBlock(place.thread) : undefined,
     });
     const checkpoints = openCheckpoints(job, compiled, backend);
