@@ -11,9 +11,11 @@ import type { TrainJob } from '../../../../plugin/api.js';
 import { augmentedInputs } from './augment.js';
 import { feedDropout, type Mask } from './dropout.js';
 import { averageOf, averageScalars, carryAverage } from './average.js';
+import { foldProducts } from './fold-products.js';
 import { choose, emitLoss, forwardOf, openWeights, weightOf } from './forward.js';
 import { fuseBias } from './fuse-bias.js';
 import { gatherGradients, gathers, gatherScalars } from './gather-gradients.js';
+import { liftMasks } from './lift-masks.js';
 import { partFrozen } from './prepare.js';
 import { planTurns, type Turns } from './turns.js';
 import { compileUpdates, type UpdateKernel } from './update-kernels.js';
@@ -138,7 +140,7 @@ export function compileStep(
   g.output(loss);
   for (const { output } of carried) g.output(output);
   return {
-    model: { ...job.model, graph: removeDead(g.build()) },
+    model: { ...job.model, graph: foldProducts(liftMasks(removeDead(g.build()), job.model.opsets[''])) },
     preparation: preparation && { ...job.model, graph: preparation },
     inputs: rest.inputs.map(({ name }) => name).filter((name) => !noise.includes(name)),
     target,
