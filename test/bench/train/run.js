@@ -6,7 +6,7 @@
 //   --peers NAMES      pytorch,tensorflow by default; tfjs-node is the other engine of maas, on the same graphs
 //                      (`maas engines install tfjs-node`, then `npm run bench:engines`)
 //   --models mlp,cnn   --threads 1,2   --rounds 5
-//   --profile          says instead where the time of our own steps goes, by operator
+//   --profile          says instead where the time of a step goes, by operator; with --python of PyTorch's too
 import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, homedir, loadavg, tmpdir } from 'node:os';
@@ -211,12 +211,17 @@ const peakOf = ({ peakBytes }) => peakBytes;
 
 async function profile(name, threads) {
   const folder = mkdtempSync(join(tmpdir(), 'maas-bench-train-'));
+  const sides = [['maas', process.execPath, 'subject.js']];
+  if (flags.python) sides.push(['PyTorch', flags.python, 'subject.py']);
+  const found = [];
   try {
     await writeInputs(folder, models[name]);
-    const side = start(process.execPath, [here('subject.js'), folder, String(threads)]);
-    const operators = await side.ask('profile');
-    side.end();
-    return { model: name, threads, operators };
+    for (const [of, command, script] of sides) {
+      const side = start(command, [here(script), folder, String(threads)]);
+      found.push({ model: name, threads, of, operators: await side.ask('profile') });
+      side.end();
+    }
+    return found;
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -224,11 +229,11 @@ async function profile(name, threads) {
 
 async function showProfiles(cases) {
   const profiles = [];
-  for (const { name, threads } of cases) profiles.push(await profile(name, threads));
+  for (const { name, threads } of cases) profiles.push(...(await profile(name, threads)));
   if (flags.json) return console.log(JSON.stringify({ profiles }));
-  for (const { model, threads, operators } of profiles) {
+  for (const { model, threads, of, operators } of profiles) {
     const total = operators.reduce((sum, { ms }) => sum + ms, 0);
-    console.log(`${model}, threads ${threads}: ${total.toFixed(2)} ms a step`);
+    console.log(`${model}, threads ${threads}, ${of}: ${total.toFixed(2)} ms a step`);
     for (const { operator, ms, share, nodes } of operators.slice(0, 15)) {
       const figures = [ms.toFixed(2).padStart(9), `${(share * 100).toFixed(1)} %`.padStart(8)];
       console.log(`${figures.join(' ')} ${String(nodes).padStart(5)} × ${operator}`);

@@ -157,21 +157,46 @@ def build():
     return walk(spec["layers"], list(spec["input"]))[0]
 
 
+def begin():
+    model = build()
+    return model, torch.optim.Adam(model.parameters(), lr=0.001, eps=1e-7, fused=True), nn.CrossEntropyLoss()
+
+
+def step(model, optimizer, measure, chosen):
+    loss = measure(model(x.index_select(0, chosen)).flatten(0, -2), y.index_select(0, chosen).flatten())
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+    return loss.detach()
+
+
+def profile(steps=8):
+    """Milliseconds of a step by operator, without those that it calls."""
+    parts = begin()
+    chosen = orders[0][:batch]
+    for _ in range(steps):
+        step(*parts, chosen)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as found:
+        for _ in range(steps):
+            step(*parts, chosen)
+    events = [
+        {"operator": each.key, "ms": each.self_cpu_time_total / 1000 / steps, "nodes": round(each.count / steps)}
+        for each in found.key_averages()
+    ]
+    total = sum(each["ms"] for each in events)
+    events.sort(key=lambda each: -each["ms"])
+    return [{**each, "share": each["ms"] / total} for each in events]
+
+
 def train():
     cpu, start = time.process_time(), time.perf_counter()
-    model = build()
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.001, eps=1e-7, fused=True)
-    measure = nn.CrossEntropyLoss()
+    model, optimizer, measure = begin()
     for epoch in range(epochs):
         order = orders[epoch]
         total = torch.zeros(())
         for at in range(0, rows, batch):
             chosen = order[at : at + batch]
-            loss = measure(model(x.index_select(0, chosen)).flatten(0, -2), y.index_select(0, chosen).flatten())
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            total += loss.detach() * len(chosen)
+            total += step(model, optimizer, measure, chosen) * len(chosen)
         model.eval()
         with torch.inference_mode():
             measure(model(x[:batch]).flatten(0, -2), y[:batch].flatten()).item()
@@ -186,6 +211,9 @@ def train():
 for line in sys.stdin:
     if line.strip() == "end":
         break
+    if line.strip() == "profile":
+        print(json.dumps(profile()), flush=True)
+        continue
     found = train()
     found["peakBytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(json.dumps(found), flush=True)
