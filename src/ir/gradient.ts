@@ -9,6 +9,7 @@ import { layoutGradients } from './gradient/layout.js';
 import { linearGradients } from './gradient/linear.js';
 import { normalizationGradients } from './gradient/normalize.js';
 import { poolGradients } from './gradient/pool.js';
+import { quantizationGradients } from './gradient/quantize.js';
 import { rearrangementGradients } from './gradient/rearrange.js';
 import { recurrentGradients } from './gradient/recurrent.js';
 import { reduceGradients } from './gradient/reduce.js';
@@ -42,6 +43,7 @@ export const gradientRules: GradientRules = {
   ...einsumGradients,
   ...recurrentGradients,
   ...subgraphGradients,
+  ...quantizationGradients,
 };
 
 /** Rules that look at the gradients of all outputs; the others know only the first. */
@@ -106,8 +108,9 @@ function pathBack(g: GraphBuilder, ends: readonly string[], roots: readonly stri
     if (!readsOf(node).some((name) => moving.has(name))) continue;
     for (const name of node.outputs) {
       const dtype = g.typeOf(name)?.dtype;
-      // Nothing flows through integers: they change in steps.
-      if (name !== '' && (dtype === undefined || dtype.includes('float'))) moving.add(name);
+      // Nothing flows through integers: they change in steps. Only those that numbers are rounded to count as numbers.
+      const flows = dtype === undefined || dtype.includes('float') || keyOf(node) === 'QuantizeLinear';
+      if (name !== '' && flows) moving.add(name);
     }
   }
   const needed = new Set(ends);

@@ -5,6 +5,7 @@ import { activationCases } from './gradient-cases/activations.js';
 import { expansionCases } from './gradient-cases/expansions.js';
 import { linearCases } from './gradient-cases/linear.js';
 import { normalizationCases } from './gradient-cases/normalize.js';
+import { quantizationCases } from './gradient-cases/quantize.js';
 import { rearrangementCases } from './gradient-cases/rearrange.js';
 import { recurrentCases } from './gradient-cases/recurrent.js';
 import { subgraphCases } from './gradient-cases/subgraphs.js';
@@ -18,6 +19,11 @@ export interface GradientCase {
   build(g: GraphBuilder, x: string[]): string[];
   /** Maps a number in (−2, 2) to where the operator is differentiable. Default: itself. */
   readonly domain?: (value: number) => number;
+  /**
+   * What a straight-through gradient is the gradient of, where the operator itself changes in steps. `base` is the
+   * point at which it is looked at.
+   */
+  surrogate?(g: GraphBuilder, x: string[], base: string[]): string[];
   /** The rule must know all sizes but the first input's batch, and refuses otherwise. */
   readonly sized?: boolean;
   /** Operator set that has the operator. Default 21. */
@@ -343,4 +349,5 @@ export const gradientCases: Readonly<Record<string, readonly GradientCase[]>> = 
   ...recurrentCases,
   ...subgraphCases,
   ...expansionCases,
+  ...quantizationCases,
 };

@@ -26,7 +26,6 @@ const refused: Readonly<Record<string, readonly string[]>> = {
   'random numbers, quantization and whole numbers': [
     'Bernoulli',
     'BitCast',
-    'DequantizeLinear',
     'DynamicQuantizeLinear',
     'EyeLike',
     'Hardmax',

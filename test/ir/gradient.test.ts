@@ -33,18 +33,24 @@ function differentiate(
 ): Graph {
   const g = new GraphBuilder();
   const x = check.shapes.map((shape, index) => g.input(`x${index}`, dtype, know(shape, index)));
-  const terms = check.build(g, x).map((y, index) => {
-    const values = Array.from({ length: 64 }, (_, at) => Math.cos(3 * at + index + 1));
-    const real = g.dtypeOf(y) as Real;
-    const count = g.op('Reshape', [g.op('Size', [y]), g.int64s([1])]);
-    const weights = g.op('Slice', [g.constant(tensor(real, [64], values)), g.int64s([0]), count]);
-    return g.op('ReduceSum', [g.op('Mul', [y, g.op('Reshape', [weights, g.op('Shape', [y])])])], {
-      keepdims: attr.int(0),
+  const weigh = (outputs: string[]): string => {
+    const terms = outputs.map((y, index) => {
+      const values = Array.from({ length: 64 }, (_, at) => Math.cos(3 * at + index + 1));
+      const real = g.dtypeOf(y) as Real;
+      const count = g.op('Reshape', [g.op('Size', [y]), g.int64s([1])]);
+      const weights = g.op('Slice', [g.constant(tensor(real, [64], values)), g.int64s([0]), count]);
+      return g.op('ReduceSum', [g.op('Mul', [y, g.op('Reshape', [weights, g.op('Shape', [y])])])], {
+        keepdims: attr.int(0),
+      });
     });
-  });
-  const loss = terms.reduce((sum, term) => g.op('Add', [sum, term]));
+    return terms.reduce((sum, term) => g.op('Add', [sum, term]));
+  };
+  const loss = weigh(check.build(g, x));
   const dx = gradients(g, loss, x);
-  g.output(loss, 'loss');
+  if (check.surrogate) {
+    const base = check.shapes.map((shape, index) => g.input(`base${index}`, dtype, know(shape, index)));
+    g.output(weigh(check.surrogate(g, x, base)), 'loss');
+  } else g.output(loss, 'loss');
   x.forEach((name, index) => {
     g.output(dx.get(name) ?? zeros(g, name), `dx${index}`);
   });
@@ -89,7 +95,11 @@ async function compare(
   const { step, tolerance, array } = precision[dtype];
   const arrays = values.map((numbers) => array.from(numbers));
   const feeds = Object.fromEntries(
-    check.shapes.map((dims, index) => [`x${index}`, { dtype, dims, data: arrays[index]! }]),
+    check.shapes.flatMap((dims, index) => {
+      const data = arrays[index]!;
+      const x = [`x${index}`, { dtype, dims, data }] as const;
+      return check.surrogate ? [x, [`base${index}`, { dtype, dims, data: data.slice() }] as const] : [x];
+    }),
   );
   const numberOf = async () => Number((await session.run(feeds, ['loss']))['loss']!.data[0]);
   const found = await session.run(feeds);
