@@ -14,6 +14,8 @@ export interface TrainJob extends TrainOrder {
   readonly trainable: readonly string[];
   /** The value that the loss looks at: class probabilities or a regression's prediction. */
   readonly prediction: string;
+  /** What the graph itself adds to the loss, and how much the job's own loss counts beside it: share · loss + value. */
+  readonly objective?: Objective;
   /**
    * Where each step of a row predicts the id after it: the loss then looks at all steps, and `prediction` is that of the
    * last one, whose class is the row's target.
@@ -26,6 +28,14 @@ export interface TrainJob extends TrainOrder {
     /** Id of class 0. */
     readonly first: number;
   };
+}
+
+/** A part of the loss that a graph computes: a penalty, or the distance from a teacher. */
+export interface Objective {
+  /** Value of the graph: a scalar, the mean over the rows of a batch. */
+  readonly value: string;
+  /** How much the loss of the data counts beside it; 0 for not at all. */
+  readonly share: number;
 }
 
 /** What every engine is told, whoever brings the model. */

@@ -1,5 +1,6 @@
 import type { Dataset } from '../data/dataset.js';
 import type { Model } from '../ir/graph.js';
+import type { Objective } from './engine.js';
 
 /**
  * The door from a pass to training. Stages do not import each other: what a pass hands over here is trained by the engine
@@ -23,6 +24,8 @@ export interface FitOrder {
   readonly model: Model;
   /** Initializers that may change. Default: all that are weights by their use. */
   readonly trainable?: readonly string[];
+  /** What the model itself adds to the loss of the project. */
+  readonly objective?: Objective;
   readonly epochs: number;
   readonly learningRate: number;
   /** Default: that of the training before. */

@@ -35,7 +35,7 @@ export function openTrainer(
   return {
     dataset,
     batchSize,
-    async fit({ model, trainable, epochs, learningRate, batchSize: given = batchSize }: FitOrder) {
+    async fit({ model, trainable, objective, epochs, learningRate, batchSize: given = batchSize }: FitOrder) {
       const engine = registry.engines.get(engineName) as FittingEngine | undefined;
       if (!engine)
         throw new MaasError('MAAS_ENGINE_MISSING', `there is no engine ${engineName} to train with`);
@@ -45,6 +45,7 @@ export function openTrainer(
         model: { ...model, graph },
         trainable: trainable ?? findWeights(graph),
         prediction,
+        ...(objective && { objective }),
         dataset,
         loss: resolveLoss(loss, dataset, project),
         optimizer: { name: 'adam', learningRate },

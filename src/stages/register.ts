@@ -3,11 +3,13 @@ import {
   cleanupPasses,
   compressStage,
   convertOpsetPass,
+  createDistillPass,
   equalizeLayersPass,
   factorizePass,
   foldPass,
   prunePass,
   pruneUnitsPass,
+  qatPass,
   quantizeEmbeddingsPass,
   quantizePass,
   smoothQuantPass,
@@ -23,6 +25,7 @@ import {
   serveService,
   tfServingProtocol,
 } from './serve/index.js';
+import { students } from './students.js';
 import { commandEngine, onnxEngine, tfjsNodeEngine, trainStage } from './train/index.js';
 
 /** What maas itself brings, through the same door as any plugin. */
@@ -33,6 +36,8 @@ const register: RegisterHook = () =>
     engines: [onnxEngine, tfjsNodeEngine, commandEngine],
     passes: [
       quantizePass,
+      qatPass,
+      createDistillPass(students),
       quantizeEmbeddingsPass,
       storeBytesPass,
       storeHalvesPass,

@@ -4,7 +4,7 @@ import type { Model } from '../../src/ir/graph.js';
 import { printModel } from '../../src/ir/print.js';
 import { decodeModel } from '../../src/ir/onnx/load.js';
 import { encodeModel } from '../../src/ir/onnx/save.js';
-import type { Pass, PassContext } from '../../src/plugin/api.js';
+import type { Pass, PassContext, Trainer } from '../../src/plugin/api.js';
 import type { NdArray } from '../../src/ir/tensor.js';
 import { openSession, type Feeds } from '../../src/runtime/session.js';
 import { sliceRows } from '../../src/data/rows.js';
@@ -64,7 +64,17 @@ export interface PassClaims {
   readonly keepsRowsApart: boolean;
   /** Run again it does more of the same, as one that takes a share of what is there. */
   readonly repeats?: boolean;
+  /** It asks for training, which here leaves all weights as they are. */
+  readonly trains?: boolean;
 }
+
+const idleTrainer: Trainer = {
+  batchSize: 8,
+  get dataset(): never {
+    throw new Error('no pass of the suite looks at the data');
+  },
+  fit: ({ model }) => Promise.resolve(model),
+};
 
 /**
  * What every pass does, on every model: it keeps the model valid and its meaning within `decibels`, changes nothing
@@ -81,7 +91,8 @@ export function describePass(
   describe(`pass ${pass.name} with ${JSON.stringify(options)}`, () => {
     const parsed = pass.options.parse(options);
     const tries = listOf(models).map((listed) => {
-      const run = (given: Model) => pass.run(given, parsed, contextOf(listed.feeds));
+      const context = { ...contextOf(listed.feeds), ...(claims.trains && { trainer: idleTrainer }) };
+      const run = (given: Model) => pass.run(given, parsed, context);
       return {
         ...listed,
         run,

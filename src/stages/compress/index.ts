@@ -6,12 +6,14 @@ import { compressTasks } from './tasks.js';
 
 export { fileOptions, type CompressOptions, type FileOptions } from './config.js';
 export { convertOpsetPass } from './passes/convert-opset.js';
+export { createDistillPass, type Students } from './passes/distill.js';
 export { equalizeLayersPass } from './passes/equalize-layers.js';
 export { factorizePass } from './passes/factorize.js';
 export { foldPass } from './passes/fold.js';
 export { cleanupPasses } from './passes/cleanup/index.js';
 export { prunePass } from './passes/prune.js';
 export { pruneUnitsPass } from './passes/prune-units.js';
+export { qatPass } from './passes/qat.js';
 export { quantizeEmbeddingsPass } from './passes/quantize-embeddings.js';
 export { quantizePass } from './passes/quantize.js';
 export { smoothQuantPass } from './passes/smooth-quant.js';

@@ -8,6 +8,7 @@ import { sourceOf } from './fine-tune/config.js';
 import { trainTasks } from './tasks.js';
 
 export { type TrainOptions } from './config.js';
+export { describedFields, type Described } from './model-config.js';
 export { commandEngine } from './engines/command/index.js';
 export { onnxEngine } from './engines/onnx/index.js';
 export { tfjsNodeEngine } from './engines/tfjs-node/index.js';

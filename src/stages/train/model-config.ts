@@ -41,11 +41,22 @@ export interface ModelOptions extends Partial<FineTuneOptions> {
   readonly inputs?: FeatureGroups;
 }
 
+/** Models that are described in words of the config. */
+export const describedFields = {
+  layers: layerList.optional().describe('Layers from the inputs to the outputs.'),
+  preset: (named(presets, 'preset') as z.ZodType<PresetChoice>)
+    .optional()
+    .describe('A model by its name: mlp, or {mlp: {units: [64, 64]}}.'),
+};
+
+/** One of them. */
+export type Described = Pick<ModelOptions, 'layers' | 'preset'>;
+
 const sources = ['layers', 'preset', ...(Object.keys(fileKeys) as FileKey[])] as const;
 
 export const modelSchema: z.ZodType<ModelOptions> = z
   .strictObject({
-    layers: layerList.optional().describe('Layers from the inputs to the outputs.'),
+    layers: describedFields.layers,
     inputs: z
       .record(
         sourceName,
@@ -57,9 +68,7 @@ export const modelSchema: z.ZodType<ModelOptions> = z
       .describe(
         'Inputs of the layers, each made of the features that it lists; * in a name stands for any text. A layer reads one by inputs: NAME. Of a model from a file: which features each of its inputs takes, where their names differ.',
       ),
-    preset: (named(presets, 'preset') as z.ZodType<PresetChoice>)
-      .optional()
-      .describe('A model by its name: mlp, or {mlp: {units: [64, 64]}}.'),
+    preset: describedFields.preset,
     ...fileKeys,
     ...fineTuneKeys,
   })

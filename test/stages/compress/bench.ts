@@ -8,6 +8,7 @@ import { openStore } from '../../../src/artifacts/index.js';
 import { dataSchema, loadDataset, type DataConfig } from '../../../src/data/index.js';
 import { predict } from '../../../src/evaluate/index.js';
 import type { Model } from '../../../src/ir/graph.js';
+import { tensor } from '../../../src/ir/tensor.js';
 import { encodeModel, saveModel } from '../../../src/ir/onnx/save.js';
 import { definePass, defineStage, type Pass, type Registry } from '../../../src/plugin/api.js';
 import { compressOptions } from '../../../src/stages/compress/config.js';
@@ -15,9 +16,11 @@ import {
   cleanupPasses,
   equalizeLayersPass,
   compressStage,
+  createDistillPass,
   foldPass,
   prunePass,
   pruneUnitsPass,
+  qatPass,
   quantizeEmbeddingsPass,
   quantizePass,
   smoothQuantPass,
@@ -25,6 +28,7 @@ import {
   storeHalvesPass,
 } from '../../../src/stages/compress/index.js';
 import { onnxEngine } from '../../../src/stages/train/index.js';
+import { students } from '../../../src/stages/students.js';
 import { createRunner, type Outcome } from '../../../src/stages/runner.js';
 import { classes, flowers, noise, signatureOf, tableOf } from '../../evaluate/models.js';
 
@@ -41,6 +45,24 @@ export function passOf(name: string, rewrite: (model: Model) => Model): Pass {
         report: { changed: true, applied: [{ node: 'dense1', note: name }], skipped: [] },
       }),
   });
+}
+
+/** The model with weights times what a function has for their places. */
+export function scaleWeights(model: Model, factors: Readonly<Record<string, (at: number) => number>>): Model {
+  const initializers = new Map(model.graph.initializers);
+  for (const [name, factorOf] of Object.entries(factors)) {
+    const { dims, data } = initializers.get(name)!;
+    const values = new Float32Array((data as Uint8Array).slice().buffer);
+    initializers.set(
+      name,
+      tensor(
+        'float32',
+        dims,
+        values.map((value, at) => value * factorOf(at)),
+      ),
+    );
+  }
+  return { ...model, graph: { ...model.graph, initializers } };
 }
 
 const columns = ['sepal_length', 'sepal_width', 'petal_length', 'petal_width'];
@@ -110,6 +132,8 @@ export async function makeCompressBench(
     prunePass,
     pruneUnitsPass,
     quantizePass,
+    qatPass,
+    createDistillPass(students),
     quantizeEmbeddingsPass,
     storeBytesPass,
     storeHalvesPass,

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { signalToNoise } from '../../../src/evaluate/metrics.js';
+import { attr } from '../../../src/ir/graph.js';
 import { tensor, valuesOf } from '../../../src/ir/tensor.js';
 import { prunePass } from '../../../src/stages/compress/index.js';
 import { build, values, weight } from '../../conformance/pass-models.js';
@@ -88,5 +89,32 @@ describe('prune', () => {
   ])('refuses %j', (options, path) => {
     const { error } = prunePass.options.safeParse(options);
     expect(error!.issues[0]!.path[0]).toBe(path);
+  });
+
+  it.each<[string, Record<string, readonly number[]>]>([
+    ['padded', { pads: [1, 1, 1, 1] }],
+    ['in steps', { pads: [0, 1, 0, 1], strides: [2, 1], dilations: [1, 2] }],
+  ])('repairs convolutions by what their kernels lie on: %s', async (_, lists) => {
+    const [rows, channels, size] = [12, 4, 9];
+    const [base, own] = [values(rows, size * size), values(rows, channels * size * size)];
+    const data = own.data.map((value, at) => {
+      const row = Math.floor(at / (channels * size * size));
+      return 0.3 * value + base.data[row * size * size + (at % (size * size))]!;
+    });
+    const images = { dtype: 'float32' as const, dims: [rows, channels, size, size], data };
+    const attributes = Object.fromEntries(Object.entries(lists).map(([key, list]) => [key, attr.ints(list)]));
+    const net = build('a convolution', { x: images }, (graph) => {
+      const kernels = [graph.constant(weight(6, channels, 3, 3)), graph.constant(weight(6))];
+      return graph.op('Relu', [graph.op('Conv', ['x', ...kernels], attributes, { name: 'conv' })]);
+    });
+    const output = net.model.graph.outputs[0]!.name;
+    const keeps = async (method: string): Promise<number> => {
+      const options = prunePass.options.parse({ method, minElements: 1 });
+      const { model: after, report } = await prunePass.run(net.model, options, contextOf(net.feeds));
+      expect(report.applied).toEqual([{ node: 'conv', note: '108 of 216 weights are 0' }]);
+      const [one, two] = [await runModel(net.model, net.feeds), await runModel(after, net.feeds)];
+      return signalToNoise(one[output] as number[], two[output] as number[]);
+    };
+    expect(await keeps('sparsegpt')).toBeGreaterThan((await keeps('magnitude')) + 2);
   });
 });

@@ -1,6 +1,6 @@
 import { attr, type Attributes, type Model, type Node } from '../../../ir/graph.js';
 import { freshNames } from '../../../ir/rewrite.js';
-import { int64s, tensor } from '../../../ir/tensor.js';
+import { int64s, tensor, type Tensor } from '../../../ir/tensor.js';
 import { openModel } from '../../../runtime/open-model.js';
 import type { Feeds } from '../../../runtime/session.js';
 
@@ -10,9 +10,20 @@ export interface Observed {
   readonly channels: number;
   /** True for images [N, C, H, W]; else the channels come last. */
   readonly isImage?: boolean;
+  /** What a convolution multiplies its kernels with is looked at instead of the image itself: `channels` are the places of a kernel. */
+  readonly patches?: Patches;
 }
 
-/** By value. */
+export interface Patches {
+  /** What the observations are called, for one value may be read by kernels of several shapes. */
+  readonly key: string;
+  /** Of a kernel: [channels, height, width]. */
+  readonly kernel: readonly number[];
+  /** Of the convolution: pads, strides, dilations. */
+  readonly attributes: Attributes;
+}
+
+/** By value, or the key of its patches. */
 export type Observations = Map<string, Float64Array>;
 
 /**
@@ -133,17 +144,26 @@ async function gather(
   const fresh = freshNames(graph);
   const nodes: Node[] = [...graph.nodes];
   const first = { opset: model.opsets[''] ?? 0, axes: fresh('observed_axes') };
-  const initializers = new Map(graph.initializers).set(first.axes, int64s([0]));
+  const initializers = new Map<string, Tensor>(graph.initializers).set(first.axes, int64s([0]));
   const add: Add = (op, inputs, attributes = {}) => {
     const name = fresh('observed');
     nodes.push({ op, domain: '', name, inputs, outputs: [name], attributes });
     return name;
   };
+  /** Kernels that each take one number out of where they lie. */
+  const eyeOf = (places: number, kernel: readonly number[]): string => {
+    const name = fresh('observed_places');
+    const eye = new Float32Array(places * places);
+    for (let place = 0; place < places; place++) eye[place * (places + 1)] = 1;
+    initializers.set(name, tensor('float32', [places, ...kernel], eye));
+    return name;
+  };
   const fetched = values.map((value) => {
-    const { name, channels, isImage } = value;
+    const { name, channels, isImage, patches } = value;
     const shape = fresh('observed_shape');
     initializers.set(shape, int64s([-1, channels]));
-    const last = isImage ? add('Transpose', [name], { perm: attr.ints([0, 2, 3, 1]) }) : name;
+    const image = patches ? add('Conv', [name, eyeOf(channels, patches.kernel)], patches.attributes) : name;
+    const last = isImage ? add('Transpose', [image], { perm: attr.ints([0, 2, 3, 1]) }) : image;
     return emit(add('Reshape', [last, shape]), add, first, value);
   });
   const outputs = fetched.map((name) => ({ name, dtype: 'float32' as const }));
@@ -152,8 +172,8 @@ async function gather(
   try {
     for (const [batch, feeds] of batches.entries()) {
       const found = await session.run(feeds, fetched);
-      for (const [at, { name }] of values.entries()) {
-        see(name, found[fetched[at]!]!.data as Float32Array, batch);
+      for (const [at, { name, patches }] of values.entries()) {
+        see(patches?.key ?? name, found[fetched[at]!]!.data as Float32Array, batch);
       }
     }
   } finally {

@@ -7,7 +7,7 @@ import { inferTypes } from '../../../ir/shapes.js';
 import { valuesOf } from '../../../ir/tensor.js';
 import { definePass, type PassContext, type PassReport } from '../../../plugin/api.js';
 import { constantAt, labelOf } from './dense-layer.js';
-import { fitSchema, trainerOf } from './fine-tune.js';
+import { fitSchema, inSteps, trainerOf } from './fine-tune.js';
 import { observeMoments, type Observations, type Observed } from './observe.js';
 import { choose } from './prune-units/choose.js';
 import { Cutting, stridesOf } from './prune-units/cut.js';
@@ -87,19 +87,19 @@ export const pruneUnitsPass = definePass<PruneUnitsOptions>({
   async run(given, settings, context) {
     const { iterations, fineTune, ratio } = settings;
     const trainer = fineTune && trainerOf(context, 'pruneUnits', 'fine-tune');
-    let model: Model = { ...given, graph: liftConstants(given.graph) };
     const sizes = new Map<string, number>();
     let report: PassReport = { changed: false, skipped: [] };
-    for (let iteration = 1; iteration <= iterations; iteration++) {
+    const cut = async (model: Model, iteration: number): Promise<Model | undefined> => {
       // The same share of what is left, each time.
       const target = 1 - (1 - ratio) ** (iteration / iterations);
       const pruned = await prune(model, { ...settings, ratio: target }, context, sizes);
       report = merge(report, pruned.report);
-      if (!pruned.report.changed) continue;
-      model = pruned.model;
-      if (trainer) model = await trainer.fit({ ...fineTune, model });
-    }
-    return report.changed ? { model, report } : { model: given, report };
+      return pruned.report.changed ? pruned.model : undefined;
+    };
+    const train = trainer && ((model: Model) => trainer.fit({ ...fineTune, model }));
+    const lifted: Model = { ...given, graph: liftConstants(given.graph) };
+    const made = await inSteps(lifted, iterations, cut, train);
+    return { model: made ?? given, report };
   },
 });
 

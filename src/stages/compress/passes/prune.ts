@@ -7,8 +7,8 @@ import { tensor, valuesOf, type Tensor } from '../../../ir/tensor.js';
 import { findWeights } from '../../../ir/weights.js';
 import { definePass, type PassContext, type PassReport, type Trainer } from '../../../plugin/api.js';
 import { constantAt, labelOf, readDense } from './dense-layer.js';
-import { fitSchema, trainerOf, type FitSettings } from './fine-tune.js';
-import { observeGrams } from './observe.js';
+import { fitSchema, inSteps, trainerOf, type FitSettings } from './fine-tune.js';
+import { observeGrams, type Observed } from './observe.js';
 import { findMagnitude, pickMagnitudes } from './prune/magnitude.js';
 import { pruneByInputs } from './prune/sparse-gpt.js';
 
@@ -28,7 +28,7 @@ const options = z
       .enum(['magnitude', 'sparsegpt'])
       .default('magnitude')
       .describe(
-        'magnitude: the smallest weights go. sparsegpt: those that the outputs miss least on calibration rows, and the others make up for them (Frantar and Alistarh, arXiv:2301.00774); dense layers only.',
+        'magnitude: the smallest weights go. sparsegpt: those that the outputs miss least on calibration rows, and the others make up for them (Frantar and Alistarh, arXiv:2301.00774).',
       ),
     scope: z
       .enum(['layer', 'global'])
@@ -83,8 +83,8 @@ interface Layer {
   readonly rows: number;
   readonly columns: number;
   readonly transposed: boolean;
-  /** Of a dense layer. */
-  readonly input?: string;
+  /** What its rows are multiplied with. */
+  readonly observed: Observed;
 }
 
 /**
@@ -96,30 +96,28 @@ export const prunePass = definePass<PruneOptions>({
   name: 'prune',
   summary: 'Set the weights to 0 that matter least.',
   options,
-  version: 1,
+  version: 2,
   async run(given, settings, context) {
     const { iterations, fineTune, sparsity } = settings;
     const trainer = fineTune && trainerOf(context, 'prune', 'fine-tune');
-    let model: Model = { ...given, graph: liftConstants(given.graph) };
-    const found = findLayers(model, settings);
-    let changed = false;
+    const lifted: Model = { ...given, graph: liftConstants(given.graph) };
+    const { layers, skipped } = findLayers(lifted, settings);
     const applied = new Map<string, string>();
-    for (let iteration = 1; iteration <= iterations; iteration++) {
+    const thinOut = async (model: Model, iteration: number): Promise<Model | undefined> => {
       // Fast while there is much to choose from (Zhu and Gupta, arXiv:1710.01878).
       const target = sparsity * (1 - (1 - iteration / iterations) ** 3);
-      const step = await thin(model, found.layers, { ...settings, sparsity: target }, context, found.skipped);
+      const step = await thin(model, layers, { ...settings, sparsity: target }, context, skipped);
       for (const [node, note] of step.applied) applied.set(node, note);
-      if (step.applied.size === 0) continue;
-      changed = true;
-      model = step.model;
-      if (trainer) model = await trainMasked(model, found.layers, trainer, fineTune);
-    }
-    const report: PassReport = {
-      changed,
-      applied: [...applied].map(([node, note]) => ({ node, note })),
-      skipped: found.skipped,
+      return step.applied.size > 0 ? step.model : undefined;
     };
-    return changed ? { model, report } : { model: given, report };
+    const train = trainer && ((model: Model) => trainMasked(model, layers, trainer, fineTune));
+    const made = await inSteps(lifted, iterations, thinOut, train);
+    const report: PassReport = {
+      changed: made !== undefined,
+      applied: [...applied].map(([node, note]) => ({ node, note })),
+      skipped,
+    };
+    return { model: made ?? given, report };
   },
 });
 
@@ -159,7 +157,7 @@ function readDenseLayer(node: Node, model: Model): Layer | { readonly reason: st
   const found = readDense(node, model);
   if (!found || 'reason' in found) return found;
   const { weight, rows, columns, transposed, input } = found.layer;
-  return { node, weight, rows, columns, transposed, input };
+  return { node, weight, rows, columns, transposed, observed: { name: input, channels: rows } };
 }
 
 function readConvolution(
@@ -170,12 +168,23 @@ function readConvolution(
   if (node.domain !== '') return undefined;
   const constant = constantAt(node.inputs[1]!, graph, irVersion);
   if (constant?.dtype !== 'float32') return { reason: 'its weights are not constant float32' };
-  if (method === 'sparsegpt') return { reason: 'sparsegpt is for dense layers' };
   if (numberAttribute(node, 'group', 1) !== 1) return { reason: 'its channels are read by groups' };
   const [columns = 1, ...inner] = constant.dims;
   const rows = inner.reduce((product, dim) => product * dim, 1);
-  return { node, weight: node.inputs[1]!, rows, columns, transposed: true };
+  if (method === 'sparsegpt' && inner.length !== 3)
+    return { reason: 'sparsegpt is for convolutions of images' };
+  if (method === 'sparsegpt' && rows > mostPlaces)
+    return { reason: `its kernels have ${rows} places, more than sparsegpt looks at (${mostPlaces})` };
+  const key = `${labelOf(node)} of ${node.inputs[0]}`;
+  const observed = {
+    ...{ name: node.inputs[0]!, channels: rows, isImage: true },
+    patches: { key, kernel: inner, attributes: node.attributes },
+  };
+  return { node, weight: node.inputs[1]!, rows, columns, transposed: true, observed };
 }
+
+/** A Hessian of so many rows and columns takes 128 MB. */
+const mostPlaces = 4096;
 
 /** @returns the labels of those that have more zeros than before. */
 async function thin(
@@ -198,8 +207,7 @@ async function thin(
         )
       : undefined;
   const batches = method === 'sparsegpt' ? await context.calibration(samples) : [];
-  const observed = layers.map(({ input, rows }) => ({ name: input!, channels: rows }));
-  const distinct = [...new Map(observed.map((value) => [value.name, value])).values()];
+  const distinct = [...new Map(layers.map(({ observed }) => [keyOf(observed), observed])).values()];
   const grams = method === 'sparsegpt' ? await observeGrams(model, distinct, batches) : undefined;
 
   const initializers = new Map<string, Tensor>(model.graph.initializers);
@@ -209,7 +217,7 @@ async function thin(
     const share = stated(layer) ?? sparsity;
     const groups = pattern?.split(':').map(Number) as [number, number] | undefined;
     const layout = { ...layer, groups: stated(layer) === undefined ? groups : undefined, share };
-    const gram = layer.input === undefined ? undefined : grams?.get(layer.input);
+    const gram = grams?.get(keyOf(layer.observed));
     const label = labelOf(layer.node);
     if (!values.every(Number.isFinite) || (method === 'sparsegpt' && !gram)) {
       const reason =
@@ -229,6 +237,8 @@ async function thin(
   }
   return { model: { ...model, graph: { ...model.graph, initializers } }, applied };
 }
+
+const keyOf = ({ name, patches }: Observed): string => patches?.key ?? name;
 
 /** Trains with each weight behind a mask of what is left: what is 0 gets no gradient, and stays 0. */
 async function trainMasked(

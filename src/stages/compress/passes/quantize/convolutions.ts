@@ -92,7 +92,8 @@ const rearranging = new Set([
   'Identity',
 ]);
 
-interface Chains {
+/** What lies between layers that compute with integers. */
+export interface Chains {
   /** What a layer gives behind the Relu or Clip that nothing but it feeds. */
   endOf(node: Node): string;
   /** The node between a layer and its end. */
@@ -102,7 +103,7 @@ interface Chains {
   isOutput(name: string): boolean;
 }
 
-function chainsOf({ graph }: Model): Chains {
+export function chainsOf({ graph }: Model): Chains {
   const producers = producersOf(graph);
   const consumers = consumersOf(graph);
   const outputs = new Set(graph.outputs.map(({ name }) => name));

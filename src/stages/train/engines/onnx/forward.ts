@@ -5,7 +5,7 @@ import { attr, readsOf, type Graph, type Node } from '../../../../ir/graph.js';
 import { losses } from '../../../../ir/losses.js';
 import type { LossInputs } from '../../../../ir/losses/loss.js';
 import { freshNames, removeDead, renameReads } from '../../../../ir/rewrite.js';
-import { int64s, toNdArray, type NdArray } from '../../../../ir/tensor.js';
+import { int64s, toNdArray, type NdArray, type NumericDType } from '../../../../ir/tensor.js';
 import type { TrainJob } from '../../../../plugin/api.js';
 import { partedDims } from './update.js';
 
@@ -16,14 +16,19 @@ const leastOpset = 16;
  * The part of the job's model that leads to the prediction, with the inputs that it reads.
  * @throws MaasError MAAS_MODEL_UNSUPPORTED for an old operator set, MAAS_MODEL_SHAPE when the data lacks an input.
  */
-export function forwardOf({ model, prediction, steps, dataset }: TrainJob): Graph {
+export function forwardOf({ model, prediction, objective, steps, dataset }: TrainJob): Graph {
   const opset = model.opsets[''] ?? 0;
   if (opset < leastOpset) {
     throw new MaasError('MAAS_MODEL_UNSUPPORTED', `cannot train a model of operator set ${opset}`, {
       hint: `Export it with operator set ${leastOpset} or later.`,
     });
   }
-  const outputs = [prediction, ...(steps ? [steps.logits, steps.ids] : [])].map((name) => ({ name }));
+  const looked = [
+    prediction,
+    ...(steps ? [steps.logits, steps.ids] : []),
+    ...(objective ? [objective.value] : []),
+  ];
+  const outputs = looked.map((name) => ({ name }));
   const graph = removeDead({ ...model.graph, outputs });
   const read = new Set(graph.nodes.flatMap(readsOf));
   // Models of IR version 3 list constants among the inputs too.
@@ -76,17 +81,20 @@ export function weightOf(graph: Graph, name: string): NdArray<'float32'> {
   });
 }
 
-/** Emits the job's loss, and an input for the target. */
+/** Emits the job's loss, with what the graph adds to it, and an input for the target. */
 export function emitLoss(
   g: GraphBuilder,
-  { loss, dataset, prediction, steps }: TrainJob,
+  { loss, dataset, prediction, objective, steps }: TrainJob,
 ): { readonly target: string; readonly loss: string } {
   const { dtype, dims } = dataset.splits.train.target;
   const shape = g.typeOf(prediction)?.shape;
   if (!shape || shape.length === 0) throw noShape(g, prediction);
   const target = g.input(g.unique('target'), dtype, [shape[0]!, ...dims.slice(1)]);
   const inputs = steps ? emitSteps(g, steps, target) : { prediction, target };
-  return { target, loss: choose(losses, loss.name, 'loss').emit(g, inputs, loss) };
+  const own = choose(losses, loss.name, 'loss').emit(g, inputs, loss);
+  if (!objective) return { target, loss: own };
+  const part = g.op('Mul', [own, g.scalar(objective.share, g.dtypeOf(own) as NumericDType)]);
+  return { target, loss: g.op('Add', [part, objective.value]) };
 }
 
 /** Each step's probabilities [N, steps, classes], and its class [N, steps]: the id of the step after it, and the target. */
