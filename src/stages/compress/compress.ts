@@ -4,12 +4,22 @@ import { compareLatency, type Latency } from '../../evaluate/index.js';
 import type { Model } from '../../ir/graph.js';
 import { saveModel } from '../../ir/onnx/save.js';
 import type { Pass, PassReport } from '../../plugin/api.js';
+import { measurePeakMemory } from '../../runtime/peak-memory.js';
 import { applyPass } from './apply-passes.js';
 import { search, type SearchResult } from './auto/search.js';
 import type { CompressOptions } from './config.js';
-import { checkLatency, checkQuality, enforce, type ChangedLayer, type Verdict } from './gates.js';
+import {
+  checkLatency,
+  checkMemory,
+  checkQuality,
+  enforce,
+  type ChangedLayer,
+  type MemoryUse,
+  type Verdict,
+} from './gates.js';
 import { tryLayerNoise } from './layer-noise.js';
 import { writeReport, type PassRecord, type WrittenReport } from './report.js';
+import { trySaturated, type Saturated } from './saturation.js';
 import type { Subject } from './subject.js';
 
 export interface CompressJob {
@@ -29,6 +39,7 @@ export class Compression {
   private readonly verdicts: Verdict[] = [];
   private model: Model;
   private found: SearchResult | undefined;
+  private saturated: readonly Saturated[] | undefined;
 
   constructor(private readonly job: CompressJob) {
     this.model = job.subject.model;
@@ -55,13 +66,21 @@ export class Compression {
     return found;
   }
 
+  /** Activations that leave their calibrated ranges on rows that the model is judged by. */
+  async findSaturated(): Promise<readonly Saturated[]> {
+    this.saturated ??= this.changed ? await trySaturated(this.model, this.job.subject.probe()) : [];
+    return this.saturated;
+  }
+
   /** Writes the compressed model, and measures its size and quality. */
   async measure(): Promise<WrittenReport> {
     const { subject, out, options } = this.job;
     const written = await saveModel(this.model, out);
     // Encoded anew, the same model may differ by some bytes.
     const bytesAfter = this.changed ? written : subject.bytes;
-    const { rows, ...judgement } = await subject.judge(out);
+    const { rows, paired, ...judged } = await subject.judge(out);
+    // Nothing is left to chance where nothing has changed.
+    const judgement = { ...judged, ...(this.changed && paired && { paired }) };
     const measurement = { ...judgement, bytesBefore: subject.bytes, bytesAfter };
     this.verdicts.push(...checkQuality(options.gates, measurement));
     const { records: passes, verdicts, found } = this;
@@ -81,12 +100,25 @@ export class Compression {
     return latencies;
   }
 
+  /** Measures what both models need at their peak. */
+  async weigh(): Promise<MemoryUse> {
+    const { subject, out, options, signal } = this.job;
+    const requests = subject.requests().map(({ feeds }) => feeds);
+    const before = await measurePeakMemory({ path: subject.path, requests }, signal);
+    const after = await measurePeakMemory({ path: out, requests }, signal);
+    if (this.changed) this.verdicts.push(...checkMemory(options.gates, { before, after }));
+    return { before, after };
+  }
+
   /** @throws MaasError MAAS_GATE_FAILED, which names the layers that the passes changed, the worst first. */
   async check(): Promise<readonly Verdict[]> {
     const applied = this.records.flatMap(({ applied = [] }) => applied.map(({ node }) => node));
     const layers = [...new Set(applied)];
     const passed = this.verdicts.every((verdict) => verdict.passed);
-    enforce(this.verdicts, passed ? [] : await this.rank(layers), this.job.place);
+    const cause = passed
+      ? { layers: [], saturated: [] }
+      : { layers: await this.rank(layers), saturated: await this.findSaturated() };
+    enforce(this.verdicts, cause, this.job.place);
     return this.verdicts;
   }
 

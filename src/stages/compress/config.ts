@@ -6,6 +6,14 @@ import { instructionSets, type InstructionSet } from '../../runtime/cpu.js';
 
 const gates = z
   .strictObject({
+    confidence: z
+      .number()
+      .min(0.5)
+      .lt(1)
+      .optional()
+      .describe(
+        'accuracy, recall, agreement, error and signalToNoise hold with this confidence (such as 0.95) for rows that nobody has seen: their figure is the worst that the test rows leave open. Needs many rows: to show that a share drops by no more than 0.01, 268. Default: the figures of the test rows as they are.',
+      ),
     accuracy: z
       .strictObject({
         maxDrop: z
@@ -79,6 +87,19 @@ const gates = z
       })
       .prefault({})
       .describe('Time of a run, measured side by side with the model before.'),
+    memory: z
+      .strictObject({
+        maxRatio: z
+          .number()
+          .gt(0)
+          .max(100)
+          .default(1)
+          .describe('Largest peak memory, as a share of that before. Differences below 4 MiB do not count.'),
+      })
+      .optional()
+      .describe(
+        'Peak memory of loading the model and running 1 row and 64, beyond that of the runtime itself; of each model in a process of its own. Measured only where it is asked for.',
+      ),
   })
   .prefault({})
   .describe(

@@ -1,6 +1,15 @@
 import { MaasError, type Place } from '../../errors.js';
-import type { Latency } from '../../evaluate/index.js';
+import {
+  dropAtMost,
+  ratioAtMost,
+  rowsFor,
+  shareAtLeast,
+  type Change,
+  type Latency,
+  type Paired,
+} from '../../evaluate/index.js';
 import type { Gates } from './config.js';
+import { describeSaturated, type Saturated } from './saturation.js';
 import type { Judgement } from './subject.js';
 
 /** What is known of the model before and after compression. */
@@ -12,7 +21,7 @@ export interface Measurement extends Omit<Judgement, 'rows'> {
 
 /** A gate with the figure that it was held against. */
 export interface Verdict {
-  readonly gate: keyof Gates;
+  readonly gate: Exclude<keyof Gates, 'confidence'>;
   /** How the limit is called in the config. */
   readonly option: string;
   readonly limit: number;
@@ -25,13 +34,13 @@ export interface Verdict {
 
 /** The gates that the same model passes or fails every time: quality and size. */
 export function checkQuality(gates: Gates, measurement: Measurement): Verdict[] {
-  const { task, before, after, difference, bytesBefore, bytesAfter } = measurement;
+  const { task, before, after, difference, bytesBefore, bytesAfter, paired = {} } = measurement;
   const ratio = bytesAfter / bytesBefore;
   return [
-    ...(task === 'classification' ? labelGates(gates, before, after) : []),
-    ...(task === 'regression' ? errorGates(gates, before, after) : []),
-    ...agreementGate(gates, difference),
-    ...signalGate(gates, difference),
+    ...(task === 'classification' ? labelGates(gates, before, after, paired) : []),
+    ...(task === 'regression' ? errorGates(gates, before, after, paired) : []),
+    ...agreementGate(gates, difference, paired),
+    ...signalGate(gates, difference, paired),
     verdict(
       'size',
       'maxRatio',
@@ -53,53 +62,144 @@ export function checkLatency(gates: Gates, latencies: readonly Latency[]): Verdi
   });
 }
 
+/** Peak memory in bytes, before and after. */
+export interface MemoryUse {
+  readonly before: number;
+  readonly after: number;
+}
+
+/** Differences that another run of the same model may show as well. */
+const memoryNoise = 4 * 2 ** 20;
+
+export function checkMemory({ memory: gate }: Gates, { before, after }: MemoryUse): Verdict[] {
+  if (!gate) return [];
+  const ratio = after / before;
+  const megabytes = (bytes: number): string => (bytes / 2 ** 20).toFixed(1);
+  const text = `${show(ratio)} × the peak memory (${megabytes(before)} → ${megabytes(after)} MiB)`;
+  const passed = after <= gate.maxRatio * before + memoryNoise;
+  return [{ gate: 'memory', option: 'maxRatio', limit: gate.maxRatio, figure: ratio, passed, text }];
+}
+
 type Figures = Readonly<Record<string, number>>;
 
-function labelGates(gates: Gates, before: Figures, after: Figures): Verdict[] {
+/** What rows leave open beside what they show, where a confidence is asked for. */
+interface Bound {
+  readonly figure: number;
+  readonly text: string;
+}
+
+function labelGates(gates: Gates, before: Figures, after: Figures, paired: Paired): Verdict[] {
+  const { maxDrop } = gates.accuracy;
   const drop = before['accuracy']! - after['accuracy']!;
   // A model that gives NaN for probabilities may still name a class.
-  const figure = Number.isFinite(after['logLoss']) ? drop : NaN;
-  const text = Number.isNaN(figure)
-    ? 'the probabilities are not numbers any more'
-    : `accuracy dropped by ${show(drop)} (${show(before['accuracy']!)} → ${show(after['accuracy']!)})`;
-  const verdicts = [verdict('accuracy', 'maxDrop', gates.accuracy.maxDrop, figure, text)];
-  if (gates.recall) verdicts.push(recallGate(gates.recall.maxDrop, before, after));
+  const isNumber = Number.isFinite(after['logLoss']);
+  const bound = boundDrop(paired.accuracy, maxDrop, gates.confidence);
+  const text = isNumber
+    ? `accuracy dropped by ${show(drop)} (${show(before['accuracy']!)} → ${show(after['accuracy']!)})${bound?.text ?? ''}`
+    : 'the probabilities are not numbers any more';
+  const verdicts = [verdict('accuracy', 'maxDrop', maxDrop, isNumber ? (bound?.figure ?? drop) : NaN, text)];
+  if (gates.recall) verdicts.push(recallGate(gates.recall.maxDrop, before, after, paired, gates.confidence));
   return verdicts;
 }
 
-/** Held against the label that lost most. */
-function recallGate(limit: number, before: Figures, after: Figures): Verdict {
+/** Held against the label that lost most. That all labels keep to it needs no more confidence than that each does. */
+function recallGate(
+  limit: number,
+  before: Figures,
+  after: Figures,
+  { labels = {} }: Paired,
+  confidence: number | undefined,
+): Verdict {
   let worst = { drop: -Infinity, text: 'there are no labels' };
   for (const [name, old] of Object.entries(before)) {
     if (!name.startsWith('recall.')) continue;
-    const now = after[name]!;
-    if (old - now <= worst.drop) continue;
     const label = name.slice('recall.'.length);
-    const drop = old - now;
-    worst = { drop, text: `recall of ${label} dropped by ${show(drop)} (${show(old)} → ${show(now)})` };
+    const now = after[name]!;
+    const bound = boundDrop(labels[label], limit, confidence);
+    const drop = bound?.figure ?? old - now;
+    if (drop <= worst.drop) continue;
+    const text = `recall of ${label} dropped by ${show(old - now)} (${show(old)} → ${show(now)})${bound?.text ?? ''}`;
+    worst = { drop, text };
   }
   return verdict('recall', 'maxDrop', limit, worst.drop, worst.text);
 }
 
-function errorGates(gates: Gates, before: Figures, after: Figures): Verdict[] {
-  const [old, now] = [before['mse']!, after['mse']!];
-  const increase = old === now ? 0 : now / old - 1;
-  const text = `the mean squared error grew by ${show(increase)} of itself (${show(old)} → ${show(now)})`;
-  return [verdict('error', 'maxIncrease', gates.error.maxIncrease, increase, text)];
+function boundDrop(
+  change: Change | undefined,
+  limit: number,
+  confidence: number | undefined,
+): Bound | undefined {
+  if (!change || confidence === undefined) return undefined;
+  const figure = dropAtMost(change, confidence);
+  const text = `, by at most ${show(figure)} ${surely(confidence, change.rows)}`;
+  return { figure, text: figure > limit ? `${text}${wantsRows(limit, change.rows, confidence)}` : text };
 }
 
-function agreementGate({ agreement: gate }: Gates, difference: Figures): Verdict[] {
+function surely(confidence: number, rows: number): string {
+  return `with ${show(confidence * 100)} % confidence on ${rows} rows`;
+}
+
+/** Said where even a model that loses nothing could not pass. */
+function wantsRows(drop: number, rows: number, confidence: number): string {
+  const needed = rowsFor(drop, confidence);
+  if (rows >= needed) return '';
+  return Number.isFinite(needed)
+    ? `: to show no more than ${show(drop)} takes ${needed} rows at least`
+    : ': no number of rows shows that nothing is lost';
+}
+
+function errorGates(gates: Gates, before: Figures, after: Figures, { errors }: Paired): Verdict[] {
+  const { confidence } = gates;
+  const [old, now] = [before['mse']!, after['mse']!];
+  const increase = old === now ? 0 : now / old - 1;
+  const bounds = errors && confidence !== undefined;
+  const most = bounds ? ratioAtMost(errors, confidence) - 1 : increase;
+  const more = bounds ? `, by at most ${show(most)} ${surely(confidence, errors.rows)}` : '';
+  const text = `the mean squared error grew by ${show(increase)} of itself (${show(old)} → ${show(now)})${more}`;
+  return [verdict('error', 'maxIncrease', gates.error.maxIncrease, most, text)];
+}
+
+function agreementGate(
+  { agreement: gate, confidence }: Gates,
+  difference: Figures,
+  paired: Paired,
+): Verdict[] {
   const share = difference['agreement'];
   if (!gate || share === undefined) return [];
+  const text = `${show(share)} of the rows get the label that they got before`;
+  const { agreement: change } = paired;
+  if (!change || confidence === undefined) return [atLeast('agreement', gate.min, share, text)];
+  const { rows, lost } = change;
+  const least = shareAtLeast(rows - lost, rows, confidence);
+  const wants = least < gate.min ? wantsRows(1 - gate.min, rows, confidence) : '';
   return [
-    atLeast('agreement', gate.min, share, `${show(share)} of the rows get the label that they got before`),
+    atLeast(
+      'agreement',
+      gate.min,
+      least,
+      `${text}, at least ${show(least)} ${surely(confidence, rows)}${wants}`,
+    ),
   ];
 }
 
-function signalGate({ signalToNoise: gate }: Gates, difference: Figures): Verdict[] {
+function signalGate(
+  { signalToNoise: gate, confidence }: Gates,
+  difference: Figures,
+  { noise }: Paired,
+): Verdict[] {
   if (!gate) return [];
   const ratio = difference['signalToNoise']!;
-  return [atLeast('signalToNoise', gate.min, ratio, `the output keeps ${show(ratio)} dB`)];
+  const text = `the output keeps ${show(ratio)} dB`;
+  if (!noise || confidence === undefined) return [atLeast('signalToNoise', gate.min, ratio, text)];
+  const least = noise.a === 0 ? Infinity : -10 * Math.log10(ratioAtMost(noise, confidence));
+  return [
+    atLeast(
+      'signalToNoise',
+      gate.min,
+      least,
+      `${text}, at least ${show(least)} ${surely(confidence, noise.rows)}`,
+    ),
+  ];
 }
 
 /** Differences of shares are off by this much in binary: 0.98 − 0.97 is a little more than 0.01. */
@@ -127,18 +227,30 @@ function show(value: number): string {
 /** Of more layers than this a message names the worst only. */
 const maxNamed = 8;
 
-/**
- * @param layers What the passes changed, worst first where the noise is known.
- * @throws MaasError MAAS_GATE_FAILED for the first gate that failed, with the others in it.
- */
-export function enforce(verdicts: readonly Verdict[], layers: readonly ChangedLayer[], place?: Place): void {
-  const changed = describeLayers(layers);
+/** Where to look for why a gate failed. */
+export interface Cause {
+  /** What the passes changed, worst first where the noise is known. */
+  readonly layers: readonly ChangedLayer[];
+  /** What calibration did not reckon with. */
+  readonly saturated: readonly Saturated[];
+}
+
+/** @throws MaasError MAAS_GATE_FAILED for the first gate that failed, with the others in it. */
+export function enforce(verdicts: readonly Verdict[], { layers, saturated }: Cause, place?: Place): void {
+  const beyond =
+    saturated.length > 0
+      ? `; the test rows leave the ranges of calibration at ${describeSaturated(saturated)}`
+      : '';
+  const changed = `${describeLayers(layers)}${beyond}`;
   const errors = verdicts
     .filter((result) => !result.passed)
     .map(({ gate, option, limit, figure, text }) => {
       const message = `compress.gates.${gate}.${option} is ${limit}: ${text}; ${changed}`;
-      const names = layers.map(({ node }) => node);
-      const details = { gate, option, limit, figure: Number.isFinite(figure) ? figure : null, layers: names };
+      const details = {
+        ...{ gate, option, limit, figure: Number.isFinite(figure) ? figure : null },
+        layers: layers.map(({ node }) => node),
+        ...(saturated.length > 0 && { saturated: saturated.map(({ node }) => node) }),
+      };
       return { message, details };
     });
   const [first, ...rest] = errors;

@@ -9,7 +9,7 @@ import {
 } from '../../data/index.js';
 import { gatherRows, sliceRows } from '../../data/rows.js';
 import { MaasError } from '../../errors.js';
-import { compare, predict, requestsOf, score, type Predictions } from '../../evaluate/index.js';
+import { compare, pairRows, predict, requestsOf, score, type Predictions } from '../../evaluate/index.js';
 import { openInputs, type Model } from '../../ir/graph.js';
 import { loadModel, sizeOnDisk } from '../../ir/onnx/load.js';
 import type { StageRun, TrainProgress } from '../../plugin/api.js';
@@ -61,7 +61,9 @@ export async function openProjectSubject(
       reference ??= await predict(path, test, signature);
       signal.throwIfAborted();
       requireOpenBatch(await loadModel(other));
-      return judge(reference, await predict(other, test, signature), test, signature);
+      const found = await predict(other, test, signature);
+      const judged = judge(reference, found, test, signature);
+      return other === path ? judged : { ...judged, paired: pairRows(reference, found, test, signature) };
     },
     probe: () => sliceRows(test.inputs, 0, Math.min(test.rows, probed)),
     requests: () => requestsOf(test),

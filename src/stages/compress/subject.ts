@@ -1,4 +1,4 @@
-import type { Request } from '../../evaluate/index.js';
+import type { Paired, Request } from '../../evaluate/index.js';
 import type { Model } from '../../ir/graph.js';
 import type { PassContext } from '../../plugin/api.js';
 import type { Feeds } from '../../runtime/session.js';
@@ -31,4 +31,6 @@ export interface Judgement {
   readonly after: Readonly<Record<string, number>>;
   /** Figures of `compare`. */
   readonly difference: Readonly<Record<string, number>>;
+  /** Row by row; missing where the two are the same model, and nothing is left to chance. */
+  readonly paired?: Paired;
 }

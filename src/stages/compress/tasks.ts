@@ -10,6 +10,7 @@ import type { SearchResult } from './auto/search.js';
 import type { Compression } from './compress.js';
 import type { CompressOptions } from './config.js';
 import { roundFigures, type WrittenReport } from './report.js';
+import { describeSaturated } from './saturation.js';
 
 export function compressTasks(run: StageRun<CompressOptions>): ListrTask[] {
   const { out, inputs, options, project, registry, signal, result } = run;
@@ -73,6 +74,14 @@ export function compressionTasks(
       task.title = `auto: ${chosen.name}, ${reason}`;
     },
   });
+  const memoryTask = (): ListrTask => ({
+    title: 'measure peak memory',
+    task: async (_context, task) => {
+      const { before, after } = await compression.weigh();
+      result.measured['peakMemory'] = { before, after };
+      task.title = `measure peak memory: ${(after / before).toFixed(2)} ×`;
+    },
+  });
   return [
     {
       title: 'load the model and its held-out rows',
@@ -94,6 +103,10 @@ export function compressionTasks(
       title: 'measure size and quality',
       task: async () => {
         await keep(await compression.measure());
+        const saturated = await compression.findSaturated();
+        if (saturated.length === 0) return;
+        const where = describeSaturated(saturated);
+        result.notes.push(`calibrated on other data than the test rows? They leave the ranges at ${where}`);
       },
     },
     {
@@ -110,6 +123,7 @@ export function compressionTasks(
         task.title = `measure latency: ${ratios.join(', ')}`;
       },
     },
+    ...(options.gates.memory ? [memoryTask()] : []),
     {
       title: 'check the gates',
       task: async (_context, task) => {

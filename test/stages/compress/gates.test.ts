@@ -1,9 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import { MaasError } from '../../../src/errors.js';
 import { attr, type Attributes, type Model } from '../../../src/ir/graph.js';
+import { momentsOf } from '../../../src/evaluate/confidence.js';
 import { freshNames, replaceNodes } from '../../../src/ir/rewrite.js';
 import { int64s, tensor } from '../../../src/ir/tensor.js';
-import { checkLatency, checkQuality, enforce, type Measurement } from '../../../src/stages/compress/gates.js';
+import {
+  checkLatency,
+  checkMemory,
+  checkQuality,
+  enforce,
+  type Measurement,
+} from '../../../src/stages/compress/gates.js';
 import type { Gates } from '../../../src/stages/compress/config.js';
 import { classifier, regressor } from '../../evaluate/models.js';
 import type { Pass } from '../../../src/plugin/api.js';
@@ -98,11 +105,129 @@ describe('gates that are there when asked for', () => {
   });
 });
 
+describe('peak memory', () => {
+  const mebi = 2 ** 20;
+  it.each([
+    [1, 100, 103, true],
+    [1, 100, 105, false],
+    [0.5, 100, 53, true],
+    [0.5, 100, 55, false],
+  ])('of at most %f × %i MiB may be %i MiB: %s', (maxRatio, before, after, isFine) => {
+    const [verdict] = checkMemory(
+      { ...gates, memory: { maxRatio } },
+      { before: before * mebi, after: after * mebi },
+    );
+    expect(verdict!.passed).toBe(isFine);
+    expect(verdict!.text).toMatch(/× the peak memory \(100\.0 → \d+\.0 MiB\)$/);
+  });
+
+  it('is not measured unasked, and is when asked', async () => {
+    const wasteful = passOf('wasteful', (model) => slowDown(model, 2048, 0));
+    const bench = await makeCompressBench(classifier(16), 'classification', [wasteful]);
+    const all = { latency: { maxRatio: 100 }, size: { maxRatio: 10 } };
+    const [, plain] = await bench.run({ passes: ['fold'], gates: all });
+    expect(plain!.measured).not.toHaveProperty('peakMemory');
+    await expect(
+      bench.compress({
+        passes: ['wasteful'],
+        gates: { size: { maxRatio: 10 }, latency: { maxRatio: 1e2 }, memory: {} },
+      }),
+    ).rejects.toMatchObject({
+      code: 'MAAS_GATE_FAILED',
+      details: { gate: 'latency' },
+      others: expect.arrayContaining([
+        expect.objectContaining({ details: expect.objectContaining({ gate: 'memory' }) as object }),
+      ]) as object[],
+    });
+  });
+});
+
+describe('with confidence', () => {
+  const change = (rows: number, lost: number, gained = 0) => ({ rows, lost, gained });
+  const moments = (rows: number, a: number, b: number) =>
+    momentsOf(rows, (row) => [a * (1 + 0.1 * (row % 2)), b * (1 + 0.1 * ((row >> 1) % 2))]);
+  const paired = {
+    accuracy: change(1000, 8, 2),
+    agreement: change(1000, 12),
+    labels: { a: change(900, 0), b: change(40, 0) },
+    errors: moments(100, 1.02, 1),
+    noise: moments(100, 1, 10_000),
+  };
+  const labels = { 'recall.a': 1, 'recall.b': 1 };
+  const measured: Measurement = {
+    ...fine,
+    before: { accuracy: 0.98, logLoss: 0.1, ...labels },
+    after: { accuracy: 0.974, logLoss: 0.1, ...labels },
+    difference: { agreement: 0.988, signalToNoise: 40 },
+    paired,
+  };
+  const judge = (extra: Partial<Gates>, other: Partial<Measurement> = {}) =>
+    Object.fromEntries(
+      checkQuality({ ...gates, ...extra }, { ...measured, ...other }).map((each) => [each.gate, each]),
+    );
+
+  it('a gate holds when no worse figure is likely', () => {
+    const accuracy = { maxDrop: 0.01 };
+    expect(judge({ accuracy })['accuracy']).toMatchObject({ passed: true, figure: 0.98 - 0.974 });
+    const bounded = judge({ accuracy, confidence: 0.95 })['accuracy']!;
+    expect(bounded.passed).toBe(false);
+    expect(bounded.figure).toBeCloseTo(0.01237, 4);
+    expect(bounded.text).toMatch(
+      /^accuracy dropped by 0\.006 \(0\.98 → 0\.974\), by at most 0\.01237 with 95 % confidence on 1000 rows$/,
+    );
+    expect(judge({ accuracy: { maxDrop: 0.02 }, confidence: 0.95 })['accuracy']!.passed).toBe(true);
+  });
+
+  it('the label counts that leaves most open, and few rows are told as what they are', () => {
+    const { recall } = judge({ recall: { maxDrop: 0.01 }, confidence: 0.9 });
+    expect(recall!.passed).toBe(false);
+    expect(recall!.text).toMatch(
+      /^recall of b dropped by 0 \(1 → 1\), by at most 0\.03\d+ with 90 % confidence on 40 rows: to show no more than 0\.01 takes 163 rows at least$/,
+    );
+    const strict = judge({ accuracy: { maxDrop: 0 }, confidence: 0.95 })['accuracy']!;
+    expect(strict.text).toMatch(/: no number of rows shows that nothing is lost$/);
+  });
+
+  it('agreement, error and signal to noise are bounded too', () => {
+    const extra = { agreement: { min: 0.98 }, signalToNoise: { min: 40 }, confidence: 0.95 };
+    const { agreement, signalToNoise } = judge(extra);
+    expect([agreement!.passed, signalToNoise!.passed]).toEqual([true, false]);
+    expect(agreement!.figure).toBeCloseTo(0.9809, 3);
+    expect(signalToNoise!.figure).toBeLessThan(40);
+    expect(signalToNoise!.figure).toBeGreaterThan(39.5);
+    const regression = { task: 'regression', before: { mse: 1 }, after: { mse: 1.02 } } as const;
+    const { error } = judge({ error: { maxIncrease: 0.025 }, confidence: 0.95 }, regression);
+    expect(error!.passed).toBe(false);
+    expect(judge({ error: { maxIncrease: 0.05 }, confidence: 0.95 }, regression)['error']!.passed).toBe(true);
+  });
+
+  it('nothing is left open where there are no pairs to count', () => {
+    const all = checkQuality({ ...gates, confidence: 0.95 }, { ...measured, paired: {} });
+    expect(all.find(({ gate }) => gate === 'accuracy')!.text).toBe(
+      'accuracy dropped by 0.006 (0.98 → 0.974)',
+    );
+  });
+
+  it('an unchanged model passes, a changed one needs rows', async () => {
+    const bench = await makeCompressBench(classifier(64));
+    const all = { latency: { maxRatio: 100 }, size: { maxRatio: 10 }, confidence: 0.95 };
+    const strict = { ...all, accuracy: { maxDrop: 0.001 }, agreement: { min: 1 } };
+    await bench.run({ passes: ['simplify'], gates: strict });
+    await expect(bench.compress({ passes: ['quantize'], gates: strict })).rejects.toMatchObject({
+      code: 'MAAS_GATE_FAILED',
+      message: expect.stringMatching(
+        /with 95 % confidence on \d+ rows: to show no more than 0\.001 takes 2703 rows/,
+      ) as string,
+    });
+    await bench.compress({ passes: ['quantize'], gates: { ...all, accuracy: { maxDrop: 0.1 } } });
+  });
+});
+
 it('an error tells the gate, the limit, the figure and the layers, for each gate that failed', () => {
   const verdicts = checkQuality(gates, { ...fine, after: { accuracy: 0.9, logLoss: 1 }, bytesAfter: 900 });
   let error: unknown;
   try {
-    enforce(verdicts, [{ node: 'dense1' }], { file: 'maas.config.yaml' });
+    enforce(verdicts, { layers: [{ node: 'dense1' }], saturated: [] }, { file: 'maas.config.yaml' });
   } catch (thrown) {
     error = thrown;
   }
@@ -128,8 +253,8 @@ function withWeight(model: Model, name: string, change: (value: number, index: n
   return { ...model, graph: { ...model.graph, initializers } };
 }
 
-/** Multiplications of 256 × 256 zeros whose sum joins the logits. */
-function slowDown(model: Model): Model {
+/** Multiplications of square matrices of zeros whose sum joins the logits. */
+function slowDown(model: Model, size = 256, times = 4): Model {
   const fresh = freshNames(model.graph);
   const graph = replaceNodes(model.graph, (node) => {
     if (node.op !== 'Softmax') return undefined;
@@ -139,7 +264,7 @@ function slowDown(model: Model): Model {
       // Not a constant: onnxruntime would fold it away.
       { op: 'Expand', inputs: ['label_zero', shape], outputs: [last] },
     ];
-    for (let step = 0; step < 4; step++) {
+    for (let step = 0; step < times; step++) {
       const next = fresh('slow');
       nodes.push({ op: 'MatMul', inputs: [last, last], outputs: [next] });
       last = next;
@@ -156,7 +281,7 @@ function slowDown(model: Model): Model {
         { ...node, inputs: [logits] },
       ],
       initializers: [
-        [shape, int64s([256, 256])],
+        [shape, int64s([size, size])],
         ['start', int64s([0])],
         ['end', int64s([0])],
       ] as const,

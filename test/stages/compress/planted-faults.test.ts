@@ -1,34 +1,23 @@
 import { expect, it } from 'vitest';
 import type { Model } from '../../../src/ir/graph.js';
 import { tensor, valuesOf } from '../../../src/ir/tensor.js';
+import type { Pass } from '../../../src/plugin/api.js';
+import { findSaturated } from '../../../src/stages/compress/saturation.js';
 import { quantizePass } from '../../../src/stages/compress/index.js';
 import { contextOf } from '../../conformance/pass-suite.js';
 import { classifier, flowers } from '../../evaluate/models.js';
-import { makeCompressBench, passOf } from './bench.js';
+import { makeCompressBench, passOf, scaleWeights } from './bench.js';
 
 const relaxed = { latency: { maxRatio: 100 }, size: { maxRatio: 10 }, accuracy: { maxDrop: 0.02 } };
 const named = /^compress\.gates\.accuracy\.maxDrop .*changed layers: (dense1|.*dense1) \(/;
 
 /** One hidden number a hundred thousand times as large, and read by as much less: the same model, but not in integers. */
-function plantOutlier(model: Model): Model {
-  const initializers = new Map(model.graph.initializers);
-  const scale = (name: string, factorOf: (at: number) => number): void => {
-    const { dims, data } = initializers.get(name)!;
-    const values = new Float32Array((data as Uint8Array).slice().buffer);
-    initializers.set(
-      name,
-      tensor(
-        'float32',
-        dims,
-        values.map((value, at) => value * factorOf(at)),
-      ),
-    );
-  };
-  scale('weight0', (at) => (at % 64 === 0 ? 1e5 : 1));
-  scale('bias0', (at) => (at === 0 ? 1e5 : 1));
-  scale('weight1', (at) => (at < 64 ? 1e-5 : 1));
-  return { ...model, graph: { ...model.graph, initializers } };
-}
+const plantOutlier = (model: Model): Model =>
+  scaleWeights(model, {
+    weight0: (at) => (at % 64 === 0 ? 1e5 : 1),
+    bias0: (at) => (at === 0 ? 1e5 : 1),
+    weight1: (at) => (at < 64 ? 1e-5 : 1),
+  });
 
 it('an outlier that integers round all else away beside is caught, and its layer named', async () => {
   const bench = await makeCompressBench(classifier(64), 'classification', [passOf('plant', plantOutlier)]);
@@ -37,6 +26,72 @@ it('an outlier that integers round all else away beside is caught, and its layer
     code: 'MAAS_GATE_FAILED',
     message: expect.stringMatching(named) as string,
   });
+});
+
+/** The quantizer, calibrated on rows that `change` makes of the project's. */
+function calibratedOn(change: (value: number, at: number) => number): Pass {
+  return {
+    ...quantizePass,
+    name: 'drifted',
+    run: (model, options, context) =>
+      quantizePass.run(model, options, {
+        ...context,
+        calibration: async (samples) =>
+          (await context.calibration(samples)).map((feeds) =>
+            Object.fromEntries(
+              Object.entries(feeds).map(([name, array]) => [
+                name,
+                { ...array, data: (array.data as Float32Array).map(change) },
+              ]),
+            ),
+          ),
+      }),
+  };
+}
+
+it('calibration on data of another distribution is caught, and the activations named that leave their ranges', async () => {
+  // All flowers much like the middle one.
+  const middle = [5.8, 3, 3.7, 1.2];
+  const drifted = calibratedOn((value, at) => 0.95 * middle[at % 4]! + 0.05 * value);
+  const bench = await makeCompressBench(classifier(64), 'classification', [drifted]);
+  await expect(
+    bench.run({
+      passes: [{ drifted: { biasCorrection: false } }],
+      gates: { ...relaxed, agreement: { min: 0.99 } },
+    }),
+  ).rejects.toMatchObject({
+    code: 'MAAS_GATE_FAILED',
+    message: expect.stringMatching(
+      /; the test rows leave the ranges of calibration at relu\S* \([\d.]+ % of its values: 0 to [\d.]+ in a range of 0 to [\d.]+\)/,
+    ) as string,
+    details: { saturated: expect.arrayContaining(['relu']) as string[] },
+  });
+});
+
+it('calibration on the data itself leaves no range', async () => {
+  const { model } = await quantizePass.run(
+    classifier(64),
+    quantizePass.options.parse({}),
+    contextOf({ features: flowers(256) }),
+  );
+  expect(await findSaturated(model, { features: flowers(128) })).toEqual([]);
+});
+
+it('a layer that cannot be quantized is left, and the reason told', async () => {
+  const model = classifier(64);
+  const weight = model.graph.initializers.get('weight1')!;
+  const values = new Float32Array((weight.data as Uint8Array).slice().buffer);
+  values[5] = Infinity;
+  const initializers = new Map(model.graph.initializers).set(
+    'weight1',
+    tensor('float32', weight.dims, values),
+  );
+  const { report } = await quantizePass.run(
+    { ...model, graph: { ...model.graph, initializers } },
+    quantizePass.options.parse({}),
+    contextOf({ features: flowers(64) }),
+  );
+  expect(report.skipped).toContainEqual({ node: 'dense1', reason: 'its weights are not finite' });
 });
 
 it.each([

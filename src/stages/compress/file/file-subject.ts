@@ -1,4 +1,5 @@
 import { readSamples } from '../../../data/samples.js';
+import type { Change } from '../../../evaluate/index.js';
 import { agreement, signalToNoise } from '../../../evaluate/metrics.js';
 import { MaasError } from '../../../errors.js';
 import { openInputs, type Graph, type Model } from '../../../ir/graph.js';
@@ -51,13 +52,18 @@ export async function openFileSubject(
         reference = undefined;
       }
       reference ??= await runAll(path, judged);
-      const difference = compareOutputs(reference, await runAll(other, judged), data !== undefined);
+      const { difference, changed } = compareOutputs(
+        reference,
+        await runAll(other, judged),
+        data !== undefined,
+      );
       return {
         rows: judged.length,
         task: undefined,
         before: {},
         after: {},
         difference: roundFigures(difference),
+        ...(other !== path && changed && { paired: { agreement: changed } }),
       };
     },
     probe: () => judged[0]!,
@@ -143,7 +149,7 @@ function compareOutputs(
   one: readonly Outputs[],
   two: readonly Outputs[],
   isReal: boolean,
-): Record<string, number> {
+): { difference: Record<string, number>; changed: Change | undefined } {
   const ratios: number[] = [];
   const picks: [string[], string[]] = [[], []];
   for (const name of Object.keys(one[0] ?? {})) {
@@ -158,9 +164,14 @@ function compareOutputs(
     picks[0].push(...picksOf(before!, columns));
     picks[1].push(...picksOf(after!, columns));
   }
+  const rows = isReal ? picks[0].length : 0;
+  const lost = picks[0].filter((pick, row) => pick !== picks[1][row]).length;
   return {
-    ...(isReal && picks[0].length > 0 && { agreement: agreement(...picks) }),
-    signalToNoise: ratios.length > 0 ? Math.min(...ratios) : Infinity,
+    difference: {
+      ...(rows > 0 && { agreement: agreement(...picks) }),
+      signalToNoise: ratios.length > 0 ? Math.min(...ratios) : Infinity,
+    },
+    changed: rows > 0 ? { rows, lost, gained: 0 } : undefined,
   };
 }
 

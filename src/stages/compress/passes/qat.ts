@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Model } from '../../../ir/graph.js';
+import { convertOpset } from '../../../ir/opset/convert.js';
 import { liftConstants } from '../../../ir/rewrite.js';
 import type { Tensor } from '../../../ir/tensor.js';
 import { findWeights } from '../../../ir/weights.js';
@@ -35,6 +36,9 @@ const options = z.strictObject({
 });
 export type QatOptions = z.output<typeof options>;
 
+/** The first operator set that can be trained. */
+const leastOpset = 16;
+
 /**
  * What: trains on with weights and activations rounded as in `quantize: {mode: static}`, then makes them integers.
  * Why: weights settle where rounding costs little. It gets back what calibration alone loses, most of all in depthwise convolutions.
@@ -53,7 +57,8 @@ export const qatPass = definePass<QatOptions>({
     const trainer = trainerOf(context, 'qat', 'train');
     const reduceRange = chosen.reduceRange ?? context.target === 'avx2';
     const settings = quantizeOptions.parse({ ...chosen, reduceRange, mode: 'static', biasCorrection: false });
-    const lifted: Model = { ...given, graph: liftConstants(given.graph) };
+    const { model: raised } = convertOpset(given, leastOpset);
+    const lifted: Model = { ...raised, graph: liftConstants(raised.graph) };
     const { model } = await foldBatchNorms(lifted);
     const [convolutions, dense] = [
       await chooseConvolutions(model, settings),
