@@ -38,6 +38,37 @@ describe('numbers in JSON', () => {
     );
   });
 
+  it('are those in lists of any length, wherever its pieces are cut', () => {
+    fc.assert(
+      fc.property(
+        fc.array(number, { minLength: 20, maxLength: 60 }),
+        blank,
+        fc.nat(70_000),
+        (texts, gap, more) => {
+          const many = Array.from({ length: 1 + more / 8 }, (_, index) => texts[(index * 7) % texts.length]!);
+          const list = `[${many.join(`${gap},${gap}`)}${gap}]`;
+          expect(scan(`{"data":${list},"b":[1]}`, true)).toEqual(
+            many.map((text) => Math.fround(Number(text))),
+          );
+        },
+      ),
+      { numRuns: 40 },
+    );
+    for (const rest of ['', ',', '-', '.', 'e', ' 1', '-1', ']5', ',]', '0.5', '1.', '}']) {
+      const text = `{"data":[${'1.25,'.repeat(200)}2.5${rest}]}`;
+      const valid = (() => {
+        try {
+          return (JSON.parse(text) as { data: number[] }).data;
+        } catch {
+          return undefined;
+        }
+      })();
+      const scanned = scanTensors(Buffer.from(text), true);
+      if (valid) expect(Array.from(scanned!.lists[0]!.values)).toEqual(valid);
+      else if (scanned) expect(() => JSON.parse(scanned.text) as unknown).toThrow();
+    }
+  });
+
   it('are refused where JSON refuses them, and nothing is missed where it does not', () => {
     const piece = fc.constantFrom(
       ...'0123456789+-.eE,[] "{}:ntrue\\'.split(''),

@@ -1,5 +1,6 @@
 import { endianness } from 'node:os';
 import { parseJson } from './parse.js';
+import { lazyScanner, type NumberScanner } from './scan-many.js';
 
 /**
  * The lists of numbers under `"data"` keys of a JSON text, read straight from its bytes into typed arrays: `JSON.parse`
@@ -38,6 +39,7 @@ export function scanTensors(bytes: Buffer, single: boolean): Scanned | undefined
   const double = new Float64Array(1);
   const cursor: Cursor = { bytes, at: 0, double, words: new Uint32Array(double.buffer) };
   const lists: ScannedList[] = [];
+  const many = single && bytes.length > fewest ? scanner() : undefined;
   let text = '';
   let copied = 0;
   for (;;) {
@@ -53,7 +55,8 @@ export function scanTensors(bytes: Buffer, single: boolean): Scanned | undefined
     cursor.at++;
     skipBlanks(cursor);
     const from = cursor.at;
-    const values = scanNumbers(cursor, single);
+    const values = scanNumbers(cursor, single, many);
+    many?.reset();
     if (!values) return undefined;
     const until = cursor.at;
     // With a blank behind it, so that nothing that follows becomes a part of the number.
@@ -78,6 +81,11 @@ function endOfString(bytes: Buffer, start: number): number {
   }
 }
 
+/** Bytes behind which there may be so many numbers that calling for them pays. */
+const fewest = 512;
+
+const scanner = lazyScanner();
+
 function isBlank(byte: number | undefined): boolean {
   return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
 }
@@ -87,7 +95,11 @@ function skipBlanks(cursor: Cursor): void {
 }
 
 /** From an opening bracket behind its closing one. */
-function scanNumbers(cursor: Cursor, single: boolean): Float32Array | Float64Array | undefined {
+function scanNumbers(
+  cursor: Cursor,
+  single: boolean,
+  many: NumberScanner | undefined,
+): Float32Array | Float64Array | undefined {
   const { bytes } = cursor;
   if (bytes[cursor.at] !== open) return undefined;
   const from = cursor.at++;
@@ -98,17 +110,31 @@ function scanNumbers(cursor: Cursor, single: boolean): Float32Array | Float64Arr
     cursor.at++;
     return values.subarray(0, 0);
   }
+  const makeRoom = (more: number): void => {
+    if (count + more <= values.length) return;
+    // The rest is about as dense as what was read so far.
+    const whole = (1.02 * ((count + more) * (bytes.length - from))) / (cursor.at - from);
+    const wider = new (single ? Float32Array : Float64Array)(
+      Math.ceil(Math.max(2 * count, count + more, whole)),
+    );
+    wider.set(values);
+    values = wider;
+  };
   for (;;) {
-    const value = scanNumber(cursor, single);
-    if (value === undefined) return undefined;
-    if (count === values.length) {
-      // The rest is about as dense as what was read so far.
-      const whole = (count * (bytes.length - from)) / (cursor.at - from);
-      const wider = new (single ? Float32Array : Float64Array)(Math.ceil(Math.max(2 * count, 1.02 * whole)));
-      wider.set(values);
-      values = wider;
+    let left = true;
+    if (many) {
+      const read = many.scan(bytes, cursor.at);
+      ({ left, at: cursor.at } = read);
+      makeRoom(read.values.length);
+      values.set(read.values, count);
+      count += read.values.length;
     }
-    values[count++] = value;
+    if (left) {
+      const value = scanNumber(cursor, single);
+      if (value === undefined) return undefined;
+      makeRoom(1);
+      values[count++] = value;
+    }
     if (isBlank(bytes[cursor.at])) skipBlanks(cursor);
     const byte = bytes[cursor.at++];
     if (byte === close) return values.slice(0, count);

@@ -1,0 +1,132 @@
+;; Reads JSON numbers in single precision, one after another: what scan.ts does, eight digits at a time.
+;; Made into scan.generated.ts: npx -p wabt wat2wasm scan.wat --output=- | base64 -w0
+(module
+  (import "host" "memory" (memory 0))
+  ;; From address 0 lie the powers of ten from 1 to 1e22, as doubles. `scan` reads the list at `at`, behind its bracket and
+  ;; blanks, in front of a byte of 0 that ends it, and seven more; it writes up to `room` values from `into`. Returns where it
+  ;; stopped: at what follows a number and is no comma, or, then `left` is 1, at what it leaves to the caller.
+  (global $count (mut i32) (i32.const 0))
+  (export "count" (global $count))
+  (global $left (mut i32) (i32.const 0))
+  (export "left" (global $left))
+  (func (export "scan") (param $at i32) (param $into i32) (param $room i32) (result i32)
+    (local $start i32) (local $byte i32) (local $first i32) (local $mantissa i64) (local $digits i32) (local $scale i32)
+    (local $negative i32) (local $exponent i32) (local $down i32) (local $value f64) (local $word i64)
+    (global.set $count (i32.const 0))
+    (block $out
+      (loop $next
+        (local.set $start (local.get $at))
+        (global.set $left (i32.const 1))
+        (br_if $out (i32.ge_u (global.get $count) (local.get $room)))
+        (local.set $mantissa (i64.const 0))
+        (local.set $scale (i32.const 0))
+        (local.set $byte (i32.load8_u (local.get $at)))
+        (if (local.tee $negative (i32.eq (local.get $byte) (i32.const 45)))
+          (then (local.set $byte (i32.load8_u (local.tee $at (i32.add (local.get $at) (i32.const 1)))))))
+        (local.set $first (local.get $at))
+        (if (i32.eq (local.get $byte) (i32.const 48))
+          (then
+            (local.set $byte (i32.load8_u (local.tee $at (i32.add (local.get $at) (i32.const 1)))))
+            (br_if $out (i32.le_u (i32.sub (local.get $byte) (i32.const 48)) (i32.const 9)))
+            (local.set $digits (i32.const 0)))
+          (else
+            (br_if $out (i32.gt_u (i32.sub (local.get $byte) (i32.const 48)) (i32.const 9)))
+            (loop $whole
+              (local.set $mantissa (i64.add (i64.mul (local.get $mantissa) (i64.const 10))
+                (i64.extend_i32_u (i32.sub (local.get $byte) (i32.const 48)))))
+              (local.set $byte (i32.load8_u (local.tee $at (i32.add (local.get $at) (i32.const 1)))))
+              (br_if $whole (i32.le_u (i32.sub (local.get $byte) (i32.const 48)) (i32.const 9))))
+            (local.set $digits (i32.sub (local.get $at) (local.get $first)))))
+        (if (i32.eq (local.get $byte) (i32.const 46))
+          (then
+            (local.set $first (local.tee $at (i32.add (local.get $at) (i32.const 1))))
+            ;; Without a digit in front of it, zeros behind the point are no digits of the number.
+            (if (i32.eqz (local.get $digits))
+              (then
+                (block $zeros (loop $zero
+                  (br_if $zeros (i32.ne (i32.load8_u (local.get $at)) (i32.const 48)))
+                  (local.set $at (i32.add (local.get $at) (i32.const 1)))
+                  (br $zero)))))
+            (local.set $scale (local.get $at))
+            ;; Eight digits at once (Lemire, 2022).
+            (block $few (loop $eight
+              (br_if $few (i32.gt_u (local.get $digits) (i32.const 10)))
+              (local.set $word (i64.load align=1 (local.get $at)))
+              (br_if $few (i64.ne
+                (i64.or
+                  (i64.and (local.get $word) (i64.const 0xf0f0f0f0f0f0f0f0))
+                  (i64.shr_u (i64.and (i64.add (local.get $word) (i64.const 0x0606060606060606)) (i64.const 0xf0f0f0f0f0f0f0f0)) (i64.const 4)))
+                (i64.const 0x3333333333333333)))
+              (local.set $word (i64.sub (local.get $word) (i64.const 0x3030303030303030)))
+              (local.set $word (i64.add (i64.mul (local.get $word) (i64.const 10)) (i64.shr_u (local.get $word) (i64.const 8))))
+              (local.set $word (i64.shr_u (i64.add
+                (i64.mul (i64.and (local.get $word) (i64.const 0x000000ff000000ff)) (i64.const 0x000f424000000064))
+                (i64.mul (i64.and (i64.shr_u (local.get $word) (i64.const 16)) (i64.const 0x000000ff000000ff)) (i64.const 0x0000271000000001)))
+                (i64.const 32)))
+              (local.set $mantissa (i64.add (i64.mul (local.get $mantissa) (i64.const 100000000)) (local.get $word)))
+              (local.set $at (i32.add (local.get $at) (i32.const 8)))
+              (local.set $digits (i32.add (local.get $digits) (i32.const 8)))
+              (br $eight)))
+            (block $point (loop $behind
+              (local.set $byte (i32.load8_u (local.get $at)))
+              (br_if $point (i32.gt_u (i32.sub (local.get $byte) (i32.const 48)) (i32.const 9)))
+              (local.set $mantissa (i64.add (i64.mul (local.get $mantissa) (i64.const 10))
+                (i64.extend_i32_u (i32.sub (local.get $byte) (i32.const 48)))))
+              (local.set $digits (i32.add (local.get $digits) (i32.const 1)))
+              (local.set $at (i32.add (local.get $at) (i32.const 1)))
+              (br $behind)))
+            (br_if $out (i32.eq (local.get $at) (local.get $first)))
+            (local.set $scale (i32.sub (local.get $first) (local.get $at)))))
+        (if (i32.eq (i32.or (local.get $byte) (i32.const 32)) (i32.const 101))
+          (then
+            (local.set $byte (i32.load8_u (local.tee $at (i32.add (local.get $at) (i32.const 1)))))
+            (local.set $down (i32.eq (local.get $byte) (i32.const 45)))
+            (if (i32.or (local.get $down) (i32.eq (local.get $byte) (i32.const 43)))
+              (then (local.set $byte (i32.load8_u (local.tee $at (i32.add (local.get $at) (i32.const 1)))))))
+            (local.set $first (local.get $at))
+            (local.set $exponent (i32.const 0))
+            (block $power (loop $digit
+              (br_if $power (i32.gt_u (i32.sub (local.get $byte) (i32.const 48)) (i32.const 9)))
+              (local.set $exponent (i32.add (i32.mul (local.get $exponent) (i32.const 10)) (i32.sub (local.get $byte) (i32.const 48))))
+              (local.set $byte (i32.load8_u (local.tee $at (i32.add (local.get $at) (i32.const 1)))))
+              (br $digit)))
+            ;; None, or more than any number has.
+            (br_if $out (i32.gt_u (i32.sub (i32.sub (local.get $at) (local.get $first)) (i32.const 1)) (i32.const 3)))
+            (local.set $scale (i32.add (local.get $scale)
+              (select (i32.sub (i32.const 0) (local.get $exponent)) (local.get $exponent) (local.get $down))))))
+        ;; 18 digits fit into 63 bits; powers beyond 22 are no doubles.
+        (br_if $out (i32.gt_u (local.get $digits) (i32.const 18)))
+        (br_if $out (i32.gt_u (i32.add (local.get $scale) (i32.const 22)) (i32.const 44)))
+        (local.set $value (f64.convert_i64_u (local.get $mantissa)))
+        (local.set $value (if (result f64) (i32.lt_s (local.get $scale) (i32.const 0))
+          (then (f64.div (local.get $value) (f64.load (i32.shl (i32.sub (i32.const 0) (local.get $scale)) (i32.const 3)))))
+          (else (f64.mul (local.get $value) (f64.load (i32.shl (local.get $scale) (i32.const 3)))))))
+        (if (i64.gt_u (local.get $mantissa) (i64.const 9007199254740991))
+          (then
+            ;; Next to the middle between two singles, and below the normal ones.
+            (br_if $out (i64.lt_u
+              (i64.sub (i64.and (i64.reinterpret_f64 (local.get $value)) (i64.const 0x1fffffff)) (i64.const 0x0fffffc0))
+              (i64.const 128)))
+            (br_if $out (f64.lt (local.get $value) (f64.const 1.2e-38)))))
+        (f32.store (i32.add (local.get $into) (i32.shl (global.get $count) (i32.const 2)))
+          (f32.demote_f64 (select (f64.neg (local.get $value)) (local.get $value) (local.get $negative))))
+        (global.set $count (i32.add (global.get $count) (i32.const 1)))
+        (global.set $left (i32.const 0))
+        (local.set $byte (i32.load8_u (local.get $at)))
+        ;; A comma, blanks, and on.
+        (block $blanks (loop $blank
+          (br_if $blanks (i32.eqz (i32.or (i32.eq (local.get $byte) (i32.const 32))
+            (i32.or (i32.eq (local.get $byte) (i32.const 13)) (i32.le_u (i32.sub (local.get $byte) (i32.const 9)) (i32.const 1))))))
+          (local.set $byte (i32.load8_u (local.tee $at (i32.add (local.get $at) (i32.const 1)))))
+          (br $blank)))
+        (if (i32.ne (local.get $byte) (i32.const 44))
+          (then (local.set $start (local.get $at)) (br $out)))
+        (local.set $byte (i32.load8_u (local.tee $at (i32.add (local.get $at) (i32.const 1)))))
+        (block $blanks2 (loop $blank2
+          (br_if $blanks2 (i32.eqz (i32.or (i32.eq (local.get $byte) (i32.const 32))
+            (i32.or (i32.eq (local.get $byte) (i32.const 13)) (i32.le_u (i32.sub (local.get $byte) (i32.const 9)) (i32.const 1))))))
+          (local.set $byte (i32.load8_u (local.tee $at (i32.add (local.get $at) (i32.const 1)))))
+          (br $blank2)))
+        (br $next)))
+    (local.get $start))
+)
