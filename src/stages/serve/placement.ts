@@ -47,15 +47,18 @@ export async function isQuick(
 
 /**
  * Of a model that is not quick: how many rows, a power of two, still take less than the way to a worker and back.
+ * @param now the clock, in milliseconds
  * @returns 0 when not even one does.
  */
 export async function countRowsBeside(
   run: (feeds: Feeds) => Promise<unknown>,
   row: Feeds,
   maxBatchSize: number,
+  now: () => number = () => performance.now(),
 ): Promise<number> {
   let most = 0;
-  for (let rows = 1; rows <= maxBatchSize && (await endsWithin(longestBeside, rows, run, row)); rows *= 2) {
+  for (let rows = 1; rows <= maxBatchSize; rows *= 2) {
+    if (!(await endsWithin(longestBeside, rows, run, row, now))) break;
     most = rows;
   }
   return most;
@@ -66,14 +69,15 @@ async function endsWithin(
   rows: number,
   run: (feeds: Feeds) => Promise<unknown>,
   row: Feeds,
+  now: () => number = () => performance.now(),
 ): Promise<boolean> {
   const feeds = joinRows(new Array<Feeds>(rows).fill(row));
   // The least of some: others may be at work on this machine.
   let least = Infinity;
   for (let round = 0; round < 4 && least >= limit; round++) {
-    const start = performance.now();
+    const start = now();
     await run(feeds);
-    least = Math.min(least, performance.now() - start);
+    least = Math.min(least, now() - start);
   }
   return least < limit;
 }

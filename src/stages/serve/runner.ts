@@ -71,13 +71,13 @@ export async function openRunner(files: ModelFiles, options: RunnerOptions): Pro
 /** Where its size is to be measured and cannot be. */
 const defaultBatchSize = 64;
 
-interface Opened {
+export interface Opened {
   readonly runner: Omit<Runner, 'maxBatchSize'>;
   readonly golden: Golden | undefined;
 }
 
 /** Runs of up to so many rows go to the one, longer ones to the workers. */
-function besides(inline: Opened['runner'], rowsBeside: number, { runner, golden }: Opened): Opened {
+export function besides(inline: Opened['runner'], rowsBeside: number, { runner, golden }: Opened): Opened {
   const [first] = inline.ports.inputs;
   const isShort = (feeds: Feeds): boolean =>
     first !== undefined && (inline.rows === 'as-given' || feeds[first.name]!.dims[0]! <= rowsBeside);
