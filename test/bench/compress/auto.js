@@ -44,7 +44,14 @@ const models = {
     },
   },
   bert: trained.bert,
-  gpt: trained.gpt,
+  gpt: {
+    ...trained.gpt,
+    train: {
+      ...trained.gpt.train,
+      model: { preset: { transformer: { units: 256, heads: 8, layers: 2, dropout: 0 } } },
+      epochs: 1,
+    },
+  },
 };
 
 function maas(root, ...args) {
