@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { buildIfStale } from '../../../bin/build.js';
 import { trained } from './models.js';
+import { printTable } from './print-table.js';
 
 const { values: flags } = parseArgs({
   options: {
@@ -120,13 +121,6 @@ else {
       row.chosen,
     ]),
   ];
-  const widths = table[0].map((_, column) => Math.max(...table.map((line) => line[column].length)));
-  for (const line of table)
-    console.log(
-      line
-        .map((cell, column) => cell.padEnd(widths[column]))
-        .join('  ')
-        .trimEnd(),
-    );
+  printTable(table);
   console.log(`\n${machine.cpu}, ${machine.cores} cores`);
 }

@@ -22,6 +22,7 @@ import { parseArgs } from 'node:util';
 import { buildIfStale } from '../../../bin/build.js';
 import { writeBatches } from './batches.js';
 import { carried, makeFeeds, peers, recipes, recipesOf, trained } from './models.js';
+import { printTable } from './print-table.js';
 
 const { values: flags } = parseArgs({
   options: {
@@ -248,16 +249,7 @@ else {
       ...(row.peerError ? [`failed: ${row.peerError.slice(0, 60)}`] : keys.map((key) => short(row[key]))),
     ]),
   ];
-  const widths = table[0].map((_, column) =>
-    Math.max(...table.filter((line) => line.length > 4).map((line) => (line[column] ?? '').length)),
-  );
-  for (const line of table)
-    console.log(
-      line
-        .map((cell, column) => cell.padEnd(widths[column]))
-        .join('  ')
-        .trimEnd(),
-    );
+  printTable(table);
   console.log(
     `\n${machine.cpu}, ${machine.cores} cores; ${Object.entries(versions)
       .map((each) => each.join(' '))
