@@ -1,6 +1,6 @@
 import { numbersAttribute, type Attributes, type Node, type ValueType } from '../graph.js';
 import { toHalves } from '../half.js';
-import { int64s, isNumeric, numbersOf, scalar, tensor, type NumericDType, type Tensor } from '../tensor.js';
+import { int64s, isNumeric, numbersOf, scalar, tensor, type Tensor } from '../tensor.js';
 
 /** What conversion knows around a node. */
 export interface Surroundings {
@@ -47,7 +47,7 @@ export class Site {
     const attribute = this.node.attributes[name];
     if (attribute?.type !== 'ints') return '';
     const { value } = attribute;
-    return this.around.place(name, `${value.join()}`, tensor('int64', [value.length], value));
+    return this.around.place(name, value.join(), tensor('int64', [value.length], value));
   }
 
   floats(name: string): string {
@@ -65,9 +65,7 @@ export class Site {
     const dtype = this.around.typeOf(this.node.inputs[0]!)?.dtype;
     if (!dtype || !isNumeric(dtype) || dtype === 'bfloat16') return undefined;
     const constant =
-      dtype === 'float16'
-        ? tensor('float16', [], toHalves(Float32Array.of(value)))
-        : scalar(dtype as NumericDType, value);
+      dtype === 'float16' ? tensor('float16', [], toHalves(Float32Array.of(value))) : scalar(dtype, value);
     return this.around.place(name, `${dtype} ${value}`, constant);
   }
 

@@ -28,7 +28,7 @@ const mostJudged = 256;
 export async function openFileSubject(
   path: string,
   data: string | undefined,
-  { seed, target = undefined }: { readonly seed: number; readonly target?: InstructionSet | undefined },
+  { seed, target }: { readonly seed: number; readonly target?: InstructionSet | undefined },
 ): Promise<FileSubject> {
   const model = await loadModel(path);
   const dealt = await deal(model, path, data, seed);
