@@ -79,16 +79,26 @@ function feedsOf(ort, job, compiled) {
   return feeds;
 }
 
-/** Milliseconds and nodes of a step, by operator; of the later half of the steps. */
+/**
+ * Milliseconds and nodes of a step, by operator; of the later half of the steps. Of each node the median counts: it hardly
+ * sees that the machine did something else meanwhile.
+ */
 function sumUp(events) {
-  const byOperator = new Map();
   // The time of a node with a graph inside is that of what is inside it, each of which is listed too.
   const leaves = events.filter(({ args }) => !['Scan', 'If', 'Loop'].includes(args.op_name));
-  for (const { dur, args } of leaves.slice(leaves.length >> 1)) {
-    const entry = byOperator.get(args.op_name) ?? { operator: args.op_name, ms: 0, nodes: 0 };
-    entry.ms += dur / 1000 / (steps / 2);
-    entry.nodes += 1 / (steps / 2);
-    byOperator.set(args.op_name, entry);
+  const byNode = new Map();
+  for (const event of leaves.slice(leaves.length >> 1)) {
+    byNode.set(event.name, [...(byNode.get(event.name) ?? []), event]);
+  }
+  const byOperator = new Map();
+  for (const same of byNode.values()) {
+    const operator = same[0].args.op_name;
+    const entry = byOperator.get(operator) ?? { operator, ms: 0, nodes: 0 };
+    const times = same.map(({ dur }) => dur).sort((a, b) => a - b);
+    const nodes = same.length / (steps / 2);
+    entry.ms += (times[times.length >> 1] / 1000) * nodes;
+    entry.nodes += nodes;
+    byOperator.set(operator, entry);
   }
   return [...byOperator.values()].map((entry) => ({ ...entry, nodes: Math.round(entry.nodes) }));
 }
