@@ -296,6 +296,12 @@ function addProcessMetrics(registers: Registry[]): void {
   gauge('nodejs_heap_size_used_bytes', 'JavaScript heap in use, in bytes.', () => {
     return process.memoryUsage().heapUsed;
   });
+  gauge('nodejs_heap_size_total_bytes', 'JavaScript heap, in bytes, with what is free in it.', () => {
+    return process.memoryUsage().heapTotal;
+  });
+  gauge('nodejs_external_memory_bytes', 'Buffers outside of the JavaScript heap, in bytes.', () => {
+    return process.memoryUsage().external;
+  });
   gauge(
     'nodejs_eventloop_utilization',
     'Share of time in which the event loop was busy, from 0 to 1.',

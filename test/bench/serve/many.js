@@ -174,8 +174,13 @@ async function timed(work) {
   return performance.now() - start;
 }
 
-const post = (server, path, body) => ask(server, 'POST', path, body);
-const get = (server, path) => ask(server, 'GET', path);
+function post(server, path, body) {
+  return ask(server, 'POST', path, body);
+}
+
+function get(server, path) {
+  return ask(server, 'GET', path);
+}
 
 function ask({ port, agent }, method, path, body) {
   return new Promise((resolve, reject) => {

@@ -1,7 +1,8 @@
 // `npm run bench:soak`: the memory of `maas serve` under full load for a long time, and its CPU time when nobody asks.
 //   --minutes 30    --model mlp    --protocol json|binary    --concurrency 64    --json
 // Memory is looked at every five seconds. Its slope is that of the line through the second half of the looks: what the
-// allocator and V8 take while they settle is no leak. Linux only: it reads /proc.
+// allocator and V8 take while they settle is no leak. JavaScript's heap comes and goes with its garbage, by tens of MB, so
+// that what lies outside of it is told of by itself (native). Linux only: it reads /proc.
 import { fork, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -37,6 +38,12 @@ function cpuOf(pid) {
   return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
+/** JavaScript's heap of the server, in bytes. */
+async function heapOf(port) {
+  const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  return Number(/^nodejs_heap_size_total_bytes (\S+)/m.exec(text)[1]);
+}
+
 const scratch = mkdtempSync(join(tmpdir(), 'maas-soak-'));
 let server;
 const client = fork(here('load.js'), { stdio: ['ignore', 2, 2, 'ipc'] });
@@ -61,7 +68,9 @@ try {
   let [requests, over] = [0, false];
   const watching = (async () => {
     for (; !over; await sleep(1000 * interval)) {
-      looks.push({ at: performance.now() / 60_000, bytes: memoryOf(server.pid) });
+      const heap = await heapOf(port);
+      const bytes = memoryOf(server.pid);
+      looks.push({ at: performance.now() / 60_000, bytes, native: bytes - heap });
     }
   })();
   // In turns, so that the client's own figures stay small.
@@ -94,7 +103,10 @@ try {
     halfwayMB: megabytes(late[0].bytes),
     endMB: megabytes(late.at(-1).bytes),
     mostMB: megabytes(Math.max(...looks.map(({ bytes }) => bytes))),
-    slopeMBPerHour: 60 * megabytes(slopeOf(late)),
+    slopeMBPerHour: 60 * megabytes(slopeOf(late, 'bytes')),
+    nativeStartMB: megabytes(looks[0].native),
+    nativeEndMB: megabytes(late.at(-1).native),
+    nativeSlopeMBPerHour: 60 * megabytes(slopeOf(late, 'native')),
     idleCpuPercent: 100 * idle,
   };
   if (flags.json) console.log(JSON.stringify(result, null, 2));
@@ -108,9 +120,9 @@ try {
 }
 
 /** Least squares, in bytes a minute. */
-function slopeOf(looks) {
+function slopeOf(looks, what) {
   const mean = (of) => looks.reduce((sum, look) => sum + of(look), 0) / looks.length;
-  const [x, y] = [mean(({ at }) => at), mean(({ bytes }) => bytes)];
-  const of = (f) => looks.reduce((sum, look) => sum + f(look.at - x, look.bytes - y), 0);
+  const [x, y] = [mean(({ at }) => at), mean((look) => look[what])];
+  const of = (f) => looks.reduce((sum, look) => sum + f(look.at - x, look[what] - y), 0);
   return of((a, b) => a * b) / of((a) => a * a);
 }

@@ -33,6 +33,7 @@ describe('serve.tracing', () => {
     const before = BigInt(Date.now()) * 1_000_000n;
     const answer = await post(`${served.url}/predict`, row, { traceparent: `00-${traceId}-${parentId}-01` });
     expect(answer.status).toBe(200);
+    for (const path of ['/v2/health/ready', '/metrics']) await served.get(path);
     await served.stop();
     const spans = receiver.spans();
     expect(spans.map(({ name }) => name).sort()).toEqual(['POST predict', 'queue', 'run']);
