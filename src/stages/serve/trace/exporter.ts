@@ -43,11 +43,7 @@ export class SpanExporter {
     }
     this.#waiting.push(span);
     if (this.#waiting.length >= mostAtOnce) this.#send();
-    else {
-      this.#timer ??= setTimeout(() => {
-        this.#send();
-      }, this.#options.interval ?? defaultInterval).unref();
-    }
+    else this.#sendLater();
   }
 
   /** Sends what is left, once. */
@@ -62,15 +58,21 @@ export class SpanExporter {
     await Promise.race([all, end]);
   }
 
+  #sendLater(): void {
+    this.#timer ??= setTimeout(() => {
+      this.#send();
+    }, this.#options.interval ?? defaultInterval).unref();
+  }
+
   #send(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#sending ??= (async () => {
       do await this.#sendBatch();
       while (this.#waiting.length >= mostAtOnce);
-    })().finally(() => {
       this.#sending = undefined;
-    });
+      if (this.#waiting.length > 0) this.#sendLater();
+    })();
   }
 
   async #sendBatch(): Promise<void> {

@@ -58,7 +58,7 @@ export class SampleLog {
     }
     this.#waiting.push(line);
     this.#bytes += length;
-    this.#writing ??= this.#writeAll().finally(() => (this.#writing = undefined));
+    this.#writing ??= this.#writeAll();
   }
 
   /** Resolves when what was taken is written. */
@@ -86,6 +86,8 @@ export class SampleLog {
       }
       this.#bytes = this.#waiting.reduce((sum, line) => sum + Buffer.byteLength(line) + 1, 0);
     }
+    // At once: a line that came between would wait for the next.
+    this.#writing = undefined;
   }
 
   async #rotate(): Promise<void> {

@@ -130,6 +130,24 @@ describe('the exporter', () => {
     await exporter.close();
   });
 
+  it('sends what came while it was sending', async () => {
+    const exporter = new SpanExporter({
+      endpoint: receiver.endpoint,
+      headers: {},
+      resource: {},
+      version: '1',
+      interval: 1,
+      onDropped: () => undefined,
+    });
+    receiver.statuses.push(503);
+    exporter.add(span);
+    await expect.poll(() => receiver.headers.length).toBe(1);
+    // The first is tried again 50 ms later.
+    exporter.add(span);
+    await expect.poll(() => receiver.bodies.length).toBe(2);
+    await exporter.close();
+  });
+
   it('holds no more than it may', () => {
     let dropped = 0;
     const exporter = new SpanExporter({
