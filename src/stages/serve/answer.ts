@@ -54,7 +54,9 @@ export function createAnswerer({ models, protocols, metrics, onBug }: AnswererOp
       protocol = own;
       throw new RequestError(404, `there is nothing at ${request.path}; GET / tells what there is`);
     } catch (error) {
-      return fail(error, protocol);
+      const failed = fail(error, protocol);
+      // What is the caller's fault says nothing of the model.
+      return failed.status < 500 ? failed : { ...failed, model: lease.given };
     } finally {
       lease.end();
     }

@@ -7,6 +7,8 @@ import { chooseVersion, withShadow, type ShadowReport, type Traffic } from './tr
 /** One request's view of the host: a model that it asked for stays the same, and open, from then to its end. */
 export interface Lease {
   readonly host: ServeHost;
+  /** The model that the request was last given. */
+  readonly given: Pick<ServedModel, 'name' | 'version'> | undefined;
   /** Ends the view; a model that was replaced meanwhile is closed when its last view ends. */
   end(): void;
 }
@@ -17,6 +19,10 @@ export interface Family {
   /** Other names of versions. */
   readonly aliases: ReadonlyMap<string, string>;
   readonly latest: ModelEntry | undefined;
+  /** How requests that name no version are led, instead of what the options say. */
+  readonly traffic?: Traffic;
+  /** A version that is tried: whether it is well says nothing of the server. */
+  readonly trial?: ModelEntry;
 }
 
 export interface HostOptions {
@@ -53,11 +59,17 @@ export class ModelHost {
 
   /** Ready once all that should be served was tried, while what is loaded can run. */
   get ready(): boolean {
-    return this.#complete && !this.#stopping && this.models().every(({ ready }) => ready);
+    return this.#complete && !this.#stopping && this.#relied().every(({ ready }) => ready);
   }
 
   get live(): boolean {
-    return this.models().every(({ live }) => live);
+    return this.#relied().every(({ live }) => live);
+  }
+
+  /** Those that the server must have to be of use. */
+  #relied(): LoadedModel[] {
+    const tried = new Set([...this.#families.values()].map(({ trial }) => trial?.model));
+    return this.models().filter((model) => !tried.has(model));
   }
 
   models(): LoadedModel[] {
@@ -152,6 +164,8 @@ export class ModelHost {
 
   #trafficOf(name: string | undefined): Traffic | undefined {
     const { traffic = {} } = this.#options;
+    const own = name === undefined ? undefined : this.#families.get(name)?.traffic;
+    if (own) return own;
     return name !== undefined && Object.hasOwn(traffic, name) ? traffic[name] : undefined;
   }
 
@@ -227,6 +241,10 @@ class HostView implements Lease, ServeHost {
 
   get host(): ServeHost {
     return this;
+  }
+
+  get given(): LoadedModel | undefined {
+    return this.#pinned.at(-1)?.model;
   }
 
   get projectName(): string {

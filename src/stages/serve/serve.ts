@@ -17,6 +17,7 @@ import { describeMisfit, readInstructionSet } from '../../runtime/cpu.js';
 import { readRelease } from './release.js';
 import { followCredentials, readCredentials } from './tls.js';
 import type { FolderRepository } from './repository/repository.js';
+import { Trial } from './trial.js';
 import { openWatch } from './watch/open-watch.js';
 
 /**
@@ -167,19 +168,35 @@ export async function startServing(context: ServiceContext<ServeOptions>): Promi
         warn,
       });
     } else if (source.follow) {
-      follower = await followLink({
+      const onRefused = (path: string, error: unknown): void => {
+        metrics.reloaded('refused');
+        warn(`${path} is refused, the model before it goes on: ${describeError(error)}`);
+      };
+      const trial = new Trial({
+        link: source.path,
+        host: models,
+        open: async (path, name) => {
+          const files = await readRelease(path);
+          return openInTurn({ ...files, ...(name !== undefined && { name }) });
+        },
+        onRefused,
+      });
+      const link = await followLink({
         link: source.path,
         ...(isFile && { mark: '' }),
         open: async (path) => {
           const first = models.current === undefined;
-          await serveAlone(path);
+          await (isFile ? serveAlone(path) : trial.go(path));
           if (!first) metrics.reloaded('done');
         },
-        onRefused: (path, error) => {
-          metrics.reloaded('refused');
-          warn(`${path} is refused, the model before it goes on: ${describeError(error)}`);
-        },
+        onRefused,
       });
+      if (!isFile) trial.watch();
+      follower = {
+        stop: async () => {
+          await Promise.all([link.stop(), trial.stop()]);
+        },
+      };
     } else await serveAlone(source.path);
     signal.throwIfAborted();
   } catch (error) {

@@ -23,7 +23,7 @@ export interface ShadowReport {
   readonly shadow: string;
   /** Dropped: too many were waiting already. */
   readonly result: 'same' | 'different' | 'failed' | 'dropped';
-  /** Greatest difference of two numbers of the answers; undefined where they differ in more than numbers. */
+  /** Greatest difference of two numbers of the answers; undefined where they have other types or shapes. */
   readonly difference?: number;
 }
 
@@ -85,24 +85,28 @@ export function withShadow(
 
 function compare(expected: Feeds, got: Feeds): Pick<ShadowReport, 'result' | 'difference'> {
   let greatest = 0;
+  let isOther = false;
   for (const [name, array] of Object.entries(expected)) {
-    const difference = distance(array, got[name]);
-    if (difference === undefined) return { result: 'different' };
-    greatest = Math.max(greatest, difference);
+    const other = got[name];
+    if (other?.dtype !== array.dtype || other.dims.join() !== array.dims.join())
+      return { result: 'different' };
+    const difference = distance(array, other);
+    if (Number.isFinite(difference)) greatest = Math.max(greatest, difference);
+    else isOther = true;
   }
-  return { result: greatest <= tolerance ? 'same' : 'different', difference: greatest };
+  return { result: isOther || greatest > tolerance ? 'different' : 'same', difference: greatest };
 }
 
-function distance(a: NdArray, b: NdArray | undefined): number | undefined {
-  if (b?.dtype !== a.dtype || a.dims.join() !== b.dims.join()) return undefined;
+/** Of numbers; infinite where text differs, or one of two numbers is none. */
+function distance(a: NdArray, b: NdArray): number {
   let greatest = 0;
   for (let index = 0; index < a.data.length; index++) {
     const [one, other] = [a.data[index]!, b.data[index]!];
     if (one === other) continue;
-    if (typeof one === 'string') return undefined;
+    if (typeof one === 'string') return Infinity;
     const difference = Math.abs(Number(one) - Number(other));
     if (Number.isNaN(difference)) {
-      if (!Number.isNaN(one) || !Number.isNaN(other)) return undefined;
+      if (!Number.isNaN(one) || !Number.isNaN(other)) return Infinity;
     } else greatest = Math.max(greatest, difference);
   }
   return greatest;

@@ -240,7 +240,9 @@ async function answerOne(
     outcome = { status: 200, model: given.model };
     return given;
   } catch (error) {
-    if (error instanceof RequestError) outcome = { status: error.status, model: undefined };
+    const status = error instanceof RequestError ? error.status : 500;
+    // What is the caller's fault says nothing of the model.
+    outcome = { status, model: status < 500 ? undefined : lease.given };
     throw error;
   } finally {
     lease.end();
