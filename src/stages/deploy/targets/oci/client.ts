@@ -90,7 +90,11 @@ export class Client {
   private async authorize(response: Response): Promise<string> {
     const challenge = response.headers.get('www-authenticate') ?? '';
     const login = await this.options.login();
-    const basic = login && `Basic ${Buffer.from(`${login.username}:${login.password}`).toString('base64')}`;
+    const identityToken = login && 'identityToken' in login ? login.identityToken : undefined;
+    const basic =
+      login && 'username' in login
+        ? `Basic ${Buffer.from(`${login.username}:${login.password}`).toString('base64')}`
+        : undefined;
     const refuse = (why: string): MaasError =>
       new MaasError('MAAS_REGISTRY', `${this.options.repository.host} ${why}`, {
         hint: loginHint,
@@ -110,10 +114,20 @@ export class Client {
     }
     // An upload is asked for what a HEAD before it was not: ask for both at once.
     url.searchParams.set('scope', `repository:${this.options.repository.name}:pull,push`);
-    const answer = await fetch(url, {
-      headers: { ...(basic && { authorization: basic }) },
-      signal: this.options.signal,
-    }).catch((error: unknown) => {
+    const answer = await (
+      identityToken === undefined
+        ? fetch(url, { headers: { ...(basic && { authorization: basic }) }, signal: this.options.signal })
+        : fetch(parameters['realm'], {
+            method: 'POST',
+            body: new URLSearchParams([
+              ...url.searchParams,
+              ['grant_type', 'refresh_token'],
+              ['refresh_token', identityToken],
+              ['client_id', 'maas'],
+            ]),
+            signal: this.options.signal,
+          })
+    ).catch((error: unknown) => {
       throw this.failure({ method: 'GET', to: url.href, expect: [] }, describe(error), undefined, error);
     });
     if (answer.status >= 500) {

@@ -2,17 +2,25 @@ import { readFile } from 'node:fs/promises';
 import { isMissing } from '../../../../artifacts/durable.js';
 import { MaasError } from '../../../../errors.js';
 
-export interface Credentials {
-  readonly username: string;
-  readonly password: string;
-}
+export type Credentials =
+  | { readonly username: string; readonly password: string }
+  /** What single sign-on left: it is good for tokens (OAuth 2.0, RFC 6749, section 6), and for nothing else. */
+  | { readonly identityToken: string };
 
 /** As if the registry had said so: it does not come right by asking again. */
 const noLogin = { status: 401 };
 
 interface DockerConfig {
   readonly auths?: Readonly<
-    Record<string, { readonly auth?: string; readonly username?: string; readonly password?: string }>
+    Record<
+      string,
+      {
+        readonly auth?: string;
+        readonly username?: string;
+        readonly password?: string;
+        readonly identitytoken?: string;
+      }
+    >
   >;
   readonly credHelpers?: Readonly<Record<string, string>>;
   readonly credsStore?: string;
@@ -28,6 +36,9 @@ export async function readCredentials(file: string, host: string): Promise<Crede
   const helper = config?.credHelpers?.[host] ?? config?.credsStore;
   if (helper !== undefined) return askHelper(helper, host);
   const entry = config?.auths?.[host] ?? config?.auths?.[`https://${host}`];
+  if (entry?.identitytoken !== undefined && entry.identitytoken !== '') {
+    return { identityToken: entry.identitytoken };
+  }
   if (entry?.auth !== undefined && entry.auth !== '') {
     const [username = '', ...password] = Buffer.from(entry.auth, 'base64').toString('utf8').split(':');
     return { username, password: password.join(':') };
@@ -81,5 +92,7 @@ function readAnswer(program: string, answer: string): Credentials {
     throw failure(error);
   }
   if (typeof login?.Username !== 'string' || typeof login.Secret !== 'string') throw failure();
+  // By the protocol, this name says that the secret is no password.
+  if (login.Username === '<token>') return { identityToken: login.Secret };
   return { username: login.Username, password: login.Secret };
 }

@@ -1,8 +1,9 @@
 import { createPrivateKey, createSign, randomUUID } from 'node:crypto';
 import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { delimiter, join } from 'node:path';
+import { text as readText } from 'node:stream/consumers';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Release, TargetContext } from '../../../../../src/plugin/api.js';
@@ -17,6 +18,8 @@ const user = 'me';
 const password = 'secret:word';
 /** bcrypt of the password, as htpasswd -B writes it. */
 const htpasswd = `${user}:$2b$04$j6PIz.v/HLZYRYOWKro8Ue5csN1KgIkl90.7Wm4goM79vtMTcKYMi\n`;
+/** What an identity provider gives instead of a password. */
+const identity = 'refresh-me';
 const basic = (secret: string) => Buffer.from(`${user}:${secret}`).toString('base64');
 
 let root: string;
@@ -143,18 +146,26 @@ describe.skipIf(!hasProgram('docker-registry') || !hasProgram('openssl'))(
       asked = [];
       lifetime = 300;
       reader = '';
-      tokens = createServer((request, response) => {
+      tokens = createServer((request, response) => void answer(request, response));
+      const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
         asked.push(request.url!);
+        if (request.method === 'POST') {
+          const form = new URLSearchParams(await readText(request));
+          if (form.get('grant_type') !== 'refresh_token' || form.get('refresh_token') !== identity) {
+            response.writeHead(401).end();
+            return;
+          }
+          response.end(JSON.stringify({ access_token: signToken(grant(form.get('scope'))) }));
+          return;
+        }
         const login = request.headers.authorization;
         if (login !== `Basic ${basic(password)}`) {
           response.writeHead(login === undefined ? 403 : 401).end();
           return;
         }
-        const scope = new URL(request.url!, 'http://x').searchParams.get('scope') ?? '';
-        const [type, name, actions = ''] = scope.split(':');
-        const granted = actions.split(',').filter((action) => name !== reader || action === 'pull');
-        response.end(JSON.stringify({ token: signToken([{ type, name, actions: granted }]) }));
-      });
+        const scope = new URL(request.url!, 'http://x').searchParams.get('scope');
+        response.end(JSON.stringify({ token: signToken(grant(scope)) }));
+      };
       await new Promise<void>((resolve) => tokens.listen(0, '127.0.0.1', resolve));
       const realm = `http://127.0.0.1:${(tokens.address() as AddressInfo).port}/token`;
       registry = await startRegistry(
@@ -167,6 +178,12 @@ describe.skipIf(!hasProgram('docker-registry') || !hasProgram('openssl'))(
       tokens.closeAllConnections();
       tokens.close();
     });
+
+    function grant(scope: string | null): object[] {
+      const [type, name, actions = ''] = (scope ?? '').split(':');
+      const granted = actions.split(',').filter((action) => name !== reader || action === 'pull');
+      return [{ type, name, actions: granted }];
+    }
 
     /** A JWT as docker's token specification has it (distribution/docs/spec/auth/jwt.md). */
     function signToken(access: readonly object[]): string {
@@ -189,6 +206,25 @@ describe.skipIf(!hasProgram('docker-registry') || !hasProgram('openssl'))(
       await deploy(target, context, release);
       expect(await target.current(context)).toBe(release.digest);
       expect(asked[0]).toContain('scope=repository%3Ateam%2Fa%3Apull%2Cpush');
+    });
+
+    it('takes what single sign-on left, from the file and from a helper', async () => {
+      await installHelper('sso', `echo '{"ServerURL":"x","Username":"<token>","Secret":"${identity}"}'`);
+      for (const logins of [
+        { auths: { [registry.host]: { auth: basic(''), identitytoken: identity } } },
+        { credHelpers: { [registry.host]: 'sso' } },
+      ]) {
+        const context = await contextWith(`${registry.host}/team/${randomUUID()}`, logins);
+        await deploy(target, context, release);
+        expect(await target.current(context)).toBe(release.digest);
+      }
+      const wrong = { auths: { [registry.host]: { identitytoken: 'other' } } };
+      await expect(
+        deploy(target, await contextWith(`${registry.host}/team/sso`, wrong), release),
+      ).rejects.toMatchObject({
+        code: 'MAAS_REGISTRY',
+        message: expect.stringContaining('no token') as string,
+      });
     });
 
     it('goes on with a new token when one has run out in the middle of a deploy', async () => {
