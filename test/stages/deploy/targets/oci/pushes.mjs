@@ -1,22 +1,10 @@
 // Arguments: root, folder of the layout, repository, path of a release, n: pushes it, killed before its n-th change of the disk; 0 lets it
 // live. Prints how many changes there were.
-import fs from 'node:fs/promises';
-import { syncBuiltinESMExports } from 'node:module';
 import { basename } from 'node:path';
+import { dieAt } from '../die-at.mjs';
 
-const [root, directory, image, path, dieAt] = process.argv.slice(2);
-let changes = 0;
-for (const name of ['mkdir', 'open', 'rename', 'rm', 'writeFile', 'link', 'unlink']) {
-  const real = fs[name];
-  fs[name] = (...args) => {
-    // Opening a file to read it changes nothing.
-    if (name === 'open' && (args[1] ?? 'r') === 'r') return real(...args);
-    changes += 1;
-    if (changes === Number(dieAt)) process.kill(process.pid, 'SIGKILL');
-    return real(...args);
-  };
-}
-syncBuiltinESMExports();
+const [root, directory, image, path, point] = process.argv.slice(2);
+const count = dieAt(Number(point));
 
 const { makeOciTarget } = await import('../../../../../dist/stages/deploy/targets/oci/index.js');
 const target = makeOciTarget(() =>
@@ -36,4 +24,4 @@ const context = {
   verify: () => Promise.resolve({ readyMs: 0, rows: 0, maxError: 0 }),
 };
 for (const step of target.steps(context, { path, digest: basename(path) })) await step.run(() => {});
-process.stdout.write(String(changes));
+process.stdout.write(String(count()));
