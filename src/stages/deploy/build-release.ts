@@ -48,7 +48,8 @@ export async function writeGolden({
   const dataset = await loadDataset(config['data'] as DataConfig, { root, seed, name, signal });
   if (dataset.digest !== signature.data.digest) throw dataChanged(inputs.model!);
   const file = join(out, 'model.onnx');
-  const golden = await makeGolden(file, signature, dataset.splits.test);
+  const { signalToNoise } = inputs.model!.manifest.metrics;
+  const golden = await makeGolden(file, signature, dataset.splits.test, signalToNoise);
   const reference = await makeReference(file, signature, dataset.splits, signal);
   await onDisk('cannot write the release', async () => {
     await writeFile(join(out, 'golden.json'), `${JSON.stringify(golden)}\n`);

@@ -33,13 +33,45 @@ const maxRows = 16;
 /** Numbers of all rows, so that the file stays small. */
 const maxNumbers = 2 ** 20;
 /** Far above what another CPU or thread count does to float32, far below what a wrong weight does. */
-const tolerance = 1e-4;
+const floatTolerance = 1e-4;
+/** No noise is a reason to let answers pass that are further off than this. */
+const greatestTolerance = 0.05;
+
+/** What rounds activations to integers while the model runs. */
+const rounding = new Set(['QuantizeLinear', 'DynamicQuantizeLinear', 'MatMulInteger', 'ConvInteger']);
+
+/**
+ * How far an answer may be off where the release is served. What is rounded at run time may be rounded the other way on
+ * another CPU, whose float32 differs in the last bits: by no more than the noise that rounding itself was measured to make
+ * when the model was compressed, which the model's manifest states.
+ * @param signalToNoise In dB, of the compressed model's outputs against those of the one it was made from.
+ * @param values Outputs of the model.
+ */
+export function toleranceOf(signalToNoise: unknown, isRounded: boolean, values: readonly number[]): number {
+  if (!isRounded || typeof signalToNoise !== 'number' || values.length === 0) return floatTolerance;
+  const power = values.reduce((sum, value) => sum + value * value, 0) / values.length;
+  const noise = Math.sqrt(power) * 10 ** (-signalToNoise / 20);
+  // A few digits: the same on every machine.
+  return Number(Math.min(greatestTolerance, Math.max(floatTolerance, noise)).toPrecision(2));
+}
+
+/** Whether a model rounds activations while it runs. */
+export async function roundsAtRunTime(modelFile: string): Promise<boolean> {
+  const { graph } = await (await import('../../ir/onnx/load.js')).loadModel(modelFile);
+  return graph.nodes.some(({ op }) => rounding.has(op));
+}
 
 /**
  * Runs the model on a fixed choice of `table`'s rows, one at a time.
+ * @param signalToNoise Of its compression, where it was compressed; see `toleranceOf`.
  * @throws MaasError MAAS_MODEL_INVALID when the model cannot be opened or answers with something that is not a number.
  */
-export async function makeGolden(modelFile: string, signature: Signature, table: Table): Promise<Golden> {
+export async function makeGolden(
+  modelFile: string,
+  signature: Signature,
+  table: Table,
+  signalToNoise?: unknown,
+): Promise<Golden> {
   const width = Object.values(table.inputs).reduce((sum, { dims }) => sum + sizeOf(dims.slice(1)), 0);
   const picked = pickRows(table, Math.max(1, Math.min(maxRows, Math.floor(maxNumbers / width))));
   const session = await openSession(modelFile);
@@ -52,11 +84,16 @@ export async function makeGolden(modelFile: string, signature: Signature, table:
       refuseNonFinite(outputs, modelFile, lineOf(table, row));
       answers.push(outputs);
     }
+    const outputs = plain(joinRows(answers));
+    const values = Object.values(outputs).flatMap(({ data }) =>
+      data.filter((value): value is number => typeof value === 'number'),
+    );
+    const isRounded = typeof signalToNoise === 'number' && (await roundsAtRunTime(modelFile));
     return {
       rows: picked.map((_, index) => toRawRow(signature.features, inputs, index)),
       inputs: plain(inputs),
-      outputs: plain(joinRows(answers)),
-      tolerance,
+      outputs,
+      tolerance: toleranceOf(signalToNoise, isRounded, values),
     };
   } finally {
     await session.close();
