@@ -64,6 +64,11 @@ export const catalogue = {
     hint: 'The previous artifact stays in place. Loosen the gate or change the passes.',
   },
   MAAS_VERIFY_FAILED: { exit: 'gate', hint: 'The previous release stays in place.' },
+  MAAS_CANARY_FAILED: { exit: 'gate', hint: 'The current release has all requests, as before.' },
+  MAAS_CANARY_SERVER: {
+    exit: 'environment',
+    hint: 'A canary needs the running server: start `maas serve`, name it in deploy.canary.url, or leave deploy.canary out.',
+  },
   MAAS_UNTRUSTED: {
     exit: 'gate',
     hint: 'Sign it with deploy.sign, and have the public key in deploy.trust. The previous release stays in place.',

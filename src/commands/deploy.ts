@@ -2,7 +2,7 @@ import { Args, Flags } from '@oclif/core';
 import { MaasError } from '../errors.js';
 import { shortDigest } from '../ui/format.js';
 import { describePlan } from '../ui/deploy-plan.js';
-import { releaseTable } from '../ui/tables.js';
+import { checkTable, releaseTable } from '../ui/tables.js';
 import type { CommandResult } from './cli/base-command.js';
 import { StageCommand } from './cli/stage-command.js';
 
@@ -13,6 +13,7 @@ export default class Deploy extends StageCommand<typeof Deploy> {
   static override examples = [
     { description: 'Release the newest model', command: '<%= config.bin %> deploy' },
     { description: 'See what it would change', command: '<%= config.bin %> deploy --plan' },
+    { description: 'Check what is deployed', command: '<%= config.bin %> deploy --verify' },
     { description: 'See the releases there are', command: '<%= config.bin %> deploy --list' },
     { description: 'Go back to the release before this one', command: '<%= config.bin %> deploy --rollback' },
     { description: 'Go back two releases', command: '<%= config.bin %> deploy --rollback 2' },
@@ -22,6 +23,10 @@ export default class Deploy extends StageCommand<typeof Deploy> {
     plan: Flags.boolean({
       summary: 'Build the release, tell what bringing it to the target would change, and stop.',
       exclusive: ['list', 'rollback', 'prune'],
+    }),
+    verify: Flags.boolean({
+      summary: 'Check what is deployed, and what runs of it, against its digests and golden rows, and stop.',
+      exclusive: ['list', 'rollback', 'prune', 'plan', 'force'],
     }),
     list: Flags.boolean({ summary: 'List the releases of the target and stop.' }),
     prune: Flags.boolean({
@@ -46,6 +51,7 @@ export default class Deploy extends StageCommand<typeof Deploy> {
       });
     }
     if (this.flags.plan) return this.plan();
+    if (this.flags.verify) return this.verify();
     if (this.flags.list) return this.listReleases();
     if (this.flags.prune) return this.prune();
     if (this.flags.rollback) return this.rollBack();
@@ -62,6 +68,16 @@ export default class Deploy extends StageCommand<typeof Deploy> {
     return {
       json: { stage: this.stage, status: 'planned', ...plan, current: plan.current ?? null },
       text: describePlan(plan, this.reporter),
+    };
+  }
+
+  private async verify(): Promise<CommandResult> {
+    const { openTarget, verifyDeployed } = await import('../stages/deploy/index.js');
+    const context = await this.open();
+    const { release, checks } = await verifyDeployed(openTarget(context), context.store);
+    return {
+      json: { stage: this.stage, status: 'verified', digest: release, checks },
+      text: `Release ${shortDigest(release)} is what it should be.\n\n${checkTable(checks, this.reporter)}`,
     };
   }
 

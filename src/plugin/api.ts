@@ -194,11 +194,41 @@ export interface TargetContext<Options = unknown> {
   readonly options: Options;
   readonly keep: number;
   readonly signal: AbortSignal;
+  /** How a release is to be tried on part of the requests before it gets all; only for targets that say that they can. */
+  readonly canary?: CanaryOptions | undefined;
+  /** To be told the figures of a trial. */
+  readonly onCanary?: (figures: Readonly<Record<string, number>>) => void;
   /** Starts `release` on a spare port of this machine, replays its golden inputs, stops it. Throws MAAS_VERIFY_FAILED. */
   verify(
     release: Release,
     onNote?: (note: string) => void,
   ): Promise<{ readyMs: number; rows: number; maxError: number }>;
+}
+
+/** See `deploy.canary` of the config. */
+export interface CanaryOptions {
+  /** From 0 to 100. */
+  readonly percent: number;
+  readonly requests: number;
+  readonly minutes: number;
+  readonly giveUpMinutes: number;
+  /** From 0 to 1. */
+  readonly maxErrorRate: number;
+  readonly maxLatencyRatio: number;
+  /** From 0 to 1. */
+  readonly maxDifferentRate?: number | undefined;
+  readonly shadow: boolean;
+  readonly sticky?: string | undefined;
+  readonly url?: string | undefined;
+}
+
+/** One of the things that `maas deploy --verify` looks at. */
+export interface Check {
+  readonly name: string;
+  /** Skipped: it could not be looked at, and need not be. */
+  readonly state: 'ok' | 'skipped' | 'failed';
+  /** What was found. */
+  readonly detail: string;
 }
 
 export interface ReleaseRecord {
@@ -213,6 +243,8 @@ export interface Target<Options = unknown> {
   readonly name: string;
   readonly summary: string;
   readonly options: z.ZodType<Options>;
+  /** What it can do of `deploy.canary`; a target without it cannot try a release on part of the requests. */
+  readonly canary?: readonly ('split' | 'shadow')[];
   current(context: TargetContext<Options>): Promise<string | undefined>;
   /** Path of the link to the current release, for targets whose releases `maas serve` runs on this machine. */
   link?(context: TargetContext<Options>): string;
@@ -220,6 +252,14 @@ export interface Target<Options = unknown> {
   steps(context: TargetContext<Options>, release: Release): readonly TargetStep[];
   /** What bringing `release` there would change beyond its files, a line each; changes nothing. */
   plan?(context: TargetContext<Options>, release: Release): Promise<readonly string[]>;
+  /**
+   * Asks what runs there whether it is this release, which is the current one; changes nothing. `path` is its folder, where one is
+   * at hand.
+   */
+  inspect?(
+    context: TargetContext<Options>,
+    release: { readonly digest: string; readonly path?: string | undefined },
+  ): Promise<readonly Check[]>;
   list(context: TargetContext<Options>): Promise<readonly ReleaseRecord[]>;
   /** Removes all but the newest `context.keep` releases, the current one and the one before it; returns how many. */
   prune(context: TargetContext<Options>): Promise<number>;

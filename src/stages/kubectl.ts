@@ -42,6 +42,11 @@ export class Kubectl {
     return text === '' ? undefined : (JSON.parse(text) as T);
   }
 
+  /** @param labels As a selector: `a=b,c=d`. */
+  async list<T>(kind: string, labels: string): Promise<T> {
+    return JSON.parse(await this.must(['get', kind, `--selector=${labels}`, '--output=json'])) as T;
+  }
+
   /** Has the cluster take the objects over, each whole; fields that others own and set otherwise are an error. */
   async apply(manifests: readonly object[]): Promise<void> {
     const flags = ['--server-side', `--field-manager=${fieldManager}`, '--filename=-'];
@@ -69,8 +74,10 @@ export class Kubectl {
     });
   }
 
-  async annotate(kind: string, name: string, key: string, value: string): Promise<void> {
-    await this.must(['annotate', '--overwrite', kind, name, `${key}=${value}`]);
+  /** @param value Undefined takes the annotation away. */
+  async annotate(kind: string, name: string, key: string, value: string | undefined): Promise<void> {
+    const change = value === undefined ? `${key}-` : `${key}=${value}`;
+    await this.must(['annotate', '--overwrite', kind, name, change]);
   }
 
   /** Removes an object, if it is there. */
@@ -92,6 +99,36 @@ export class Kubectl {
   /** Asks a Service over the cluster's own proxy. */
   raw(path: string): Promise<string> {
     return this.must(['get', '--raw', path]);
+  }
+
+  /** Runs `use` with an address of this machine that leads to a port of a pod or a Service. */
+  async forward<T>(what: string, port: number | string, use: (address: string) => Promise<T>): Promise<T> {
+    const { execa } = await import('execa');
+    const words = ['port-forward', '--address=127.0.0.1', what, `:${port}`];
+    const tunnel = execa('kubectl', [...this.flags, ...words], {
+      stdin: 'ignore',
+      reject: false,
+      cancelSignal: this.signal,
+    });
+    const ended = tunnel.then(({ stderr }): never => {
+      this.signal.throwIfAborted();
+      throw new MaasError('MAAS_PROGRAM', `kubectl port-forward to ${what} ended: ${stderr.trim()}`);
+    });
+    ended.catch(() => undefined);
+    const stands = new Promise<string>((resolve) => {
+      let said = '';
+      tunnel.stdout.on('data', (text: Buffer) => {
+        said += text.toString('utf8');
+        const found = /Forwarding from (127\.0\.0\.1:\d+)/.exec(said);
+        if (found) resolve(found[1]!);
+      });
+    });
+    try {
+      return await Promise.race([use(await Promise.race([stands, ended])), ended]);
+    } finally {
+      tunnel.kill();
+      await tunnel;
+    }
   }
 
   private try(args: readonly string[], input?: string) {

@@ -72,6 +72,20 @@ function formatAge(time: string, now: Date): string {
   return time.slice(0, 10);
 }
 
+export interface CheckRow {
+  readonly name: string;
+  readonly state: 'ok' | 'skipped' | 'failed';
+  readonly detail: string;
+}
+
+/** What `maas deploy --verify` looked at. */
+export function checkTable(checks: readonly CheckRow[], { color }: TableStyle): string {
+  const style = createStyle(color);
+  const paint = { ok: style.green, skipped: style.dim, failed: style.red };
+  const rows = checks.map(({ name, state, detail }) => [name, paint[state](state), detail]);
+  return formatTable(rows, { header: ['CHECK', '', ''], color });
+}
+
 export interface FindingRow {
   readonly name: string;
   readonly state: 'ok' | 'absent' | 'missing';

@@ -2,24 +2,14 @@ import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { readSignature } from '../../data/read-signature.js';
 import { MaasError } from '../../errors.js';
-import type { Project } from '../../plugin/api.js';
+import { ask, type Door } from './ask.js';
 import { readGolden } from './golden.js';
 import { type Replay, replayGolden, send } from './replay.js';
 
 /** A server that runs somewhere else than in a child process of ours. */
-export interface RunningServer {
-  readonly url: string;
+export interface RunningServer extends Door {
   /** Name of its model. */
   readonly model: string;
-  readonly signal: AbortSignal;
-  /** What lets callers in, where the server asks for it. */
-  readonly key?: string | undefined;
-}
-
-/** The first of a project's keys that is no digest: those open nothing. */
-export function keyOf({ config }: Pick<Project, 'config'>): string | undefined {
-  const { keys = [] } = (config['serve'] ?? {}) as { keys?: readonly string[] };
-  return keys.find((key) => !key.startsWith('sha256:'));
 }
 
 export interface ExpectedRelease {
@@ -66,11 +56,10 @@ export async function checkServer(
   }
 }
 
-async function untilReady({ url, signal }: RunningServer): Promise<void> {
+async function untilReady(server: RunningServer): Promise<void> {
   for (;;) {
-    const answer = await fetch(new URL('/v2/health/ready', url), { signal }).catch(() => undefined);
-    await answer?.body?.cancel();
+    const answer = await ask(server, '/v2/health/ready').catch(() => undefined);
     if (answer?.status === 200) return;
-    await wait(pause, undefined, { signal });
+    await wait(pause, undefined, { signal: server.signal });
   }
 }

@@ -1,12 +1,14 @@
 import { z } from 'zod';
 import { named, type Named } from '../../config/named.js';
-import type { Registry } from '../../plugin/api.js';
+import type { CanaryOptions, Registry } from '../../plugin/api.js';
+import { canaryOptions } from './canary/options.js';
 
 /** The `deploy` section of the config. */
 export interface DeployOptions {
   readonly target: Named;
   readonly keep: number;
   readonly verify: VerifyOptions;
+  readonly canary?: CanaryOptions | undefined;
   readonly sign?: SignOptions | undefined;
   /** Public keys in PEM, or files with them. */
   readonly trust?: readonly string[] | undefined;
@@ -26,7 +28,7 @@ export interface VerifyOptions {
 }
 
 export function deployOptions(registry: Pick<Registry, 'targets'>): z.ZodType<DeployOptions> {
-  return z.strictObject({
+  const options = z.strictObject({
     target: named(Object.fromEntries(registry.targets), 'target')
       .prefault('local')
       .describe('Where releases go to run.'),
@@ -50,6 +52,11 @@ export function deployOptions(registry: Pick<Registry, 'targets'>): z.ZodType<De
       })
       .prefault({})
       .describe('The check that a release must pass before it is switched to.'),
+    canary: canaryOptions
+      .optional()
+      .describe(
+        'Try a release on part of the requests before it gets all of them; when it does worse than the current one, that one keeps them all.',
+      ),
     sign: z
       .strictObject({
         key: z
@@ -69,5 +76,15 @@ export function deployOptions(registry: Pick<Registry, 'targets'>): z.ZodType<De
       .describe(
         'Public Ed25519 keys in PEM, or files with them: a release that none of them signed is not deployed.',
       ),
+  });
+  return options.superRefine(({ target, canary }, context) => {
+    if (canary === undefined) return;
+    const refuse = (path: string[], message: string): void => {
+      context.addIssue({ code: 'custom', path, message });
+    };
+    const { canary: can } = registry.targets.get(target.name)!;
+    if (can === undefined) refuse(['canary'], `the target ${target.name} cannot split requests`);
+    else if (canary.shadow && !can.includes('shadow'))
+      refuse(['canary', 'shadow'], `the target ${target.name} cannot put requests to two releases`);
   });
 }

@@ -18,6 +18,7 @@ import { buildTasks, targetTasks } from './tasks.js';
 export { type DeployOptions } from './config.js';
 export { dockerTarget, localTarget, ociTarget, podmanTarget, sshTarget };
 export { type DeployPlan, planDeploy } from './plan.js';
+export { verifyDeployed } from './inspect.js';
 export {
   currentReleaseLink,
   listReleases,
@@ -48,7 +49,7 @@ export const deployStage = defineStage<DeployOptions>({
   options: deployOptions,
   reads: ['model'],
   writes: 'release',
-  version: 3,
+  version: 4,
   // Where it goes and how it is checked is no part of a release: the same one goes to every place.
   artifactOptions: () => ({}),
   async key({ project, options }): Promise<Record<string, Json>> {

@@ -1,16 +1,13 @@
 import { performance } from 'node:perf_hooks';
 import type { Signature } from '../../data/signature.js';
 import { MaasError } from '../../errors.js';
+import { ask, type Door } from './ask.js';
 import type { Golden, PlainArray } from './golden.js';
 
 /** The server that golden rows are replayed against. */
-export interface Replayed {
-  readonly url: string;
+export interface Replayed extends Door {
   readonly model: string;
   readonly digest: string;
-  readonly signal: AbortSignal;
-  /** What lets callers in, where the server asks for it. */
-  readonly key?: string | undefined;
 }
 
 export interface Replay {
@@ -72,29 +69,10 @@ export async function replayGolden(
 }
 
 /** Sends JSON and reads JSON. @throws MaasError MAAS_VERIFY_FAILED for any status but 200. */
-export async function send(
-  server: Pick<Replayed, 'url' | 'signal' | 'key'>,
-  path: string,
-  body?: unknown,
-): Promise<unknown> {
-  const response = await fetch(new URL(path, server.url), {
-    signal: server.signal,
-    ...(server.key !== undefined && body === undefined && { headers: { 'x-api-key': server.key } }),
-    ...(body !== undefined && {
-      method: 'POST',
-      headers: {
-        'content-type': 'application/json',
-        ...(server.key !== undefined && { 'x-api-key': server.key }),
-      },
-      body: JSON.stringify(body),
-    }),
-  });
-  const text = await response.text();
-  if (response.status !== 200) {
-    throw new MaasError(
-      'MAAS_VERIFY_FAILED',
-      `the candidate answers ${path} with ${response.status}: ${text}`,
-    );
+export async function send(server: Door, path: string, body?: unknown): Promise<unknown> {
+  const { status, text } = await ask(server, path, body);
+  if (status !== 200) {
+    throw new MaasError('MAAS_VERIFY_FAILED', `the candidate answers ${path} with ${status}: ${text}`);
   }
   return JSON.parse(text);
 }

@@ -17,10 +17,12 @@ export interface TargetSource {
   readonly signal: AbortSignal;
   /** Told the figures of every release that passed. */
   readonly onVerified?: (verification: Verification) => void;
+  /** Told the figures of a release that was tried on part of the requests. */
+  readonly onCanary?: (figures: Readonly<Record<string, number>>) => void;
 }
 
 /** The target that the config's `deploy` section chooses, ready for use. */
-export function openTarget({ project, registry, signal, onVerified }: TargetSource): OpenTarget {
+export function openTarget({ project, registry, signal, onVerified, onCanary }: TargetSource): OpenTarget {
   const options = project.config['deploy'] as DeployOptions | undefined;
   if (options === undefined) {
     throw new MaasError('MAAS_CONFIG_INVALID', 'the config has no deploy section', {
@@ -36,6 +38,8 @@ export function openTarget({ project, registry, signal, onVerified }: TargetSour
       options: options.target.options,
       keep: options.keep,
       signal,
+      canary: options.canary,
+      ...(onCanary && { onCanary }),
       async verify(release, note) {
         const trusted = await readTrustedKeys(project, options);
         if (trusted !== undefined) await checkProvenance(release.path, trusted);

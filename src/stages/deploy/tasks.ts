@@ -35,6 +35,9 @@ export function targetTasks(run: EffectRun<DeployOptions>): ListrTask[] {
       result.notes.push(describeVerification(verification));
       if (verification.misfit !== undefined) result.notes.push(verification.misfit);
     },
+    onCanary: (figures) => {
+      result.measured['canary'] = { ...figures };
+    },
   });
   return target.steps(context, artifact).map((step) => ({
     title: step.title,

@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ListrTask, ListrTaskWrapper } from 'listr2';
 import { type Artifact, type ArtifactStore, openStore } from '../../../src/artifacts/index.js';
@@ -9,6 +9,7 @@ import { saveModel } from '../../../src/ir/onnx/save.js';
 import { stringTensor, tensor } from '../../../src/ir/tensor.js';
 import type { EffectRun, Project, Registry, StageResult, StageRun } from '../../../src/plugin/api.js';
 import { deployOptions, type DeployOptions } from '../../../src/stages/deploy/config.js';
+import { readGolden } from '../../../src/stages/deploy/golden.js';
 import { deployStage, localTarget } from '../../../src/stages/deploy/index.js';
 
 export const registry: Registry = {
@@ -49,12 +50,20 @@ export async function makeProject(root: string, deploy: unknown = {}): Promise<P
   };
 }
 
+/** What a model does beside its work: it fails on a height of -99, or takes some milliseconds. */
+export type Trait = 'fails' | 'slow';
+
 /** Commits a small classifier as train would. Another `variant` has other weights. */
-export async function makeModel(project: Project, store: ArtifactStore, variant = 0): Promise<Artifact> {
+export async function makeModel(
+  project: Project,
+  store: ArtifactStore,
+  variant = 0,
+  trait?: Trait,
+): Promise<Artifact> {
   const { root, seed, name } = project;
   const { signature } = await loadDataset(project.config['data'] as DataConfig, { root, seed, name });
   const staging = await store.stage('train');
-  const graph = buildClassifier(signature.target.labels!, variant);
+  const graph = buildClassifier(signature.target.labels!, variant, trait);
   await saveModel(
     {
       irVersion: 10,
@@ -80,7 +89,7 @@ export async function makeModel(project: Project, store: ArtifactStore, variant 
   });
 }
 
-function buildClassifier(labels: readonly string[], variant: number) {
+function buildClassifier(labels: readonly string[], variant: number, trait?: Trait) {
   const graph = new GraphBuilder();
   const features = graph.input('features', 'float32', ['N', 2]);
   const colour = graph.input('colour', 'string', ['N', 1]);
@@ -93,13 +102,28 @@ function buildClassifier(labels: readonly string[], variant: number) {
   const flat = graph.op('Reshape', [oneHot, graph.int64s([-1, 2])]);
   const all = graph.op('Concat', [features, flat], { axis: attr.int(1) });
   const weights = Array.from({ length: 12 }, (_, index) => Math.sin(index * 3 + variant) / 2);
-  const logits = graph.op('MatMul', [all, graph.initializer('weights', tensor('float32', [4, 3], weights))]);
+  const product = graph.op('MatMul', [all, graph.initializer('weights', tensor('float32', [4, 3], weights))]);
+  const logits = trait === undefined ? product : graph.op('Add', [product, burden(graph, features, trait)]);
   const probabilities = graph.op('Softmax', [logits], { axis: attr.int(1) });
   const best = graph.op('ArgMax', [probabilities], { axis: attr.int(1), keepdims: attr.int(0) });
   const label = graph.op('Gather', [graph.constant(stringTensor([labels.length], labels)), best]);
   graph.output(label, 'label');
   graph.output(probabilities, 'probabilities');
   return graph.build();
+}
+
+/** Zeros, of which no runtime knows that they are. */
+function burden(graph: GraphBuilder, features: string, trait: Trait): string {
+  if (trait === 'fails') {
+    const height = graph.op('Gather', [features, graph.int64s([1])], { axis: attr.int(1) });
+    const isBad = graph.op('Equal', [height, graph.constant(tensor('float32', [1], [-99]))]);
+    const table = graph.constant(tensor('float32', [1], [0]));
+    return graph.op('Gather', [table, graph.op('Cast', [isBad], { to: attr.int(7) })]);
+  }
+  const one = graph.op('ReduceMean', [features], { keepdims: attr.int(0) });
+  const many = graph.op('Erf', [graph.op('Expand', [one, graph.int64s([1_000_000])])]);
+  const mean = graph.op('ReduceMean', [many], { keepdims: attr.int(1) });
+  return graph.op('Mul', [mean, graph.constant(tensor('float32', [1], [0]))]);
 }
 
 export interface Built {
@@ -177,4 +201,18 @@ async function runTasks(tasks: readonly ListrTask[]): Promise<string[]> {
     await task({}, wrapper as unknown as ListrTaskWrapper<unknown, never, never>);
   }
   return said;
+}
+
+/** A release that is whole, and says of its model what the model does not answer. */
+export async function spoilGolden(root: string, release: Artifact): Promise<Artifact> {
+  const staging = await openStore(join(root, '.maas')).stage('deploy');
+  const { files, ...manifest } = release.manifest;
+  for (const file of Object.keys(files)) await cp(join(release.path, file), join(staging.path, file));
+  const golden = JSON.parse(JSON.stringify(await readGolden(release.path))) as {
+    outputs: { probabilities: { data: number[] } };
+  };
+  golden.outputs.probabilities.data[0]! += 0.5;
+  await chmod(join(staging.path, 'golden.json'), 0o644);
+  await writeFile(join(staging.path, 'golden.json'), JSON.stringify(golden));
+  return staging.commit(manifest);
 }

@@ -85,14 +85,14 @@ export class Engine {
   }
 
   /**
-   * `http://…` of a port of a running container.
+   * URL of a port of a running container.
    * @throws MaasError MAAS_VERIFY_FAILED when it does not run any more.
    */
-  async urlOf(name: string, port: number): Promise<string> {
+  async urlOf(name: string, port: number, scheme: 'http' | 'https'): Promise<string> {
     const [address = ''] = (await this.must('port', name, `${port}/tcp`)).trim().split('\n');
     if (address === '')
       throw new MaasError('MAAS_VERIFY_FAILED', `the container ${name} ended as soon as it was started`);
-    return `http://${address.replace(/^0\.0\.0\.0|^\[::\]/, '127.0.0.1')}`;
+    return `${scheme}://${address.replace(/^0\.0\.0\.0|^\[::\]/, '127.0.0.1')}`;
   }
 
   /** The end of what it wrote. */

@@ -2,7 +2,9 @@ import { performance } from 'node:perf_hooks';
 import { z } from 'zod';
 import { MaasError } from '../../../../errors.js';
 import type { Target, TargetContext } from '../../../../plugin/api.js';
-import { checkServer, keyOf } from '../../check-server.js';
+import { credentialsOf, schemeOf } from '../../ask.js';
+import { checkServer } from '../../check-server.js';
+import { checkService } from '../../inspect.js';
 import { exposedPort } from '../oci/image.js';
 import { defineImageTarget, type NextImage } from '../oci/image-target.js';
 import { imageOptions, type Images } from '../oci/images.js';
@@ -56,6 +58,17 @@ export function makeContainerTarget(program: 'docker' | 'podman', collect: Colle
         return found?.running === true ? found.release : undefined;
       },
       switchTo: (context, images, next, note) => new Switch(program, context, images, next).make(note),
+      async inspect(context, images, { digest, path }) {
+        const [engine, name] = [new Engine(program), nameOf(context)];
+        const { project, options, signal } = context;
+        const look = async () => {
+          const image = (await images.place.resolve(digest))!;
+          const url = await engine.urlOf(name, await exposedPort(images.place, image), schemeOf(project));
+          const server = { url, model: project.name, signal, ...(await credentialsOf(project)) };
+          return checkServer(server, { digest, path }, options.timeout);
+        };
+        return [await checkService(`container ${name}`, look)];
+      },
       async forget(context, releases) {
         const engine = new Engine(program);
         for (const digest of releases) await engine.removeImage(imageName(context, digest));
@@ -174,9 +187,10 @@ class Switch {
     const { options, project, signal } = context;
     try {
       await engine.start(name);
-      const url = await engine.urlOf(name, this.port);
+      const url = await engine.urlOf(name, this.port, schemeOf(project));
       const release = { digest: wanted.release, path: wanted.path };
-      await checkServer({ url, model: project.name, signal, key: keyOf(project) }, release, options.timeout);
+      const server = { url, model: project.name, signal, ...(await credentialsOf(project)) };
+      await checkServer(server, release, options.timeout);
     } catch (error) {
       if (!(error instanceof MaasError)) throw error;
       const said = await engine.logs(name);

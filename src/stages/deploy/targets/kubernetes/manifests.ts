@@ -16,6 +16,8 @@ export interface Workload<Options extends ClusterOptions = ClusterOptions> {
   readonly release: string;
   /** TCP port that the container listens on. */
   readonly port: number;
+  /** Whether it speaks TLS there. */
+  readonly scheme?: 'http' | 'https';
 }
 
 /** serving.kserve.io/v1beta1, as far as it is used here. */
@@ -38,6 +40,9 @@ export type Manifest =
 /** Label and annotation of everything that a release brought; a label's value has at most 63 characters. */
 export const releaseLabel = 'maas.dev/release';
 
+/** Label that tells the pods of a release that is tried from those of the current one. */
+const track = 'maas.dev/track';
+
 /** Seconds between "not ready" and SIGTERM: so long do load balancers go on sending. */
 const unlisted = 5;
 /** Seconds from SIGTERM to SIGKILL. */
@@ -46,34 +51,17 @@ const drain = 30;
 /** A Deployment that never has fewer pods than it should, with all that keeps it so. */
 export function describeDeployment(workload: Workload<KubernetesOptions>): Manifest[] {
   const { name, options, port } = workload;
-  const { replicas, autoscale, timeout } = options;
-  const selector = { 'app.kubernetes.io/name': name, 'app.kubernetes.io/managed-by': 'maas' };
+  const { replicas, autoscale } = options;
+  const selector = selectorOf(name);
   const metadata = describeObject(workload, selector);
   const deployment: Deployment = {
     apiVersion: 'apps/v1',
     kind: 'Deployment',
     metadata,
     spec: {
+      ...describeSets(workload, 'stable'),
       // Who scales owns the number: naming it here would set it back with each deploy.
       ...(autoscale === undefined && { replicas }),
-      revisionHistoryLimit: 3,
-      progressDeadlineSeconds: timeout,
-      strategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } },
-      selector: { matchLabels: selector },
-      template: {
-        metadata: { labels: metadata.labels!, annotations: { [releaseLabel]: workload.release } },
-        spec: {
-          ...describePod(workload, 'server'),
-          topologySpreadConstraints: [
-            {
-              maxSkew: 1,
-              topologyKey: 'kubernetes.io/hostname',
-              whenUnsatisfiable: 'ScheduleAnyway',
-              labelSelector: { matchLabels: selector },
-            },
-          ],
-        },
-      },
     },
   };
   const service: Service = {
@@ -91,10 +79,55 @@ export function describeDeployment(workload: Workload<KubernetesOptions>): Manif
   return [deployment, service, budget, ...(autoscale ? [describeScaling(workload, metadata)] : [])];
 }
 
+/** Pods of a release that is tried: the Service leads to them as to those of the current one. */
+export function describeCanary(workload: Workload<KubernetesOptions>, replicas: number): Deployment {
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { ...describeObject(workload, selectorOf(workload.name)), name: canaryName(workload.name) },
+    spec: { ...describeSets(workload, 'canary'), replicas },
+  };
+}
+
+export function canaryName(name: string): string {
+  return `${name.slice(0, 56)}-canary`;
+}
+
+/** Labels of all pods of a Service. */
+export function selectorOf(name: string): Record<string, string> {
+  return { 'app.kubernetes.io/name': name, 'app.kubernetes.io/managed-by': 'maas' };
+}
+
+/** Of a Deployment, all but how many pods it has. */
+function describeSets(workload: Workload, of: 'stable' | 'canary'): NonNullable<Deployment['spec']> {
+  const selector = selectorOf(workload.name);
+  const { labels } = describeObject(workload, selector);
+  return {
+    revisionHistoryLimit: 3,
+    progressDeadlineSeconds: workload.options.timeout,
+    strategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } },
+    selector: { matchLabels: { ...selector, [track]: of } },
+    template: {
+      metadata: { labels: { ...labels, [track]: of }, annotations: { [releaseLabel]: workload.release } },
+      spec: {
+        ...describePod(workload, 'server'),
+        topologySpreadConstraints: [
+          {
+            maxSkew: 1,
+            topologyKey: 'kubernetes.io/hostname',
+            whenUnsatisfiable: 'ScheduleAnyway',
+            labelSelector: { matchLabels: selector },
+          },
+        ],
+      },
+    },
+  };
+}
+
 /** A custom predictor of KServe that speaks the Open Inference Protocol. */
 export function describeInferenceService(workload: Workload<KserveOptions>): Manifest[] {
   const { minReplicas, maxReplicas, canaryTrafficPercent } = workload.options;
-  const selector = { 'app.kubernetes.io/name': workload.name, 'app.kubernetes.io/managed-by': 'maas' };
+  const selector = selectorOf(workload.name);
   return [
     {
       apiVersion: 'serving.kserve.io/v1beta1',
@@ -145,11 +178,13 @@ function describeScaling(
 
 /** A pod without rights, without a disk to write to, and without a way into the cluster. */
 function describePod(
-  { options, image, port }: Workload,
+  { options, image, port, scheme }: Workload,
   containerName: string,
   env: Container['env'] = [],
 ): PodSpec {
-  const get = (path: string): Probe => ({ httpGet: { path, port } });
+  const get = (path: string): Probe => ({
+    httpGet: { path, port, ...(scheme === 'https' && { scheme: 'HTTPS' }) },
+  });
   return {
     automountServiceAccountToken: false,
     enableServiceLinks: false,

@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { readCanary, removeCanary } from '../../../../artifacts/canary-file.js';
 import { onDisk } from '../../../../artifacts/durable.js';
 import {
   defineTarget,
@@ -9,8 +10,12 @@ import {
   type TargetContext,
   type TargetStep,
 } from '../../../../plugin/api.js';
+import { ask, credentialsOf, urlOfProject } from '../../ask.js';
+import { checkServer } from '../../check-server.js';
+import { checkService } from '../../inspect.js';
 import { nothingToGoBackTo } from '../../nothing-to-go-back-to.js';
 import { checkRelease } from '../../release-folder.js';
+import { tryOnRequests } from './canary.js';
 import { appendSwitch, earlierReleases, type History, orderReleases, readHistory } from './journal.js';
 import { type Layout, type LocalOptions, layOut } from './layout.js';
 import { pointCurrent, readCurrent } from './link.js';
@@ -20,6 +25,8 @@ import { listReleaseFolders, putRelease, removeRelease } from './releases.js';
 
 type Context = TargetContext<LocalOptions>;
 
+/** Seconds for the golden rows of a server that runs. */
+const answerTime = 30;
 /** Milliseconds, generously. */
 const longestVerify = 3_600_000;
 
@@ -29,6 +36,8 @@ const longestVerify = 3_600_000;
  *   releases/<digest>/   whole, read-only copies
  *   current              link to one of them
  *   history.jsonl        every switch: when, by whom, from what to what
+ *   canary.json          while a release is tried on part of the requests
+ *   canaries.jsonl       every such trial, with its figures
  *
  * Two projects may share the folder. Each change is made under a lock and is safe to repeat after a kill at any
  * instant; those who read `current` need no lock.
@@ -36,6 +45,7 @@ const longestVerify = 3_600_000;
 export const localTarget = defineTarget<LocalOptions>({
   name: 'local',
   summary: 'A folder on this machine, with a link to the current release.',
+  canary: ['split', 'shadow'],
   options: z.strictObject({
     directory: z
       .string()
@@ -47,6 +57,22 @@ export const localTarget = defineTarget<LocalOptions>({
   current: (context) =>
     onDisk('cannot read the deploy folder', async () => (await readCurrent(layOut(context)))?.digest),
   steps: planSteps,
+  inspect: async ({ project, signal }, release) => {
+    const server = {
+      url: urlOfProject(project),
+      model: project.name,
+      signal,
+      ...(await credentialsOf(project)),
+    };
+    const name = `server at ${server.url}`;
+    // A folder is whole without a server.
+    const isUp = await ask(server, '/v2/health/live').then(
+      () => true,
+      () => false,
+    );
+    if (!isUp) return [{ name, state: 'skipped', detail: 'nothing answers there' }];
+    return [await checkService(name, () => checkServer(server, release, answerTime))];
+  },
   list: (context) => onDisk('cannot list the releases', () => listReleases(layOut(context))),
   prune: pruneReleases,
   rollback: rollBack,
@@ -70,6 +96,14 @@ function planSteps(context: Context, release: Release): TargetStep[] {
         await context.verify(copy, note);
       },
     },
+    ...(context.canary === undefined
+      ? []
+      : [
+          {
+            title: `try it on ${context.canary.percent} % of the requests`,
+            run: (note: (text: string) => void) => tryOnRequests(layout, context, copy, note),
+          },
+        ]),
     {
       title: 'switch to it',
       run: (note) =>
@@ -77,6 +111,8 @@ function planSteps(context: Context, release: Release): TargetStep[] {
           // Another project on the same folder may have tidied it away meanwhile.
           await putRelease(layout, release, context.signal);
           await switchTo(layout, 'deploy', release.digest);
+          // The server has it by now: whatever is tried beside it is over.
+          await removeCanary(layout.root);
           note(`${layout.link} → ${release.digest.slice(0, 12)}`);
         }),
     },
@@ -98,6 +134,7 @@ async function rollBack(context: Context, count: number): Promise<string> {
     const digest = earlier[count - 1];
     if (digest === undefined) throw nothingToGoBackTo({ file: layout.root }, earlier.length, count);
     await checkRelease(join(layout.releases, digest));
+    await removeCanary(layout.root);
     await switchTo(layout, 'rollback', digest);
     return digest;
   });
@@ -136,7 +173,8 @@ function pruneReleases(context: Context): Promise<number> {
  */
 async function prune(layout: Layout, keep: number): Promise<number> {
   const past = await history(layout);
-  const safe = new Set([past.stack.at(-1), earlierReleases(past)[0]]);
+  const tried = (await readCanary(layout.root))?.release;
+  const safe = new Set([past.stack.at(-1), earlierReleases(past)[0], tried]);
   let removed = 0;
   for (const { digest, deployedAt } of orderReleases(await listReleaseFolders(layout), past).slice(keep)) {
     if (safe.has(digest) || (deployedAt === undefined && (await isYoung(layout, digest)))) continue;

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import {
+  type Check,
   defineTarget,
   type Release,
   type ReleaseRecord,
@@ -7,6 +8,8 @@ import {
   type TargetContext,
   type TargetStep,
 } from '../../../../plugin/api.js';
+import { MaasError } from '../../../../errors.js';
+import { checkService } from '../../inspect.js';
 import { nothingToGoBackTo } from '../../nothing-to-go-back-to.js';
 import { earlierReleases, type History, orderReleases } from '../local/journal.js';
 import { whoAmI } from '../local/who-am-i.js';
@@ -41,8 +44,23 @@ export interface ImageRuntime<Options extends ImageOptions> {
     next: NextImage,
     note: (text: string) => void,
   ): Promise<void>;
+  /** See `Target.canary`; a runtime that has it has `tryOut`. */
+  readonly canary?: Target['canary'];
+  /** Tries an image that is pushed on part of the requests. Safe to repeat after a kill. */
+  tryOut?(
+    context: TargetContext<Options>,
+    images: Images,
+    next: NextImage,
+    note: (text: string) => void,
+  ): Promise<void>;
   /** Told of releases whose images are no longer kept. */
   forget?(context: TargetContext<Options>, releases: readonly string[]): Promise<void>;
+  /** See `Target.inspect`. */
+  inspect?(
+    context: TargetContext<Options>,
+    images: Images,
+    release: { readonly digest: string; readonly path?: string | undefined },
+  ): Promise<readonly Check[]>;
   /** See `Target.plan`. */
   plan?(context: TargetContext<Options>, images: Images, release: Release): Promise<readonly string[]>;
 }
@@ -62,9 +80,11 @@ export function defineImageTarget<Options extends ImageOptions>(
     name: runtime.name,
     summary: runtime.summary,
     options: runtime.options,
+    ...(runtime.canary && { canary: runtime.canary }),
     current: (context) => target.current(context),
     steps: (context, release) => target.steps(context, release),
     plan: (context, release) => target.plan(context, release),
+    inspect: (context, release) => target.inspect(context, release),
     list: (context) => target.list(context),
     prune: (context) => target.prune(context),
     rollback: (context, count) => target.rollback(context, count),
@@ -89,6 +109,19 @@ class ImageTarget<Options extends ImageOptions> {
         note((await images.locked(() => images.push(release))).told);
       },
     };
+    const { canary } = context;
+    const tryOut: TargetStep = {
+      title: `try it on ${canary?.percent ?? 0} % of the requests`,
+      run: async (note) => {
+        const { image } = await images.locked(() => images.push(release));
+        await this.runtime.tryOut?.(
+          context,
+          images,
+          { release: release.digest, image, path: release.path },
+          note,
+        );
+      },
+    };
     return [
       {
         title: 'verify it',
@@ -103,6 +136,7 @@ class ImageTarget<Options extends ImageOptions> {
         },
       },
       ...(images.registry === undefined ? [] : [push]),
+      ...(canary === undefined ? [] : [tryOut]),
       {
         title: 'switch to it',
         run: (note) =>
@@ -123,6 +157,27 @@ class ImageTarget<Options extends ImageOptions> {
 
   async plan(context: TargetContext<Options>, release: Release): Promise<readonly string[]> {
     return (await this.runtime.plan?.(context, this.open(context), release)) ?? [];
+  }
+
+  /** That the image is there with all its blobs, and what the runtime says of it. */
+  async inspect(
+    context: TargetContext<Options>,
+    release: { readonly digest: string; readonly path?: string | undefined },
+  ): Promise<readonly Check[]> {
+    const images = this.open(context);
+    const { place } = images;
+    const image = await checkService('image', async () => {
+      const found = await place.resolve(release.digest);
+      if (found === undefined) throw new MaasError('MAAS_VERIFY_FAILED', 'there is no image of the release');
+      const { config, layers } = await place.readManifest(found);
+      for (const blob of [config, ...layers]) {
+        if (!(await place.holds(blob)))
+          throw new MaasError('MAAS_VERIFY_FAILED', `it lacks the blob ${blob.digest}`);
+      }
+      return undefined;
+    });
+    const running = await this.runtime.inspect?.(context, images, release);
+    return [image, ...(running ?? [])];
   }
 
   async list(context: TargetContext<Options>): Promise<ReleaseRecord[]> {

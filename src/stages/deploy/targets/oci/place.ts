@@ -7,6 +7,7 @@ export interface Place {
   resolve(tag: string): Promise<Descriptor | undefined>;
   readManifest(descriptor: Descriptor): Promise<ImageManifest>;
   readBlob(digest: string): Promise<Buffer>;
+  holds(blob: Descriptor): Promise<boolean>;
   /** Brings a manifest of the layout here with all its blobs, then tags it. */
   publish(tag: string, descriptor: Descriptor): Promise<unknown>;
   /** Makes the tag name a manifest whose blobs are there. Whoever reads it meanwhile gets the old one or the new one. */

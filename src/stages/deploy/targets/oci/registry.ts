@@ -78,7 +78,7 @@ export class Registry implements Place {
     for (const blob of new Map(
       [...manifest.layers, manifest.config].map((each) => [each.digest, each]),
     ).values()) {
-      if (await this.has(blob)) pushed.skipped += 1;
+      if (await this.holds(blob)) pushed.skipped += 1;
       else {
         await this.upload(blob);
         pushed.uploaded += 1;
@@ -136,7 +136,7 @@ export class Registry implements Place {
     );
   }
 
-  private async has({ digest }: Descriptor): Promise<boolean> {
+  async holds({ digest }: Descriptor): Promise<boolean> {
     return (
       (await this.client.ask({ method: 'HEAD', to: `blobs/${digest}`, expect: [200, 404] })).status === 200
     );
@@ -153,7 +153,7 @@ export class Registry implements Place {
         const again = mayComeRight(error) || statusOf(error) === 400 || statusOf(error) === 404;
         if (attempt >= tries || !again) throw error;
         await this.client.rest(attempt);
-        if (await this.has(blob)) return;
+        if (await this.holds(blob)) return;
       }
     }
   }

@@ -4,7 +4,9 @@ import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { isMissing, makeFolder, onDisk, replaceFile } from '../../../../artifacts/durable.js';
 import { defineTarget, type Release, type TargetContext, type TargetStep } from '../../../../plugin/api.js';
-import { checkServer, keyOf } from '../../check-server.js';
+import { credentialsOf, urlOfProject } from '../../ask.js';
+import { checkServer } from '../../check-server.js';
+import { checkService } from '../../inspect.js';
 import { ownScript } from '../../own-script.js';
 import { runProgram } from '../../../run-program.js';
 import { localTarget } from '../local/index.js';
@@ -53,6 +55,7 @@ type Context = TargetContext<z.infer<typeof options>>;
 export const systemdTarget = defineTarget<z.infer<typeof options>>({
   name: 'systemd',
   summary: 'A systemd service on this machine.',
+  canary: ['split', 'shadow'],
   options,
   link: (context) => localTarget.link!(asLocal(context)),
   async current(context) {
@@ -63,6 +66,11 @@ export const systemdTarget = defineTarget<z.infer<typeof options>>({
   steps: planSteps,
   list: (context) => localTarget.list(asLocal(context)),
   prune: (context) => localTarget.prune(asLocal(context)),
+  inspect: async (context, release) => [
+    await checkService(`${unitName(context)} at ${urlOfProject(context.project)}`, () =>
+      observe(context, release),
+    ),
+  ],
   async rollback(context, count) {
     const digest = await localTarget.rollback(asLocal(context), count);
     await observe(context, { digest });
@@ -165,13 +173,15 @@ async function readIfThere(file: string): Promise<string | undefined> {
 }
 
 /** Waits until the service answers with a release. */
-async function observe(context: Context, release: { readonly digest: string; readonly path?: string }) {
-  const { project, signal, options } = context;
-  const { host = '127.0.0.1', port = 8080 } = (project.config['serve'] ?? {}) as {
-    host?: string;
-    port?: number;
+async function observe(
+  { project, signal, options }: Context,
+  release: { readonly digest: string; readonly path?: string | undefined },
+) {
+  const server = {
+    url: urlOfProject(project),
+    model: project.name,
+    signal,
+    ...(await credentialsOf(project)),
   };
-  const here = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
-  const url = `http://${here.includes(':') ? `[${here}]` : here}:${port}`;
-  await checkServer({ url, model: project.name, signal, key: keyOf(project) }, release, options.timeout);
+  return checkServer(server, release, options.timeout);
 }

@@ -36,8 +36,12 @@ export class ApiServer {
   readonly asked: string[] = [];
   /** Whether the pods of a workload would become ready. */
   isHealthy: (object: ApiObject) => boolean = () => true;
-  /** What the Service's pods answer to a path. */
+  /** What the Service or a pod answers to a path; text as it is. */
   answer: (path: string) => unknown = () => undefined;
+  /** Names of pods that are ready, whatever labels are asked for. */
+  pods: readonly string[] = [];
+  /** Told of each object that comes. */
+  onApplied: (object: ApiObject) => void = () => undefined;
   protected readonly server: Server;
   private version = 0;
 
@@ -67,8 +71,21 @@ export class ApiServer {
     const send: Send = (status, value) =>
       response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(value));
     if (request.method === 'GET' && this.intercept(url, response)) return;
-    const proxied = /\/services\/[^/]+\/proxy(\/.*)$/.exec(url.pathname);
-    if (proxied) return send(200, this.answer(proxied[1]!));
+    const proxied = /\/(?:services|pods)\/[^/]+\/proxy(\/.*)$/.exec(url.pathname);
+    if (proxied) {
+      const answer = this.answer(proxied[1]!);
+      return typeof answer === 'string' ? response.end(answer) : send(200, answer);
+    }
+    if (url.searchParams.has('labelSelector') && url.pathname.endsWith('/pods')) {
+      const conditions = [{ type: 'Ready', status: 'True' }];
+      const items = this.pods.map((name) => ({
+        apiVersion: 'v1',
+        kind: 'Pod',
+        metadata: { name, uid: `uid-${name}` },
+        status: { conditions },
+      }));
+      return send(200, { apiVersion: 'v1', kind: 'PodList', metadata: { resourceVersion: '1' }, items });
+    }
     const found = /^\/(?:api|apis)\/(.+?)\/namespaces\/[^/]+\/([^/]+)(?:\/([^/]+))?$/.exec(url.pathname);
     if (found === null) return this.discover(url.pathname, send);
     const [, groupVersion, plural, name] = found;
@@ -103,10 +120,13 @@ export class ApiServer {
     const isApply = request.headers['content-type'] === 'application/apply-patch+yaml';
     const generation = (there?.metadata.generation ?? 0) + (isApply ? 1 : 0);
     this.version += 1;
-    const annotations = {
-      ...(there?.metadata['annotations'] as object | undefined),
-      ...(body.metadata['annotations'] as object | undefined),
-    };
+    const annotations = Object.fromEntries(
+      Object.entries({
+        ...(there?.metadata['annotations'] as object | undefined),
+        ...(body.metadata['annotations'] as object | undefined),
+        // Null takes one away (RFC 7386).
+      }).filter(([, value]) => value !== null),
+    );
     const base = isApply ? body : there!;
     const object: ApiObject = {
       ...base,
@@ -121,7 +141,10 @@ export class ApiServer {
     };
     object.status = this.settle(object);
     if (!dry) this.objects.set(at, object);
-    if (isApply && !dry) this.applied(object);
+    if (isApply && !dry) {
+      this.applied(object);
+      this.onApplied(object);
+    }
     return object;
   }
 

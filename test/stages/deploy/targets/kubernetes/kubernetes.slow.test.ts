@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { parseAllDocuments, stringify } from 'yaml';
 import type { Release, Target, TargetContext } from '../../../../../src/plugin/api.js';
+import { canaryOptions } from '../../../../../src/stages/deploy/canary/options.js';
 import { ociTarget } from '../../../../../src/stages/deploy/index.js';
 import {
   makeKserveTarget,
@@ -14,7 +15,7 @@ import { makeRelease } from '../../make-release.js';
 import { hasProgram, startRegistry } from '../oci/registry-server.js';
 import { tinyParts } from '../oci/tiny-parts.js';
 import { podmanEnvironment, whyNoPodman } from '../podman.js';
-import { ApiServer } from './api-server.js';
+import { type ApiObject, ApiServer } from './api-server.js';
 
 const kubernetes = makeKubernetesTarget(tinyParts);
 const kserve = makeKserveTarget(tinyParts);
@@ -163,6 +164,155 @@ describe.skipIf(!hasProgram('docker-registry') || !hasProgram('kubectl'))(
       await deploy(kubernetes, context, b);
       expect(await kubernetes.current(context)).toBe(b.digest);
       expect(runningRelease()).toBe(b.digest);
+    });
+
+    /** Two pods of the current release and one of the candidate; `slowness` is how long a request takes the candidate, in seconds. */
+    function answerAsPods(
+      stable: string,
+      candidate: string,
+      candidateErrors: number,
+      slowness = 0.002,
+    ): void {
+      let looks = 0;
+      cluster.pods = ['old-1', 'old-2', 'new-1'];
+      cluster.answer = (path) => {
+        if (path !== '/metrics') return { name: 'plain', versions: [serving ?? runningRelease()] };
+        looks += 1;
+        const lines = (version: string, requests: number, errors: number, seconds: number): string =>
+          [
+            `maas_model_info{model="plain",version="${version}"} 1`,
+            `maas_requests_total{model="plain",version="${version}",protocol="predict",status="200"} ${requests}`,
+            `maas_requests_total{model="plain",version="${version}",protocol="predict",status="500"} ${errors}`,
+            `maas_request_duration_seconds_sum{model="plain",version="${version}",protocol="predict",status="200"} ${seconds}`,
+          ].join('\n');
+        const count = looks * 40;
+        const errors = looks * candidateErrors;
+        return [
+          lines(stable, count, 0, count * 0.002),
+          lines(candidate, count, errors, count * slowness),
+        ].join('\n');
+      };
+    }
+
+    const trying = (context: TargetContext, more: object = {}): TargetContext => ({
+      ...context,
+      canary: canaryOptions.parse({ percent: 25, requests: 100, minutes: 0, ...more }),
+    });
+    const canary = (): ApiObject | undefined => cluster.object('deployments/plain-canary');
+
+    it('tries a release on a share of the pods before all are of it', async () => {
+      const context = trying(contextFor(kubernetes, { replicas: 3 }));
+      const [a, b] = releases;
+      await deploy(kubernetes, context, a);
+      expect(canary()).toBeUndefined();
+      answerAsPods(a.digest, b.digest, 0);
+      const seen: unknown[] = [];
+      cluster.onApplied = (object) => {
+        if (object.metadata.name === 'plain-canary') seen.push(object.spec);
+        if (object.kind === 'Deployment' && object.metadata.name === 'plain') seen.push(canary()?.spec);
+      };
+      const told: Record<string, number>[] = [];
+      await deploy(kubernetes, { ...context, onCanary: (figures) => told.push({ ...figures }) }, b);
+      expect(seen).toHaveLength(2);
+      // The Service finds both by labels that they share; either Deployment finds its own.
+      const labels = cluster.object('services/plain')!.spec!['selector'] as object;
+      expect(seen[0]).toMatchObject({
+        replicas: 1,
+        selector: { matchLabels: { ...labels, 'maas.dev/track': 'canary' } },
+        template: { metadata: { labels, annotations: { [release]: b.digest } } },
+      });
+      expect(seen[1]).toBeDefined();
+      expect(told).toMatchObject([{ errors: 0 }]);
+      expect(told[0]!['requests']).toBeGreaterThanOrEqual(100);
+      expect(await kubernetes.current(context)).toBe(b.digest);
+      expect(runningRelease()).toBe(b.digest);
+      expect(canary()).toBeUndefined();
+    });
+
+    it.each([
+      ['fails', 5, 0.002, /requests failed/],
+      ['is slow', 0, 0.02, /a request takes 20\.0 ms, 10\.00 times/],
+    ])('leaves a release alone that %s', async (_, errors, slowness, message) => {
+      const context = trying(contextFor(kubernetes));
+      const [a, b] = releases;
+      await deploy(kubernetes, context, a);
+      answerAsPods(a.digest, b.digest, errors, slowness);
+      await expect(deploy(kubernetes, context, b)).rejects.toMatchObject({
+        code: 'MAAS_CANARY_FAILED',
+        message: expect.stringMatching(message) as string,
+      });
+      expect(runningRelease()).toBe(a.digest);
+      expect(await kubernetes.current(context)).toBe(a.digest);
+      expect(canary()).toBeUndefined();
+    });
+
+    it('goes on with a trial whose deploy was killed, and a rollback ends it', async () => {
+      const [a, b, c] = releases;
+      const context = trying(contextFor(kubernetes), { requests: 1e6 });
+      await deploy(kubernetes, context, a);
+      await deploy(kubernetes, { ...context, canary: undefined }, b);
+      answerAsPods(b.digest, c.digest, 0);
+      const kept = JSON.stringify({
+        candidate: c.digest,
+        watched: { seconds: 9, stable: {}, candidate: { requests: 999_960 } },
+      });
+      cluster.onApplied = ({ metadata }) => {
+        if (metadata.name === 'plain-canary') metadata['annotations'] = { 'maas.dev/watched': kept };
+      };
+      // What a kill leaves: the pods of the trial, with what was seen.
+      const { describeCanary } =
+        await import('../../../../../src/stages/deploy/targets/kubernetes/manifests.js');
+      const { Kubectl } = await import('../../../../../src/stages/kubectl.js');
+      const kubectl = new Kubectl(context.project, context.options as never, context.signal);
+      const workload = {
+        name: 'plain',
+        image: 'x',
+        options: context.options as never,
+        release: c.digest,
+        port: 8080,
+      };
+      await kubectl.apply([describeCanary(workload, 1)]);
+      expect(await kubernetes.rollback(context, 1)).toBe(a.digest);
+      expect(canary()).toBeUndefined();
+      await kubectl.apply([describeCanary(workload, 1)]);
+      answerAsPods(a.digest, c.digest, 0);
+      await deploy(kubernetes, context, c);
+      expect(runningRelease()).toBe(c.digest);
+    });
+
+    it('with KServe shares the requests by percent, and takes that back', async () => {
+      const context = trying(contextFor(kserve));
+      const [a, b] = releases;
+      await deploy(kserve, context, a);
+      const percents: unknown[] = [];
+      cluster.onApplied = ({ kind, spec }) => {
+        if (kind === 'InferenceService') {
+          percents.push((spec!['predictor'] as Record<string, unknown>)['canaryTrafficPercent']);
+        }
+      };
+      answerAsPods(a.digest, b.digest, 5);
+      await expect(deploy(kserve, context, b)).rejects.toMatchObject({ code: 'MAAS_CANARY_FAILED' });
+      answerAsPods(a.digest, b.digest, 0);
+      await deploy(kserve, context, b);
+      expect(percents).toEqual([25, undefined, 25, undefined]);
+      expect(await kserve.current(context)).toBe(b.digest);
+    });
+
+    it('is looked at without a change', async () => {
+      const context = contextFor(kubernetes);
+      const [a] = releases;
+      await deploy(kubernetes, context, a);
+      const asked = cluster.asked.length;
+      expect(await kubernetes.inspect!(context, a)).toMatchObject([
+        { name: 'image', state: 'ok' },
+        { name: 'deployment plain', state: 'ok' },
+      ]);
+      serving = 'other';
+      expect((await kubernetes.inspect!(context, a))[1]).toMatchObject({
+        state: 'failed',
+        detail: expect.stringContaining('answers with release other') as string,
+      });
+      expect(cluster.asked.slice(asked).filter((each) => !each.startsWith('GET'))).toEqual([]);
     });
 
     it('tells what a deploy would change', async () => {

@@ -1,74 +1,24 @@
 import { execFileSync } from 'node:child_process';
 import { appendFile, chmod, cp, mkdir, rm, statfs, writeFile } from 'node:fs/promises';
-import { Agent, request } from 'node:http';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { execa, type ResultPromise } from 'execa';
+import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Artifact } from '../../../../../src/artifacts/index.js';
 import type { Release, TargetContext } from '../../../../../src/plugin/api.js';
 import { localTarget } from '../../../../../src/stages/deploy/index.js';
 import { verifyRelease } from '../../../../../src/stages/deploy/verify.js';
 import { deploy, makeContext, makeRoot } from '../../../../conformance/target-suite.js';
-import { buildRelease, makeModel, makeProject, makeRelease } from '../../make-release.js';
+import { buildRelease, makeModel, makeProject, makeRelease, spoilGolden } from '../../make-release.js';
+import { Callers, startServer, type TestServer } from './traffic.js';
 
-const maas = fileURLToPath(new URL('../../../../../bin/run.js', import.meta.url));
 const script = fileURLToPath(new URL('./dies-at.mjs', import.meta.url));
-const row = JSON.stringify({ width: 1.1, height: 2, colour: 'red' });
-
-/** Callers who ask for one prediction after the other. */
-class Callers {
-  answered = 0;
-  readonly failed: string[] = [];
-  private readonly agent = new Agent({ keepAlive: true, maxSockets: 8 });
-  private isOver = false;
-  private readonly work: Promise<unknown>;
-
-  constructor(private readonly url: string) {
-    this.work = Promise.all(Array.from({ length: 8 }, () => this.askOn()));
-  }
-
-  async stop(): Promise<void> {
-    this.isOver = true;
-    await this.work;
-    this.agent.destroy();
-  }
-
-  private async askOn(): Promise<void> {
-    while (!this.isOver) {
-      const told = await this.ask();
-      if (told === undefined) this.answered += 1;
-      else this.failed.push(told);
-    }
-  }
-
-  /** What went wrong. */
-  private ask(): Promise<string | undefined> {
-    const { agent } = this;
-    const headers = { 'content-type': 'application/json', 'content-length': row.length };
-    return new Promise((resolve) => {
-      const asked = request(new URL('/predict', this.url), { method: 'POST', agent, headers }, (answer) => {
-        let text = '';
-        answer.setEncoding('utf8').on('data', (part: string) => (text += part));
-        answer.on('end', () => {
-          const isRight = answer.statusCode === 200 && text.includes('"label"');
-          resolve(isRight ? undefined : `${answer.statusCode}: ${text}`);
-        });
-      });
-      asked.on('error', (error) => {
-        resolve(error.message);
-      });
-      asked.end(row);
-    });
-  }
-}
 
 describe('a release that answers while others are deployed', () => {
   let root: string;
   let releases: [Release, Release];
-  let server: ResultPromise<{ buffer: false; reject: false }>;
+  let server: TestServer;
   let url: string;
   let callers: Callers;
 
@@ -80,29 +30,14 @@ describe('a release that answers while others are deployed', () => {
     const model = await makeModel(project, first.store, 8);
     releases = [first.artifact, (await buildRelease(project, first.store, model)).artifact];
     await deploy(localTarget, context(), releases[0]);
-    server = execa(process.execPath, [maas, 'serve', '--port', '0', '--events', '--quiet'], {
-      cwd: root,
-      buffer: false,
-      reject: false,
-    });
-    const ended = server.then(({ exitCode }): never => {
-      throw new Error(`the server ended with exit code ${exitCode}`);
-    });
-    const serves = new Promise<string>((resolve) => {
-      createInterface({ input: server.stdout }).on('line', (line) => {
-        const event = JSON.parse(line) as { event: string; url: string };
-        if (event.event === 'serving') resolve(event.url);
-      });
-    });
-    url = await Promise.race([serves, ended]);
-    ended.catch(() => undefined);
+    server = await startServer(root);
+    ({ url } = server);
     callers = new Callers(url);
   }, 180_000);
 
   afterAll(async () => {
     await callers.stop();
-    server.kill('SIGKILL');
-    await server;
+    await server.kill();
     await rm(root, { recursive: true, force: true });
   });
 
@@ -158,7 +93,7 @@ describe('a release that answers while others are deployed', () => {
       code: 'MAAS_ARTIFACT_CORRUPT',
     });
 
-    const wrong = await spoilGolden(next as Artifact);
+    const wrong = await spoilGolden(root, next as Artifact);
     await expect(deploy(localTarget, context(verify), wrong)).rejects.toMatchObject({
       code: 'MAAS_VERIFY_FAILED',
       message: expect.stringMatching(/golden row|golden output/) as string,
@@ -176,22 +111,6 @@ describe('a release that answers while others are deployed', () => {
     await until(next.digest);
     expect(callers.failed).toEqual([]);
   }, 120_000);
-
-  /** A release that is whole, and says of its model what the model does not answer. */
-  async function spoilGolden(release: Artifact): Promise<Release> {
-    const { openStore } = await import('../../../../../src/artifacts/index.js');
-    const staging = await openStore(join(root, '.maas')).stage('deploy');
-    const { files, ...manifest } = release.manifest;
-    for (const file of Object.keys(files)) await cp(join(release.path, file), join(staging.path, file));
-    const { readGolden } = await import('../../../../../src/stages/deploy/golden.js');
-    const golden = JSON.parse(JSON.stringify(await readGolden(release.path))) as {
-      outputs: { probabilities: { data: number[] } };
-    };
-    golden.outputs.probabilities.data[0]! += 0.5;
-    await chmod(join(staging.path, 'golden.json'), 0o644);
-    await writeFile(join(staging.path, 'golden.json'), JSON.stringify(golden));
-    return staging.commit(manifest);
-  }
 
   it('goes on while the disk is full, and the next deploy finishes', async ({ skip }) => {
     const place = join(root, 'full');
