@@ -163,7 +163,7 @@ describe('weight decay', () => {
   const still = [[0, 0]];
   const options = { learningRate: 0.1, weightDecay: 0.5 };
 
-  it.each(['adamw', 'lion', 'lamb'])('of %s leaves vectors alone unless told otherwise', async (name) => {
+  it.each(['sgd', 'adamw', 'lion', 'lamb'])('of %s leaves vectors alone unless told otherwise', async (name) => {
     const from = { start: [1, -2], dims: [2] };
     expect(await descend(name, options, still, from)).toEqual([1, -2]);
     const moved = await descend(name, { ...options, decayVectors: true }, still, from);
@@ -171,6 +171,15 @@ describe('weight decay', () => {
     expect(moved[1]).toBeGreaterThan(-2);
     const matrix = await descend(name, options, still, { start: [1, -2], dims: [1, 2] });
     expect(matrix).toEqual(moved);
+  });
+});
+
+describe('sgd', () => {
+  it.each([false, true])('shrinks weights beside its momentum: Nesterov %s', async (nesterov) => {
+    const options = { learningRate: 0.1, momentum: 0.5, nesterov, weightDecay: 0.2 };
+    // θ = 1, g = 1: v = −0.1; θ ← θ + (v, or 0.5·v − 0.1) − 0.1·0.2·θ.
+    const first = await descend('sgd', options, [[1]], { start: [1], dims: [1, 1] });
+    expect(first[0]).toBeCloseTo(1 - (nesterov ? 0.15 : 0.1) - 0.02, 6);
   });
 });
 

@@ -1,5 +1,5 @@
 import { adam, adamDefaults, emitMoments } from './adam.js';
-import { decayDefaults, decays, type Optimizer, type Updated } from './optimizer.js';
+import { decayDefaults, withDecay, type Optimizer, type Updated } from './optimizer.js';
 
 export const adamw: Optimizer = {
   summary: 'Adam with decoupled weight decay (Loshchilov and Hutter, arXiv:1711.05101)',
@@ -10,13 +10,9 @@ export const adamw: Optimizer = {
     decay: Number(options['learningRate']) * Number(options['weightDecay']),
   }),
   emit(g, update, options): Updated {
-    const { parameter, scalars } = update;
     const { direction, slots } = emitMoments(g, update, options);
-    const step = g.op('Mul', [direction, scalars['rate']!]);
-    // θ − (step + αλ·θ): as a factor 1 − αλ a small decay would be lost in rounding.
-    const move = decays(g, parameter, options)
-      ? g.op('Add', [step, g.op('Mul', [parameter, scalars['decay']!])])
-      : step;
-    return { parameter: g.op('Sub', [parameter, move]), slots };
+    const step = g.op('Mul', [direction, update.scalars['rate']!]);
+    const move = withDecay(g, update, step, options);
+    return { parameter: g.op('Sub', [update.parameter, move]), slots };
   },
 };

@@ -46,6 +46,20 @@ export function decays(
   return Number(weightDecay) > 0 && (decayVectors === true || g.rankOf(parameter) > 1);
 }
 
+/**
+ * What an update subtracts from a weight: the step, and beside it α·λ of a weight that decays. As a factor 1 − αλ a small
+ * decay would be lost in rounding.
+ */
+export function withDecay(
+  g: GraphBuilder,
+  { parameter, scalars }: Update,
+  step: string,
+  options: OptimizerOptions,
+): string {
+  if (!decays(g, parameter, options)) return step;
+  return g.op('Add', [step, g.op('Mul', [parameter, scalars['decay']!])]);
+}
+
 /** `old·decay + value` */
 export function accumulate(g: GraphBuilder, old: string, decay: number, value: string): string {
   return g.op('Add', [g.op('Mul', [old, g.scalar(decay)]), value]);

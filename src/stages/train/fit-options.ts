@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { named, type Named } from '../../config/named.js';
 import { losses, type Loss } from '../../ir/losses.js';
-import { optimizers } from '../../ir/optimizers.js';
+import { optimizers, type OptimizerOptions } from '../../ir/optimizers.js';
 import { earlyStoppingSchema, type EarlyStopping } from './early-stopping.js';
 import { figureName } from './figure-names.js';
 import { schedules } from './schedules/index.js';
@@ -35,6 +35,29 @@ function fieldsOf(defaults: Readonly<Record<string, number | boolean>>): Record<
     return [name, schema.default(value)];
   });
   return Object.fromEntries(fields) as Record<string, z.ZodType>;
+}
+
+function optimizerSchema(defaults: OptimizerOptions): z.ZodType {
+  const fields = fieldsOf(defaults);
+  if (!('weightDecay' in defaults)) return z.strictObject(fields);
+  return z
+    .strictObject({
+      ...fields,
+      excludeFromWeightDecay: z
+        .array(z.string().min(1))
+        .min(1, 'expected at least one pattern')
+        .optional()
+        .describe('Weights that do not shrink: names, in which * stands for any text.'),
+    })
+    .check(({ value, issues }) => {
+      const { weightDecay, excludeFromWeightDecay } = value as {
+        readonly weightDecay?: number;
+        readonly excludeFromWeightDecay?: readonly string[];
+      };
+      if (excludeFromWeightDecay === undefined || weightDecay !== 0) return;
+      const message = 'no weight shrinks: set weightDecay, or remove excludeFromWeightDecay';
+      issues.push({ code: 'custom', input: value, path: ['excludeFromWeightDecay'], message });
+    });
 }
 
 function lossSchema({ defaults, weighsClasses }: Loss): z.ZodType {
@@ -72,7 +95,7 @@ export const fitOptions = {
   optimizer: named(
     mapValues(optimizers, ({ summary, defaults }) => ({
       summary,
-      options: z.strictObject(fieldsOf(defaults)),
+      options: optimizerSchema(defaults),
     })),
     'optimizer',
   )

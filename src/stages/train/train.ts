@@ -21,6 +21,7 @@ import { sourceOf } from './fine-tune/config.js';
 import type { CrossValidation } from './folds/cross-validate.js';
 import { explainFreeze } from './fine-tune/explain-freeze.js';
 import { openFile } from './fine-tune/open-file.js';
+import { expectMatches } from './fine-tune/select-weights.js';
 import { checkGateNames, checkGates } from './gates.js';
 import { openRunLog } from './run-log/open-run-log.js';
 import { resolveFit } from './resolve-fit.js';
@@ -112,8 +113,19 @@ export class Training {
         : adoptModel(await openFile(project, source), options.model!, this.dataset, at);
     result.notes.push(...(this.#draft.notes ?? []));
     const { model, trainable } = this.#draft;
+    this.checkDecay(trainable);
     const sizes = trainable.map((name) => model.graph.initializers.get(name)!.dims);
     return sizes.reduce((sum, dims) => sum + dims.reduce((product, dim) => product * dim, 1), 0);
+  }
+
+  /** @throws MaasError MAAS_CONFIG_INVALID when what is not to decay is no weight of the model. */
+  private checkDecay(trainable: readonly string[]): void {
+    const { name, options } = this.run.options.optimizer;
+    const key = 'excludeFromWeightDecay';
+    const { [key]: patterns = [] } = options as { readonly [key]?: readonly string[] };
+    expectMatches(trainable, patterns, (index) =>
+      placeIn(this.run.project, ['train', 'optimizer', name, key, index]),
+    );
   }
 
   /** The optimizer that the config names, with its learning rate. */

@@ -132,6 +132,15 @@ describe('how weights are fitted', () => {
     [{ schedule: { cosine: { floor: 2 } } }, ['schedule', 'cosine', 'floor']],
     [{ loss: { mse: { classWeights: 'balanced' } } }, ['loss', 'mse']],
     [{ loss: { huber: { delta: 0 } } }, ['loss', 'huber', 'delta']],
+    [
+      { optimizer: { adamw: { excludeFromWeightDecay: [] } } },
+      ['optimizer', 'adamw', 'excludeFromWeightDecay'],
+    ],
+    [
+      { optimizer: { lamb: { excludeFromWeightDecay: ['*'] } } },
+      ['optimizer', 'lamb', 'excludeFromWeightDecay'],
+    ],
+    [{ optimizer: { adam: { excludeFromWeightDecay: ['*'] } } }, ['optimizer', 'adam']],
   ])('the config refuses %j', (section, path) => {
     const issues = schema.safeParse({ model, ...section }).error?.issues;
     expect(issues).toContainEqual(expect.objectContaining({ path }));

@@ -303,6 +303,15 @@ describe('the train stage', () => {
     });
   });
 
+  it('refuses to spare weights from decay that the model does not have', async () => {
+    const optimizer = { adamw: { excludeFromWeightDecay: ['*/bias', 'dense_1/kernal'] } };
+    await expect(train({ train: { epochs: 1, optimizer } })).rejects.toMatchObject({
+      code: 'MAAS_CONFIG_INVALID',
+      message: 'no weight of the model is called dense_1/kernal',
+      hint: 'Did you mean "dense_1/kernel"?',
+    });
+  });
+
   it('trains a preset like the layers that it stands for', async () => {
     const preset = { preset: { mlp: { units: [8], activation: 'tanh', dropout: 0.1 } } };
     const layers = [{ dense: { units: 8, activation: 'tanh' } }, { dropout: { rate: 0.1 } }, 'dense'];

@@ -18,17 +18,26 @@ export function selectWeights(
   place: (path: ConfigPath) => Place,
 ): string[] {
   for (const [key, patterns] of Object.entries({ freeze, train: train ?? [] })) {
-    patterns.forEach((pattern, index) => {
-      if (names.some((name) => matchesPattern(name, pattern))) return;
-      throw new MaasError('MAAS_CONFIG_INVALID', `no weight of the model is called ${pattern}`, {
-        place: place(['train', 'model', key, index]),
-        hint: didYouMean(pattern, names) ?? `The weights are ${shortList(names)}; * stands for any text.`,
-      });
-    });
+    expectMatches(names, patterns, (index) => place(['train', 'model', key, index]));
   }
   return names.filter(
     (name) => (train === undefined || matchesAny(name, train)) && !matchesAny(name, freeze),
   );
+}
+
+/** @throws MaasError MAAS_CONFIG_INVALID for a pattern that matches no name. */
+export function expectMatches(
+  names: readonly string[],
+  patterns: readonly string[],
+  place: (index: number) => Place,
+): void {
+  patterns.forEach((pattern, index) => {
+    if (names.some((name) => matchesPattern(name, pattern))) return;
+    throw new MaasError('MAAS_CONFIG_INVALID', `no weight of the model is called ${pattern}`, {
+      place: place(index),
+      hint: didYouMean(pattern, names) ?? `The weights are ${shortList(names)}; * stands for any text.`,
+    });
+  });
 }
 
 /** Names for one line. */

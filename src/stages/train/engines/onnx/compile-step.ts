@@ -4,7 +4,7 @@ import { GraphBuilder } from '../../../../ir/builder.js';
 import { clipGradients } from '../../../../ir/clipping.js';
 import { gradients } from '../../../../ir/gradient.js';
 import type { Model, Node } from '../../../../ir/graph.js';
-import { optimizers, type Optimizer, type OptimizerOptions } from '../../../../ir/optimizers.js';
+import { optimizers, type OptimizerOptions } from '../../../../ir/optimizers.js';
 import { removeDead } from '../../../../ir/rewrite.js';
 import { allocate, sizeOf, type NdArray } from '../../../../ir/tensor.js';
 import type { TrainJob } from '../../../../plugin/api.js';
@@ -19,7 +19,7 @@ import { liftMasks } from './lift-masks.js';
 import { partFrozen } from './prepare.js';
 import { planTurns, type Turns } from './turns.js';
 import { compileUpdates, type UpdateKernel } from './update-kernels.js';
-import { emitUpdates } from './update.js';
+import { emitUpdates, type UpdateRule } from './update.js';
 
 /** A tensor that one step hands on to the next: a weight, under its name, or what the optimizer remembers of it. */
 export interface Carried {
@@ -114,7 +114,8 @@ export function compileStep(
   const scalars = Object.fromEntries(
     Object.keys(scalarsAt(1)).map((key) => [key, g.input(g.unique(key), 'float32', [])]),
   );
-  const rule = { optimizer, options, scalars, averages: job.ema !== undefined };
+  const undecayed = (job.optimizer['excludeFromWeightDecay'] as readonly string[] | undefined) ?? [];
+  const rule = { optimizer, options, undecayed, scalars, averages: job.ema !== undefined };
   let clipped: ReadonlyMap<string, string> = new Map();
   const emitAll = (b: GraphBuilder, found: ReadonlyMap<string, string>): Carried[] => {
     clipped = clipGradients(b, found, job.clip ?? {});
@@ -162,9 +163,7 @@ function isFrozen({ inputs: [, scale, offset] }: Node, weights: readonly string[
   return !weights.includes(scale!) && !weights.includes(offset!);
 }
 
-export interface Rule {
-  readonly optimizer: Optimizer;
-  readonly options: OptimizerOptions;
+export interface Rule extends UpdateRule {
   readonly scalars: Readonly<Record<string, string>>;
   /** Whether an average of the weights is carried along. */
   readonly averages: boolean;

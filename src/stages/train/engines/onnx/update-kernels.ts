@@ -2,6 +2,7 @@ import { GraphBuilder } from '../../../../ir/builder.js';
 import { compileKernel, type Kernel } from '../../../../ir/kernel.js';
 import type { Rule } from './compile-step.js';
 import { averageName, emitAverage } from './average.js';
+import { optionsFor } from './update.js';
 
 /** The update of one weight, outside of the graph. */
 export interface UpdateKernel {
@@ -35,8 +36,10 @@ function compileUpdate(
   g: GraphBuilder,
   weight: string,
   gradient: string,
-  { optimizer, options, scalars, averages }: Rule,
+  rule: Rule,
 ): UpdateKernel | undefined {
+  const { optimizer, scalars, averages } = rule;
+  const options = optionsFor(rule, weight);
   const dims = g.shapeOf(weight).map(Number);
   const b = new GraphBuilder('update');
   // Weights of rank 0 too have an element each.

@@ -1,5 +1,6 @@
 import type { GraphBuilder } from '../../../../ir/builder.js';
 import { attr } from '../../../../ir/graph.js';
+import { matchesAny } from '../../../../config/index.js';
 import type { Optimizer, OptimizerOptions, Update, Updated } from '../../../../ir/optimizers/optimizer.js';
 import { sizeOf } from '../../../../ir/tensor.js';
 
@@ -30,6 +31,19 @@ function isShort(g: GraphBuilder, { parameter }: Update): boolean {
   return dims.length === 1 && Number(dims[0]) < shortVector;
 }
 
+/** How weights are updated. */
+export interface UpdateRule {
+  readonly optimizer: Optimizer;
+  readonly options: OptimizerOptions;
+  /** Patterns of the weights that do not decay. */
+  readonly undecayed?: readonly string[];
+}
+
+/** The optimizer's options for one weight. */
+export function optionsFor({ options, undecayed = [] }: UpdateRule, weight: string): OptimizerOptions {
+  return matchesAny(weight, undecayed) ? { ...options, weightDecay: 0 } : options;
+}
+
 /**
  * Emits the updates of weights.
  * @param parted Those of weights that are kept in parts.
@@ -38,21 +52,30 @@ function isShort(g: GraphBuilder, { parameter }: Update): boolean {
 export function emitUpdates(
   g: GraphBuilder,
   updates: readonly Update[],
-  rule: { readonly optimizer: Optimizer; readonly options: OptimizerOptions },
+  rule: UpdateRule,
   parted: ReadonlySet<Update> = new Set(),
 ): Updated[] {
-  const short = updates.filter((update) => !rule.optimizer.looksAtWhole && isShort(g, update));
-  const together = short.length > 1 ? emitTogether(g, short, rule) : [];
-  return updates.map(
-    (update) => together[short.indexOf(update)] ?? emitUpdate(g, update, rule, parted.has(update)),
-  );
+  const { optimizer, undecayed = [] } = rule;
+  const short = updates.filter((update) => !optimizer.looksAtWhole && isShort(g, update));
+  const emitted = new Map<Update, Updated>();
+  for (const still of [false, true]) {
+    const alike = short.filter(({ parameter }) => matchesAny(parameter, undecayed) === still);
+    if (alike.length < 2) continue;
+    const options = optionsFor(rule, alike[0]!.parameter);
+    const together = emitTogether(g, alike, { optimizer, options });
+    alike.forEach((update, at) => emitted.set(update, together[at]!));
+  }
+  return updates.map((update) => {
+    const options = optionsFor(rule, update.parameter);
+    return emitted.get(update) ?? emitUpdate(g, update, { optimizer, options }, parted.has(update));
+  });
 }
 
 /** Emits the update of several vectors as that of one, which they are joined to and cut out of again. */
 function emitTogether(
   g: GraphBuilder,
   updates: readonly Update[],
-  { optimizer, options }: { readonly optimizer: Optimizer; readonly options: OptimizerOptions },
+  { optimizer, options }: UpdateRule,
 ): Updated[] {
   const [{ slots, scalars }] = updates as readonly [Update];
   const join = (of: (update: Update) => string) =>
@@ -85,7 +108,7 @@ function emitTogether(
 function emitUpdate(
   g: GraphBuilder,
   update: Update,
-  { optimizer, options }: { readonly optimizer: Optimizer; readonly options: OptimizerOptions },
+  { optimizer, options }: UpdateRule,
   parted: boolean,
 ): Updated {
   if (!parted || optimizer.looksAtWhole) return optimizer.emit(g, update, options);

@@ -49,6 +49,15 @@ describe('steps with kernels', () => {
     ['adam', { optimizer: { name: 'adam', learningRate: 0.01 } }],
     ['adamw that spares vectors', { optimizer: { name: 'adamw', learningRate: 0.01, weightDecay: 0.1 } }],
     [
+      'adamw that spares some weights',
+      {
+        optimizer: {
+          ...{ name: 'adamw', learningRate: 0.01, weightDecay: 0.1, decayVectors: true },
+          excludeFromWeightDecay: ['*.bias', 'out.weight'],
+        },
+      },
+    ],
+    [
       'clipped gradients',
       { optimizer: { name: 'sgd', learningRate: 0.1, momentum: 0.9 }, clip: { norm: 0.5 } },
     ],

@@ -38,10 +38,10 @@ describe('partedDims', () => {
 async function runUpdates(
   name: string,
   shapes: readonly number[][],
-  { parted = false, apart = false },
+  { parted = false, apart = false, decay = 0.01, undecayed = [] as string[] },
 ): Promise<{ found: Record<string, NdArray>; operators: string[] }> {
   const optimizer = optimizers[name]!;
-  const options = { ...optimizer.defaults, weightDecay: 0.01, decayVectors: true, momentum: 0.9 };
+  const options = { ...optimizer.defaults, weightDecay: decay, decayVectors: true, momentum: 0.9 };
   const g = new GraphBuilder();
   const slots = Object.keys(optimizer.slots(options));
   const scalars = Object.fromEntries(
@@ -56,7 +56,7 @@ async function runUpdates(
       scalars,
     };
   });
-  const rule = { optimizer, options };
+  const rule = { optimizer, options, undecayed };
   const emitted = apart
     ? updates.flatMap((update) => emitUpdates(g, [update], rule))
     : emitUpdates(g, updates, rule, new Set(parted ? updates : []));
@@ -92,6 +92,20 @@ describe.each(Object.keys(optimizers))('an update by %s', (name) => {
     const joined = await runUpdates(name, shapes, {});
     expect(joined.operators.includes('Concat')).toBe(name !== 'lamb');
     expect(joined.found).toEqual((await runUpdates(name, shapes, { apart: true })).found);
+  });
+});
+
+describe('weights that are excluded from decay', () => {
+  it('are updated as without one, and the others as ever', async () => {
+    const shapes = [[7], [3, 2], [5], [4], [2, 3]];
+    const plain = (await runUpdates('adamw', shapes, { decay: 0 })).found;
+    const all = (await runUpdates('adamw', shapes, {})).found;
+    const some = (await runUpdates('adamw', shapes, { undecayed: ['*_0', 'parameter_1', 'parameter_3'] })).found;
+    for (const at of shapes.keys()) {
+      const name = `next_${at}`;
+      expect(some[name], name).toEqual([0, 1, 3].includes(at) ? plain[name] : all[name]);
+      expect(plain[name]).not.toEqual(all[name]);
+    }
   });
 });
 
