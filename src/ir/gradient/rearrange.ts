@@ -6,11 +6,10 @@ import { zerosLike, type GradientRule, type GradientRules, type GradientSite } f
 
 const wholeEnd = 2 ** 62;
 
-/** Reads back what lies inside the padding; only constant padding is differentiable without folding edges in. */
+/** Reads back what lies inside the padding; what copies of the inside get is folded in. */
 const pad: GradientRule = (site) => {
   const { g, node } = site;
   const mode = stringAttribute(node, 'mode', 'constant');
-  if (mode !== 'constant') return site.refuse(`it pads by ${mode}`);
   const rank = site.dims(0).length;
   const pads = site.has(1) ? site.numbers(1) : numbersAttribute(node, 'pads');
   const given = site.has(3) ? site.numbers(3) : Array.from({ length: rank }, (_, axis) => axis);
@@ -18,6 +17,10 @@ const pad: GradientRule = (site) => {
   const axes = given.map((axis) => fromFront(axis, rank));
   const before = pads.slice(0, axes.length);
   const after = pads.slice(axes.length);
+  if (mode !== 'constant') {
+    const folds = axes.map((axis, at) => ({ axis, before: before[at]!, after: after[at]! }));
+    return [() => folds.reduce((dy, fold) => foldBack(site, dy, mode, fold), site.dy)];
+  }
   const inside = () => {
     // Where the axis was cut (negative padding) zeros come back.
     const starts = before.map((size) => Math.max(0, size));
@@ -38,6 +41,40 @@ const pad: GradientRule = (site) => {
     () => site.sub(site.sum(site.dy, every, false), site.sum(inside(), every, false)),
   ];
 };
+
+/** One axis of a padding with copies: `before` and `after` elements of it. */
+interface Fold {
+  readonly axis: number;
+  readonly before: number;
+  readonly after: number;
+}
+
+/** What lies inside along the axis, and what its copies before and after it got, where they were copied from. */
+function foldBack(site: GradientSite, dy: string, mode: string, { axis, before, after }: Fold): string {
+  const { g } = site;
+  const size = site.dims(0)[axis];
+  if (before < 0 || after < 0) return site.refuse(`it cuts what it pads by ${mode}`);
+  if (before === 0 && after === 0) return dy;
+  if (typeof size !== 'number') return site.refuse('its sizes are computed at run time');
+  const cut = (start: number, end: number, step = 1) =>
+    g.op('Slice', [dy, ...[start, end, axis, step].map((value) => g.int64s([value]))]);
+  /** A part of the axis at its place, with zeros around. */
+  const put = (part: string, first: number, count: number): string =>
+    g.op('Pad', [part, g.int64s([first, size - first - count]), '', g.int64s([axis])]);
+  const sum = (part: string) => site.sum(part, [axis]);
+  const end = before + size;
+  const copies: Readonly<Record<string, readonly (() => string)[]>> = {
+    reflect: [
+      () => put(cut(before - 1, -wholeEnd, -1), 1, before),
+      () => put(cut(-1, end - 1, -1), size - 1 - after, after),
+    ],
+    edge: [() => put(sum(cut(0, before)), 0, 1), () => put(sum(cut(end, wholeEnd)), size - 1, 1)],
+    wrap: [() => put(cut(0, before), size - before, before), () => put(cut(end, wholeEnd), 0, after)],
+  };
+  const [front, back] = copies[mode] ?? site.refuse(`it pads by ${mode}`);
+  const parts = [cut(before, end), ...(before > 0 ? [front!()] : []), ...(after > 0 ? [back!()] : [])];
+  return parts.reduce((total, part) => site.add(total, part));
+}
 
 /** Sums over the copies: each axis becomes [copies, size]. */
 const tile: GradientRule = (site) => [

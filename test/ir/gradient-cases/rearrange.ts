@@ -53,6 +53,9 @@ export const rearrangementCases: Readonly<Record<string, readonly GradientCase[]
   Pad: [
     pad('both ends', [[2, 3]], {}, integers([0, 1, 1, 2])),
     pad('cut on one side', [[2, 4]], {}, integers([0, -1, 0, 2])),
+    pad('by reflection', [[2, 4]], { mode: attr.string('reflect') }, integers([1, 3, 0, 2])),
+    pad('by its edges', [[2, 3]], { mode: attr.string('edge') }, integers([0, 2, 1, 1])),
+    pad('around', [[2, 3]], { mode: attr.string('wrap') }, integers([0, 2, 0, 1])),
     pad('some axes', [[2, 2, 2]], {}, integers([1, 0]), none, integers([-1])),
     {
       what: 'a filling that is trained',

@@ -23,7 +23,7 @@ function bodyOf(
 }
 
 /** h ← tanh(x + h·W), where W lies outside; gives the last h, and each h·h. */
-function recurrence(
+export function recurrence(
   g: GraphBuilder,
   [h, x, w]: string[],
   axis: number,
@@ -43,7 +43,12 @@ const shapes = [
 ];
 
 /** v ← v·W + step, `count` times; gives the last v, and v·v of each step. */
-function loop(g: GraphBuilder, [v, w]: string[], count: string, going: 'constant' | 'passed'): string[] {
+export function loop(
+  g: GraphBuilder,
+  [v, w]: string[],
+  count: string,
+  going: 'constant' | 'passed',
+): string[] {
   const body = g.inner('body');
   const step = body.input(g.unique('step'), 'int64', []);
   const on = body.input(g.unique('on'), 'bool', []);
@@ -59,7 +64,7 @@ function loop(g: GraphBuilder, [v, w]: string[], count: string, going: 'constant
 }
 
 /** One branch has x·w, the other x + w·w; `condition` chooses. */
-function choice(g: GraphBuilder, [x, w]: string[], condition: string): string[] {
+export function choice(g: GraphBuilder, [x, w]: string[], condition: string): string[] {
   const branch = (emit: (body: GraphBuilder) => string) => {
     const body = g.inner('branch');
     body.output(emit(body), g.unique('chosen'));
