@@ -1,6 +1,5 @@
 import { placeIn } from '../../config/index.js';
 import type { Dataset } from '../../data/index.js';
-import { isStored } from '../../data/rows.js';
 import { MaasError } from '../../errors.js';
 import type { Project, TrainJob } from '../../plugin/api.js';
 import { explainMisfit } from './figure-names.js';
@@ -54,21 +53,13 @@ export function resolveFit(
   };
 }
 
-/** @throws MaasError MAAS_CONFIG_INVALID when there are no classes, or rows that cannot be taken in any order. */
-function checkBalance({ signature, splits: { train } }: Dataset, project: Project): void {
-  const refuse = (message: string, hint: string): MaasError =>
-    new MaasError('MAAS_CONFIG_INVALID', `train.sampling: ${message}`, {
-      place: placeIn(project, ['train', 'sampling']),
-      hint,
-    });
-  if (signature.task === 'regression')
-    throw refuse('amounts have no classes to balance', 'Leave train.sampling out.');
-  if (Object.values(train.inputs).some(isStored)) {
-    throw refuse(
-      'rows that are larger than memory cannot be taken class by class',
-      'Give the loss weights instead: classWeights: balanced.',
-    );
-  }
+/** @throws MaasError MAAS_CONFIG_INVALID when there are no classes. */
+function checkBalance({ signature }: Dataset, project: Project): void {
+  if (signature.task !== 'regression') return;
+  throw new MaasError('MAAS_CONFIG_INVALID', 'train.sampling: amounts have no classes to balance', {
+    place: placeIn(project, ['train', 'sampling']),
+    hint: 'Leave train.sampling out.',
+  });
 }
 
 function watchedBy(watcher: { readonly monitor?: string } | undefined): string | undefined {

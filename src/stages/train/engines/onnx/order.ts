@@ -1,9 +1,9 @@
 import type { RandomGenerator } from 'pure-rand/types/RandomGenerator';
 import type { Column } from '../../../../data/dataset.js';
-import { blocksKept, isStored, numbersOf } from '../../../../data/rows.js';
+import { blocksKept, isStored, numbersOf, partsOf } from '../../../../data/rows.js';
 import type { TrainJob } from '../../../../plugin/api.js';
 import { randomStream } from '../../random.js';
-import { balancedRows, listMembers } from './balanced-rows.js';
+import { balancedRows, listMembers, openCopies } from './balanced-rows.js';
 import { shuffle, shuffledRows } from './random.js';
 
 /** Rows of an epoch in random order: `count` of them, from the position `start` on. */
@@ -12,26 +12,32 @@ export type TakeOrder = (epoch: number, start: number, count: number) => Uint32A
 /**
  * The order in which rows are trained on. In memory each order of the rows is as likely as any other. On disk, the blocks
  * of the table are shuffled, and then the rows of as many blocks as are kept in memory at a time: what lies on disk is in
- * the order of hashes, and so mixed already. A table of no more blocks than that is shuffled as in memory.
+ * the order of hashes, and so mixed already. A table of no more blocks than that is shuffled as in memory. Classes are
+ * balanced over the whole epoch.
  */
 export function openOrder(
   columns: readonly Column[],
   rows: number,
   { seed, sampling, dataset }: Pick<TrainJob, 'seed' | 'dataset' | 'sampling'>,
 ): TakeOrder {
-  if (sampling === 'balanced') {
-    const members = listMembers(numbersOf(dataset.splits.train.target));
-    return keepEpoch((epoch) => balancedRows(members, rows, seed, epoch));
-  }
+  const { target } = dataset.splits.train;
   const blocks = columns.filter(isStored).map(({ data }) => data.block);
   const block = Math.min(...blocks);
+  const isBalanced = sampling === 'balanced';
   if (rows <= block * blocksKept || blocks.length === 0) {
-    return keepEpoch((epoch) => shuffledRows(rows, seed, epoch));
+    if (!isBalanced) return keepEpoch((epoch) => shuffledRows(rows, seed, epoch));
+    const members = listMembers(numbersOf(target));
+    return keepEpoch((epoch) => balancedRows(members, rows, seed, epoch));
   }
+  const classes = isBalanced ? readClasses(target) : undefined;
+  const partsFor = (epoch: number): readonly Part[] => {
+    const parts = shuffleBlocks(rows, block, seed, epoch);
+    return classes ? balanceParts(parts, classes, seed, epoch) : parts;
+  };
   let windows: { readonly epoch: number; readonly parts: readonly Part[] } | undefined;
   let current: { readonly part: Part; readonly order: Uint32Array } | undefined;
   return (epoch, start, count) => {
-    if (windows?.epoch !== epoch) windows = { epoch, parts: shuffleBlocks(rows, block, seed, epoch) };
+    if (windows?.epoch !== epoch) windows = { epoch, parts: partsFor(epoch) };
     const taken = new Uint32Array(count);
     for (let at = 0; at < count;) {
       const part = windows.parts.find(({ from, to }) => from <= start + at && start + at < to)!;
@@ -60,6 +66,8 @@ interface Part {
   /** First row of each block, and the row behind its last. */
   readonly blocks: readonly { readonly first: number; readonly end: number }[];
   readonly random: RandomGenerator;
+  /** How often each row comes, asked for once for each, in order; once, where it is left out. */
+  readonly copies?: () => (row: number) => number;
 }
 
 function shuffleBlocks(rows: number, block: number, seed: number, epoch: number): Part[] {
@@ -77,10 +85,49 @@ function shuffleBlocks(rows: number, block: number, seed: number, epoch: number)
   return parts;
 }
 
-function shuffleWithin({ from, to, blocks, random }: Part): Uint32Array {
+function shuffleWithin({ from, to, blocks, random, copies }: Part): Uint32Array {
   const order = new Uint32Array(to - from);
+  const copiesOf = copies?.() ?? (() => 1);
   let at = 0;
-  for (const { first, end } of blocks) for (let row = first; row < end; row++) order[at++] = row;
+  for (const { first, end } of blocks) {
+    for (let row = first; row < end; row++)
+      for (let left = copiesOf(row); left > 0; left--) order[at++] = row;
+  }
   // A copy: the same part may be wanted again.
   return shuffle(order, random.clone());
+}
+
+/** The same parts with as many rows of each class, over all of them. */
+function balanceParts(
+  parts: readonly Part[],
+  classes: Uint8Array | Uint32Array,
+  seed: number,
+  epoch: number,
+): Part[] {
+  const countCopies = openCopies(classes, seed, epoch);
+  const seen = new Map<number, number>();
+  let from = 0;
+  return parts.map((part) => {
+    const before = new Map(seen);
+    const copies = () => countCopies(new Map(before));
+    const copiesOf = countCopies(seen);
+    let to = from;
+    for (const { first, end } of part.blocks) for (let row = first; row < end; row++) to += copiesOf(row);
+    const balanced = { ...part, from, to, copies };
+    from = to;
+    return balanced;
+  });
+}
+
+/** Class of each row. */
+function readClasses(target: Column): Uint8Array | Uint32Array {
+  const parts = [...partsOf(target)].map(({ data }) => Uint32Array.from(data as ArrayLike<bigint>, Number));
+  const narrow = parts.every((part) => part.every((index) => index < 256));
+  const classes = narrow ? new Uint8Array(target.dims[0]!) : new Uint32Array(target.dims[0]!);
+  let at = 0;
+  for (const part of parts) {
+    classes.set(part, at);
+    at += part.length;
+  }
+  return classes;
 }

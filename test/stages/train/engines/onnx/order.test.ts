@@ -43,6 +43,38 @@ describe('the order of an epoch', () => {
     }
   });
 
+  it('has as many rows of each class on disk, those of a class alike, and few blocks at a time', () => {
+    const rows = 1000;
+    const indices = BigInt64Array.from({ length: rows }, (_, row) =>
+      row % 10 === 3 ? 4n : row % 3 ? 0n : 1n,
+    );
+    const target: Column = { dtype: 'int64', dims: [rows], data: indices };
+    const balanced = {
+      ...dataset,
+      splits: { ...dataset.splits, train: { ...dataset.splits.train, rows, target } },
+    };
+    const column = stored(rows, block);
+    const order = openOrder([column], rows, { seed: 7, dataset: balanced, sampling: 'balanced' });
+    const sizes = [...new Set(indices)].map((one) => indices.filter((index) => index === one).length);
+    const seen = new Set<number>();
+    for (const epoch of [0, 1, 2, 3, 4, 5, 6, 7]) {
+      const found = [...order(epoch, 0, rows)];
+      expect(found).toEqual([...order(epoch, 0, 333), ...order(epoch, 333, rows - 333)]);
+      [...new Set(indices)].forEach((one, at) => {
+        const taken = found.filter((row) => indices[row] === one);
+        expect(Math.abs(taken.length - rows / 3)).toBeLessThan(1);
+        const copies = new Map<number, number>();
+        for (const row of taken) copies.set(row, (copies.get(row) ?? 0) + 1);
+        const least = copies.size < sizes[at]! ? 0 : Math.min(...copies.values());
+        expect(Math.max(...copies.values()) - least).toBeLessThanOrEqual(1);
+      });
+      const blocks = new Set(found.slice(0, 60).map((row) => Math.floor(row / block)));
+      expect(blocks.size).toBeLessThanOrEqual(blocksKept);
+      for (const row of found) seen.add(row);
+    }
+    expect(seen.size).toBe(rows);
+  });
+
   it('does not depend on how it is asked for, and differs from epoch to epoch and seed to seed', () => {
     const rows = 1003;
     const column = stored(rows, block);
