@@ -86,7 +86,9 @@ export function compileStep(
   // What is another each time cannot be prepared once.
   const changing = new Set([...open, ...augmentedInputs(job)]);
   const { preparation, rest } = partFrozen(kept, changing, job.dataset.splits.train);
-  const outside = how.kernels === true && !gathers(job) && optimizer.looksAtWhole !== true;
+  // Averages of statistics are no kernels' matter.
+  const averagesAll = job.ema !== undefined && running.length > 0;
+  const outside = how.kernels === true && !gathers(job) && !averagesAll && optimizer.looksAtWhole !== true;
   const g = new GraphBuilder(openWeights(rest, parameters, !outside));
   // Examples are channels in some gradients: a batch should fill a block of them.
   g.block = job.batchSize >= (how.block ?? Infinity) ? how.block : undefined;
@@ -124,9 +126,12 @@ export function compileStep(
       gradient: clipped.get(parameter),
       initial: weightOf(graph, parameter),
     }));
-    return update(g, b, each, rule);
+    const updated = update(g, b, each, rule);
+    if (!rule.averages) return updated;
+    // Averaged weights go with averaged statistics.
+    const averages = moved.map((statistic) => carryAverage(g, b, statistic, statistic.output, scalars));
+    return [...updated, ...averages];
   };
-  const updated = gathers(job) ? gatherGradients(g, slopes, scalars, emitAll) : emitAll(g, slopes);
   const moved = running.map(({ name, next }): Carried => {
     const initial = weightOf(graph, name);
     return {
@@ -136,6 +141,7 @@ export function compileStep(
       initial: () => ({ ...initial, data: initial.data.slice() }),
     };
   });
+  const updated = gathers(job) ? gatherGradients(g, slopes, scalars, emitAll) : emitAll(g, slopes);
   const carried = [...updated, ...moved];
   const kernels = outside ? compileUpdates(g, clipped, rule) : undefined;
   g.output(loss);

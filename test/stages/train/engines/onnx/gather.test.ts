@@ -7,7 +7,7 @@ import type { TrainJob, TrainOutcome } from '../../../../../src/plugin/api.js';
 import { onnxEngine } from '../../../../../src/stages/train/engines/onnx/index.js';
 import { planTurns } from '../../../../../src/stages/train/engines/onnx/turns.js';
 import { toNdArray } from '../../../../../src/ir/tensor.js';
-import { classes, classifier, fingerprint, job } from './jobs.js';
+import { classes, classifier, fingerprint, job, normalized, plane } from './jobs.js';
 
 let root: string;
 let count = 0;
@@ -99,6 +99,25 @@ describe('ema', () => {
     const still = make({ ...whole, epochs: 1, optimizer: { name: 'sgd', learningRate: 1e-30 } });
     const again = await onnxEngine.train({ ...still, model: outcome.model });
     expect(again.history[0]!['validationLoss']).toBe(outcome.history.at(-1)!['validationLoss']);
+  });
+
+  it('averages what batch normalization has learnt, too', async () => {
+    const rows = plane(24);
+    const decay = 0.7;
+    const work = () => join(root, `work-${count++}`);
+    const names = ['norm.mean', 'norm.variance'];
+    const made = (epochs: number, more: Partial<TrainJob> = {}) =>
+      job(normalized(), rows, work(), { batchSize: rows.splits.train.rows, epochs, ...more });
+    let average: number[] | undefined;
+    for (let epochs = 1; epochs <= 3; epochs++) {
+      const learnt = weightsOf(await onnxEngine.train(made(epochs)), { ...made(1), trainable: names });
+      average = average?.map((value, at) => value * decay + learnt[at]! * (1 - decay)) ?? learnt;
+    }
+    const whole = rows.splits.train.rows;
+    for (const more of [{}, { batchSize: whole, accumulate: 2 }]) {
+      const outcome = await onnxEngine.train(made(3, { ema: { decay }, ...more }));
+      expect(furthest(weightsOf(outcome, { ...made(1), trainable: names }), average!)).toBeLessThan(1e-6);
+    }
   });
 
   it('is what early stopping keeps', async () => {
