@@ -55,7 +55,10 @@ export async function selectColumns(
   const taken = arrays.find((name) => reserved.includes(name));
   if (taken !== undefined) throw await nameTaken(table, taken, 'an array');
   const names = chosen.filter((name) => !arrays.includes(name));
-  const target = await readColumn(table, config.target, config);
+  const target =
+    config.task === 'reconstruction'
+      ? nothing(config.target, table.lines.length)
+      : await readColumn(table, config.target, config);
   const features: Column[] = [];
   for (const name of names) {
     const column = await readColumn(table, name, config);
@@ -66,6 +69,12 @@ export async function selectColumns(
     features.push(column);
   }
   return { features, target };
+}
+
+/** The error of a row that comes back as it was. */
+function nothing(name: string, rows: number): NumberColumn {
+  const facts = { name, rule: 'error' as const, named: false, missing: 0, written: [] };
+  return { ...facts, type: 'number', values: new Float64Array(rows) };
 }
 
 /** What error messages need to know of a source. */
@@ -89,8 +98,19 @@ export async function chooseFeatures(table: Located, config: DataConfig): Promis
 }
 
 async function checkNames(table: Located, config: DataConfig): Promise<void> {
+  const isMadeUp = config.task === 'reconstruction';
+  if (isMadeUp && table.header.includes(config.target)) {
+    throw new MaasError(
+      'MAAS_DATA_COLUMN',
+      `data.target is what to call the error of a row, and there is a column "${config.target}"`,
+      {
+        place: await table.locate(-1, table.header.indexOf(config.target)),
+        hint: 'Choose another name; list the column under data.exclude if it is no feature.',
+      },
+    );
+  }
   const named = [
-    { key: 'target', names: [config.target] },
+    { key: 'target', names: isMadeUp ? [] : [config.target] },
     { key: 'features', names: config.features ?? [] },
     { key: 'exclude', names: config.exclude ?? [] },
     { key: 'transforms.columns', names: Object.keys(config.transforms.columns ?? {}) },

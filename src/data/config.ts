@@ -147,7 +147,7 @@ export const dataSchema = z
       }),
     target: z.string().min(1).meta({
       description:
-        'Column to predict; of arrays the name of one, or the file that holds it (NPY, IDX); of a folder of images what to call its class folders; of running text what to call the next character.',
+        'Column to predict; of arrays the name of one, or the file that holds it (NPY, IDX); of a folder of images what to call its class folders; of running text what to call the next character; of a reconstruction what to call its error.',
     }),
     features: columnNames
       .optional()
@@ -162,9 +162,9 @@ export const dataSchema = z
         description:
           'Types of columns, where the guess from the values is wrong. Never guessed: text; tokens, which are arrays of ids for an embedding; image, a column of the paths of image files, relative to the source.',
       }),
-    task: z.enum(['classification', 'regression']).optional().meta({
+    task: z.enum(['classification', 'regression', 'reconstruction']).optional().meta({
       description:
-        'Default: classification when the target is text or has at most ten different whole numbers, else regression.',
+        'Default: classification when the target is text or has at most ten different whole numbers, else regression. reconstruction: the model gives rows back, and its prediction is how badly, the mean squared error of the scaled features.',
     }),
     split: split.default({ train: 0.7, validation: 0.15, test: 0.15 }).meta({
       description: 'How the rows are divided. Copies of a row stay together; classes are spread evenly.',
@@ -254,6 +254,14 @@ export const dataSchema = z
         conflict(path, `${choice.name} is for columns of type ${takes}, and data.types says ${type}`);
     }
     const isFolder = formatOf(source)?.kind === 'folder';
+    if (context.value.task === 'reconstruction') {
+      if (isFolder || holdsArrays(source))
+        conflict(['task'], `rows of columns are reconstructed, and ${basename(source)} has none`);
+      const wide = Object.entries(types).find(([, type]) => type === 'image' || type === 'tokens');
+      if (wide) conflict(['types', wide[0]], `rows of columns are reconstructed, and no ${wide[1]}`);
+      if (context.value.missing.target === 'drop')
+        conflict(['missing', 'target'], 'a reconstruction has no target that could be missing');
+    }
     for (const type of ['text', 'tokens', 'image'] as const) {
       if (types[target] === type) conflict(['types', target], 'the target is a number or a category');
     }

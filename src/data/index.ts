@@ -5,6 +5,7 @@ export type { ColumnSchema, DataSchema } from './describe-schema.js';
 export { encodeRows, type EncodedRows, type FieldError } from './encode-rows.js';
 export { digestDataset, loadDataset, type LoadOptions } from './load.js';
 export { readSignature } from './read-signature.js';
+export { measureAmounts, scaleOf } from './statistics.js';
 export { countPresent, idOf } from './transforms/text-ids.js';
 export { idsOf, transformOf } from './transforms/index.js';
 export type { Feature, Port, Signature } from './signature.js';

@@ -72,6 +72,16 @@ export async function loadDataset(config: DataConfig, options: LoadOptions): Pro
       hint: 'Raise data.memory, or leave train.folds out: so many rows validate well without.',
     });
   }
+  if (large && config.task === 'reconstruction') {
+    throw new MaasError(
+      'MAAS_DATA_COLUMN',
+      'data.task: reconstruction is for data in memory, and this is larger',
+      {
+        place: { file: path },
+        hint: 'Raise data.memory, or take part of the rows with data.sql.',
+      },
+    );
+  }
   const loaded = markTexts(await (large ? loadLarge : loadSmall)(path, config, options), config);
   refuseLooseTokens(loaded.signature, config, path);
   const transforms = fitTransforms(config, loaded.signature, loaded.splits.train, path, options.placeOf);
@@ -162,7 +172,10 @@ async function loadSmall(path: string, config: DataConfig, options: LoadOptions)
   ];
   return {
     digest,
-    signature: describeSignature(columns, target, rows.train, options.name, digest, wide),
+    signature: {
+      ...describeSignature(columns, target, rows.train, options.name, digest, wide),
+      ...(config.task === 'reconstruction' && { reconstructs: true as const }),
+    },
     statistics,
     schema: describeSchema(table, columns, rows, wide),
     notes,

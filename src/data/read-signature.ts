@@ -44,6 +44,7 @@ const signatureSchema = z.strictObject({
   outputs: z.array(portSchema).min(1),
   target: z.strictObject({ name: z.string(), labels: z.array(z.string()).min(2).optional() }),
   generates: z.strictObject({ feature: z.string(), context: z.int().positive() }).optional(),
+  reconstructs: z.literal(true).optional(),
   data: z.strictObject({ digest: z.string() }),
 }) satisfies z.ZodType<Signature>;
 

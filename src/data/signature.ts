@@ -58,6 +58,8 @@ export interface Signature {
   readonly target: { readonly name: string; readonly labels?: readonly string[] };
   /** Where the target is what comes after a text: the feature that holds the text, and how many of its characters count. */
   readonly generates?: { readonly feature: string; readonly context: number };
+  /** Set where the model gives rows back, and its prediction is how badly: the target is 0 for all. */
+  readonly reconstructs?: true;
   /** The data that the model was trained on; evaluation refuses other data. */
   readonly data: { readonly digest: string };
 }

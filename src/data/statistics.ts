@@ -1,4 +1,5 @@
-import type { Statistics } from './dataset.js';
+import type { Column, Statistics } from './dataset.js';
+import { partsOf } from './rows.js';
 
 /** Mean and spread of numbers that come one by one, in double precision (Welford; Chan et al. for several at once). */
 export class Moments {
@@ -29,6 +30,20 @@ export class Moments {
     return Math.sqrt(this.#squares / this.count);
   }
 }
+
+/** Mean and population standard deviation of a column's elements; of what varies less than float32 can tell, 1. */
+export function measureAmounts(column: Column): { readonly mean: number; readonly deviation: number } {
+  const moments = new Moments();
+  for (const { data } of partsOf(column)) for (const value of data) moments.add(Number(value));
+  return { mean: moments.mean, deviation: scaleOf(moments.mean, moments.deviation) };
+}
+
+/** A column that varies less than float32 can tell, as a share of its mean, is constant. */
+const leastVariation = 1e-6;
+
+/** What values are divided by, so that those of a constant column stay what they are. */
+export const scaleOf = (mean: number, deviation: number): number =>
+  deviation > Math.abs(mean) * leastVariation ? deviation : 1;
 
 /**
  * Mean and population standard deviation of each column over `rows`, as the layers behind see them: with `fills` for

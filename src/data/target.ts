@@ -28,7 +28,8 @@ export type Target =
  */
 export function readTarget(column: Column, config: DataConfig, path: string): Target {
   const { name } = column;
-  const task = config.task ?? (looksLikeClasses(column) ? 'classification' : 'regression');
+  const given = config.task === 'reconstruction' ? 'regression' : config.task;
+  const task = given ?? (looksLikeClasses(column) ? 'classification' : 'regression');
   if (task === 'regression') {
     if (column.type === 'number') return { task, name, values: column.values };
     throw textAmount(name, path);

@@ -24,7 +24,8 @@ export async function evaluate(
  */
 export function score(predictions: Predictions, table: Table, signature: Signature): Record<string, number> {
   const { values } = predictions;
-  if (signature.task === 'regression') return scoreAmounts(values, numbersOf(table.target));
+  if (signature.task === 'regression')
+    return scoreAmounts(values, numbersOf(table.target), signature.reconstructs);
   return withText(signature, scoreClasses({ ...indexLabels(predictions, table, signature), values }));
 }
 
@@ -35,15 +36,16 @@ export function score(predictions: Predictions, table: Table, signature: Signatu
 export function scoreValues(
   parts: readonly Float32Array[],
   target: Column,
-  signature: Pick<Signature, 'task' | 'target' | 'generates'>,
+  signature: Pick<Signature, 'task' | 'target' | 'generates' | 'reconstructs'>,
 ): Record<string, number> {
   const {
     task,
+    reconstructs,
     target: { labels = [] },
   } = signature;
   const values = concat(parts);
   const truth = numbersOf(target);
-  if (task === 'regression') return scoreAmounts(values, truth);
+  if (task === 'regression') return scoreAmounts(values, truth, reconstructs);
   const single = values.length === truth.length;
   const probabilities = single
     ? Float32Array.from({ length: 2 * values.length }, (_, at) =>
@@ -72,7 +74,12 @@ function withText(
   return { ...scores, perplexity: Math.exp(nats), bitsPerCharacter: nats / Math.LN2 };
 }
 
-function scoreAmounts(values: ArrayLike<number>, truth: ArrayLike<number>): Record<string, number> {
+/** @param reconstructs Whether the truth is 0 for all: nothing of it is to be explained then. */
+function scoreAmounts(
+  values: ArrayLike<number>,
+  truth: ArrayLike<number>,
+  reconstructs = false,
+): Record<string, number> {
   const squares = mse(truth, values);
   const relative = mape(truth, values);
   return {
@@ -81,8 +88,10 @@ function scoreAmounts(values: ArrayLike<number>, truth: ArrayLike<number>): Reco
     mae: mae(truth, values),
     medianAbsoluteError: medianAbsoluteError(truth, values),
     ...(!Number.isNaN(relative) && { mape: relative }),
-    r2: r2(truth, values),
-    explainedVariance: explainedVariance(truth, values),
+    ...(!reconstructs && {
+      r2: r2(truth, values),
+      explainedVariance: explainedVariance(truth, values),
+    }),
   };
 }
 

@@ -9,6 +9,8 @@ export interface Figure {
   readonly brief?: true;
   /** Only for what comes after a text. */
   readonly ofText?: true;
+  /** Not for rows that are given back: nothing of a target is to be told then. */
+  readonly ofTarget?: true;
 }
 
 const share = { task: 'classification', better: 'greater' } as const;
@@ -61,10 +63,21 @@ export const figures: Readonly<Record<string, Figure>> = {
   rmse: { ...error, brief: true, summary: 'Root of the mean squared error.' },
   mae: { ...error, brief: true, summary: 'Mean absolute error.' },
   medianAbsoluteError: { ...error, summary: 'Median of the absolute errors.' },
-  mape: { ...error, summary: 'Mean absolute error as a share of the amount; none when an amount is 0.' },
-  r2: { ...error, better: 'greater', brief: true, summary: 'Share of the variance that is explained.' },
+  mape: {
+    ...error,
+    ofTarget: true,
+    summary: 'Mean absolute error as a share of the amount; none when an amount is 0.',
+  },
+  r2: {
+    ...error,
+    ofTarget: true,
+    better: 'greater',
+    brief: true,
+    summary: 'Share of the variance that is explained.',
+  },
   explainedVariance: {
     ...error,
+    ofTarget: true,
     better: 'greater',
     summary: 'Share of the variance that is explained, an error that is always the same left aside.',
   },

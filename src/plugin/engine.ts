@@ -17,6 +17,11 @@ export interface TrainJob extends TrainOrder {
   /** What the graph itself adds to the loss, and how much the job's own loss counts beside it: share · loss + value. */
   readonly objective?: Objective;
   /**
+   * Of amounts: their mean and standard deviation. The loss looks at prediction and target less the mean, by the deviation,
+   * so that learning goes on alike whatever the amounts are measured in. Without it, it looks at them as they are.
+   */
+  readonly amounts?: { readonly mean: number; readonly deviation: number };
+  /**
    * Where each step of a row predicts the id after it: the loss then looks at all steps, and `prediction` is that of the
    * last one, whose class is the row's target.
    */

@@ -11,7 +11,19 @@ import type { Project, TrainJob } from '../plugin/api.js';
  * @throws MaasError MAAS_CONFIG_INVALID when the loss is for another kind of target, or weighs a class that is not there.
  */
 export function resolveLoss(chosen: Named | undefined, dataset: Dataset, project: Project): TrainJob['loss'] {
-  const { task } = dataset.signature;
+  const { task, reconstructs } = dataset.signature;
+  // The mean of the rows' errors, which are squared already.
+  if (reconstructs && !chosen) return { name: 'meanAbsoluteError' };
+  if (reconstructs) {
+    throw new MaasError(
+      'MAAS_CONFIG_INVALID',
+      'train.loss: a reconstruction is learned by its squared error',
+      {
+        place: placeIn(project, ['train', 'loss']),
+        hint: 'Leave train.loss out.',
+      },
+    );
+  }
   const fallback = task === 'classification' ? 'sparseCategoricalCrossentropy' : 'meanSquaredError';
   if (!chosen) return { name: fallback };
   const { name } = chosen;

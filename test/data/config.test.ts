@@ -36,6 +36,21 @@ describe('the data section', () => {
       ['source'],
       `no reader for ".xlsx", expected a folder, or a file that ends in ${extensions.join(', ')}`,
     ],
+    [
+      { task: 'reconstruction', source: 'rows.npz' },
+      ['task'],
+      'rows of columns are reconstructed, and rows.npz has none',
+    ],
+    [
+      { task: 'reconstruction', types: { scan: 'image' } },
+      ['types', 'scan'],
+      'rows of columns are reconstructed, and no image',
+    ],
+    [
+      { task: 'reconstruction', missing: { target: 'drop' } },
+      ['missing', 'target'],
+      'a reconstruction has no target that could be missing',
+    ],
     [{ images: {} }, ['images'], 'no column has images: say which under data.types, such as {file: image}'],
     [{ types: { species: 'image' } }, ['types', 'species'], 'the target is a number or a category'],
     [{ source: 'images', delimiter: ';' }, ['delimiter'], 'images has no delimiters'],

@@ -163,15 +163,18 @@ describe('weight decay', () => {
   const still = [[0, 0]];
   const options = { learningRate: 0.1, weightDecay: 0.5 };
 
-  it.each(['sgd', 'adamw', 'lion', 'lamb'])('of %s leaves vectors alone unless told otherwise', async (name) => {
-    const from = { start: [1, -2], dims: [2] };
-    expect(await descend(name, options, still, from)).toEqual([1, -2]);
-    const moved = await descend(name, { ...options, decayVectors: true }, still, from);
-    expect(moved[0]).toBeLessThan(1);
-    expect(moved[1]).toBeGreaterThan(-2);
-    const matrix = await descend(name, options, still, { start: [1, -2], dims: [1, 2] });
-    expect(matrix).toEqual(moved);
-  });
+  it.each(['sgd', 'adamw', 'lion', 'lamb'])(
+    'of %s leaves vectors alone unless told otherwise',
+    async (name) => {
+      const from = { start: [1, -2], dims: [2] };
+      expect(await descend(name, options, still, from)).toEqual([1, -2]);
+      const moved = await descend(name, { ...options, decayVectors: true }, still, from);
+      expect(moved[0]).toBeLessThan(1);
+      expect(moved[1]).toBeGreaterThan(-2);
+      const matrix = await descend(name, options, still, { start: [1, -2], dims: [1, 2] });
+      expect(matrix).toEqual(moved);
+    },
+  );
 });
 
 describe('sgd', () => {

@@ -57,7 +57,9 @@ export function settleTarget(tally: Tally, config: DataConfig, path: string): Go
   const looksLikeClasses =
     type === 'category' ||
     (distinct !== undefined && distinct.size <= maxNumericClasses && [...distinct].every(Number.isInteger));
-  const task = config.task ?? (looksLikeClasses ? 'classification' : 'regression');
+  // A reconstruction is refused before.
+  const given = config.task === 'reconstruction' ? undefined : config.task;
+  const task = given ?? (looksLikeClasses ? 'classification' : 'regression');
   if (task === 'regression') {
     if (type !== 'number') throw textAmount(name, path);
     return { task, name, classOf: () => 0, classes: [] };

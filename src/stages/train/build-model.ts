@@ -1,5 +1,5 @@
 import type { ConfigPath } from '../../config/index.js';
-import { idOf, idsOf, type Dataset, type Feature, type Signature } from '../../data/index.js';
+import { idOf, idsOf, measureAmounts, type Dataset, type Feature, type Signature } from '../../data/index.js';
 import { MaasError, type Place } from '../../errors.js';
 import type { TrainJob } from '../../plugin/api.js';
 import { GraphBuilder } from '../../ir/builder.js';
@@ -7,7 +7,7 @@ import type { Dim, Model } from '../../ir/graph.js';
 import { removeDead } from '../../ir/rewrite.js';
 import { tensor } from '../../ir/tensor.js';
 import { emitFeatures, featureOpsets } from './emit-features.js';
-import { emitLastStep, emitOutputs } from './emit-outputs.js';
+import { emitErrors, emitLastStep, emitOutputs } from './emit-outputs.js';
 import { openGroups, type FeatureGroups } from './feature-groups.js';
 import type { ActivationName } from './layers/activations.js';
 import type { DenseOptions } from './layers/dense.js';
@@ -25,6 +25,7 @@ export interface Draft {
   readonly trainable: readonly string[];
   /** The value that the loss looks at: probabilities [N, classes], or amounts [N, 1]. */
   readonly prediction: string;
+  readonly amounts?: TrainJob['amounts'];
   /** Where each step predicts the token after it: what the loss looks at instead. */
   readonly steps?: TrainJob['steps'];
   /** Lines for the person who trains. */
@@ -72,16 +73,28 @@ export function buildModel(
   const preset = 'name' in source ? source : undefined;
   const whole = (): string => groups.sources.get(firstSource)!();
   const isNext = signature.generates !== undefined;
-  const rowOf = (x: string) => ({ sizes: sizesOf({ g }, x), isIds: ids.get(x) !== undefined, isNext });
+  const reconstructs = signature.reconstructs === true;
+  const rowOf = (x: string) => ({
+    sizes: sizesOf({ g }, x),
+    isIds: ids.get(x) !== undefined,
+    isNext,
+    reconstructs,
+  });
   const choices = 'name' in source ? layersOf(source, rowOf(whole()), place) : source;
   const path = preset ? pathOf(preset) : ['train', 'model', 'layers'];
   const layers = openLayers(g, { seed, path, place, ids });
-  const x = layers.emit(fitToData(choices, signature, place), groups.sources);
+  const width = reconstructs ? sizesOf({ g }, whole())[0] : undefined;
+  const x = layers.emit(fitToData(choices, signature, place, width), groups.sources);
   groups.expectRead();
   const steps = isNext && g.rankOf(x) === 3 ? { logits: x, ids: whole(), first: idOf(0) } : undefined;
   const flat = steps ? emitLastStep(g, steps) : x;
   if (g.rankOf(flat) !== 2) throw notFlat(g.shapeOf(flat), place([...path, findHead(choices)!]));
-  const prediction = emitOutputs(g, flat, signature);
+  // What an activation bounds is meant as the amount itself.
+  const isFree = signature.task === 'regression' && !reconstructs && isLinear(choices);
+  const amounts = isFree ? measureAmounts(dataset.splits.train.target) : undefined;
+  if (reconstructs && embeddings.length > 0) throw learnedInputs(place(['data', 'transforms']));
+  const given = reconstructs ? emitErrors(g, flat, whole()) : flat;
+  const prediction = emitOutputs(g, given, signature, amounts);
   const model: Model = {
     irVersion: 10,
     opsets: featureOpsets,
@@ -89,11 +102,20 @@ export function buildModel(
     graph: removeDead(g.build()),
     metadata: {},
   };
-  return { model, trainable: [...embeddings, ...layers.trainable], prediction, ...(steps && { steps }) };
+  const trainable = [...embeddings, ...layers.trainable];
+  return { model, trainable, prediction, ...(amounts && { amounts }), ...(steps && { steps }) };
 }
 
 /** The first weights of embeddings do not depend on them. */
 const noFans = { in: 1, out: 1 };
+
+function learnedInputs(place: Place): MaasError {
+  const message = 'a row whose numbers are learned cannot be reconstructed: they would all become the same';
+  return new MaasError('MAAS_MODEL_SHAPE', message, {
+    place,
+    hint: 'Choose oneHot or hashing in place of embedding.',
+  });
+}
 
 function notFlat(shape: readonly Dim[], place: Place): MaasError {
   const message = `the last layer gives [${shape.join(', ')}]: a row must come to one list of outputs`;
@@ -108,9 +130,10 @@ function fitToData(
   choices: readonly LayerChoice[],
   signature: Signature,
   place: DraftOptions['place'],
+  width = 1,
 ): LayerChoice[] {
   const { labels } = signature.target;
-  const wanted = labels?.length ?? 1;
+  const wanted = labels?.length ?? width;
   const at = findHead(choices)!;
   const head = choices[at]!.options as DenseOptions;
   const { units } = head;
@@ -119,7 +142,9 @@ function fitToData(
   if (units !== 'auto' && units !== wanted) {
     const needs = labels
       ? `the data has ${wanted} classes (${shorten(labels)})`
-      : 'the data has one amount to predict';
+      : signature.reconstructs
+        ? `a row has ${wanted} numbers to give back`
+        : 'the data has one amount to predict';
     throw new MaasError('MAAS_MODEL_SHAPE', `the last layer, ${path}, has ${units} units: ${needs}`, {
       place: placeOf('units'),
       hint: `Write units: ${wanted}, or leave units out.`,
@@ -147,6 +172,12 @@ function fitToData(
   const activation = labels ? 'linear' : head.activation;
   const fitted: LayerChoice = { name: 'dense', options: { ...head, units: wanted, activation } };
   return [...choices.slice(0, at), fitted, ...(labels ? [] : choices.slice(at + 1))];
+}
+
+/** Whether the last layer gives any number. */
+function isLinear(choices: readonly LayerChoice[]): boolean {
+  const at = findHead(choices)!;
+  return (choices[at]!.options as DenseOptions).activation === 'linear' && choices.length === at + 1;
 }
 
 function shorten(labels: readonly string[]): string {

@@ -1,4 +1,4 @@
-import { idsOf, transformOf, type Dataset, type Feature } from '../../data/index.js';
+import { idsOf, scaleOf, transformOf, type Dataset, type Feature } from '../../data/index.js';
 import type { Fitted, Site } from '../../data/transforms/transform.js';
 import { MaasError } from '../../errors.js';
 import type { GraphBuilder } from '../../ir/builder.js';
@@ -63,18 +63,12 @@ function pick(g: GraphBuilder, x: string, group: readonly Fitted[], width: numbe
   return g.op('Gather', [x, g.int64s(columns)], { axis: attr.int(1) });
 }
 
-/** A column that varies less than float32 can tell, as a share of its mean, is constant. */
-const leastVariation = 1e-6;
-
 function defaultFor({ type, input, column }: Feature, statistics: Dataset['statistics']) {
   if (type !== 'number') return { name: 'oneHot' as const, facts: null };
   const { mean, deviation } = statistics[input]!;
   const facts = { offset: mean[column]!, scale: scaleOf(mean[column]!, deviation[column]!) };
   return { name: 'normalization' as const, facts };
 }
-
-const scaleOf = (mean: number, deviation: number): number =>
-  deviation > Math.abs(mean) * leastVariation ? deviation : 1;
 
 function emitArrayScaling(
   g: GraphBuilder,

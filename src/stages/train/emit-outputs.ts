@@ -5,10 +5,34 @@ import type { TrainJob } from '../../plugin/api.js';
 
 /**
  * Turns what the layers give, logits [N, classes] or amounts [N, 1], into the outputs of the signature.
+ * @param amounts Of amounts that the layers give in standard deviations from a mean.
  * @returns the value that the loss looks at.
  */
-export function emitOutputs(g: GraphBuilder, x: string, signature: Signature): string {
-  return signature.task === 'classification' ? emitLabels(g, x, signature) : emitAmount(g, x);
+export function emitOutputs(
+  g: GraphBuilder,
+  x: string,
+  signature: Signature,
+  amounts?: TrainJob['amounts'],
+): string {
+  if (signature.task === 'classification') return emitLabels(g, x, signature);
+  return emitAmount(g, amounts ? emitScaling(g, x, amounts) : x);
+}
+
+/** The mean squared error of each row [N, width] that came back → [N, 1]. */
+export function emitErrors(g: GraphBuilder, found: string, row: string): string {
+  const difference = g.op('Sub', [found, row]);
+  const squares = g.op('Mul', [difference, difference]);
+  return g.op('ReduceMean', [squares, g.int64s([1])], { keepdims: attr.int(1) }, { name: 'error' });
+}
+
+/** Deviations → amounts. */
+function emitScaling(
+  g: GraphBuilder,
+  x: string,
+  { mean, deviation }: NonNullable<TrainJob['amounts']>,
+): string {
+  const scaled = g.op('Mul', [x, g.scalar(deviation)], {}, { name: 'scaled' });
+  return g.op('Add', [scaled, g.scalar(mean)], {}, { name: 'amounts' });
 }
 
 /** What the steps say [N, steps, C] → what the last of them that has an id says [N, C]. */

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Signature } from '../../data/index.js';
-import { figures, findFigure, labelFigurePattern } from '../../evaluate/figures.js';
+import { figures, findFigure, labelFigurePattern, type Figure } from '../../evaluate/figures.js';
 import { didYouMean } from '../../suggest.js';
 
 /** The name of a figure: `accuracy`, `recall.setosa`. */
@@ -17,16 +17,18 @@ export const figureName = z
 /** Why a model with this signature cannot have the figure, if it cannot. */
 export function explainMisfit(
   name: string,
-  { task, target: { labels = [] }, generates }: Signature,
+  { task, target: { labels = [] }, generates, reconstructs }: Signature,
 ): { readonly message: string; readonly hint: string } | undefined {
   const figure = findFigure(name);
   const isOfText = generates !== undefined;
-  if (figure?.task !== task || (figure.ofText && !isOfText)) {
+  const fits = (each: Figure): boolean =>
+    each.task === task && (!each.ofText || isOfText) && !(each.ofTarget && reconstructs);
+  if (!figure || !fits(figure)) {
     const known = Object.entries(figures)
-      .filter(([, each]) => each.task === task && (!each.ofText || isOfText))
+      .filter(([, each]) => fits(each))
       .map(([each]) => each);
     return {
-      message: `there is no ${name} of ${task === 'regression' ? 'amounts' : 'classes'}`,
+      message: `there is no ${name} of ${reconstructs ? 'rows' : task === 'regression' ? 'amounts' : 'classes'}`,
       hint: `The figures are: ${known.join(', ')}.`,
     };
   }

@@ -73,9 +73,10 @@ export function trainTasks(run: StageRun<TrainOptions>): ListrTask[] {
     {
       title: 'evaluate',
       task: async (_context, task) => {
-        const { accuracy, r2 } = await prepared.training!.evaluate();
-        const figure = accuracy === undefined ? `R² ${r2!.toFixed(4)}` : `accuracy ${accuracy.toFixed(4)}`;
-        task.title = `evaluate: ${figure} on the test split`;
+        const { accuracy, r2, mae } = await prepared.training!.evaluate();
+        const [name, value] =
+          accuracy !== undefined ? ['accuracy', accuracy] : r2 !== undefined ? ['R²', r2] : ['error', mae!];
+        task.title = `evaluate: ${name} ${value.toFixed(4)} on the test split`;
       },
     },
   ];

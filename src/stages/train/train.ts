@@ -82,6 +82,14 @@ export class Training {
       ...(options.folds !== undefined && { fold: { count: options.folds, held } }),
     });
     checkGateNames(options.gates, dataset.signature, project);
+    const source = options.model && sourceOf(options.model);
+    if (dataset.signature.reconstructs && (chosen.engine.ownsModel || source)) {
+      const path = source ? ['train', 'model', source.key] : ['train', 'engine'];
+      throw new MaasError('MAAS_CONFIG_INVALID', 'rows are reconstructed by layers or a preset', {
+        place: placeIn(project, path),
+        hint: 'Write preset: autoencoder, or choose another data.task.',
+      });
+    }
     if (options.augment && dataset.signature.features.every(({ type }) => type !== 'image')) {
       throw new MaasError('MAAS_DATA_COLUMN', 'train.augment changes images, and the data has none', {
         place: placeIn(project, ['train', 'augment']),
@@ -220,10 +228,11 @@ export class Training {
   }
 
   private async fitDraft(engine: FittingEngine, order: TrainOrder, draft: Draft): Promise<TrainOutcome> {
-    const { model, trainable, prediction, steps } = draft;
+    const { model, trainable, prediction, amounts, steps } = draft;
     await checkCausal(draft, this.dataset, placeIn(this.run.project, ['train', 'model']));
     try {
-      return await engine.train({ ...order, model, trainable, prediction, ...(steps && { steps }) });
+      const job = { ...order, model, trainable, prediction };
+      return await engine.train({ ...job, ...(amounts && { amounts }), ...(steps && { steps }) });
     } catch (error) {
       throw explainFreeze(error, draft, placeIn(this.run.project, ['train', 'model']));
     }

@@ -17,9 +17,19 @@ export const subjects = {
   diabetes: {
     ...common,
     ...{ source: 'diabetes.csv', target: 'progression', metric: 'r2', hidden: [16] },
-    ...{ epochs: 150, learningRate: 0.01 },
+    ...{ epochs: 10, learningRate: 0.01 },
   },
   penguins: { ...common, source: 'penguins.csv', target: 'species', given: true, epochs: 30 },
+  'penguins-mass': {
+    ...common,
+    ...{
+      source: 'penguins.csv',
+      target: 'body_mass_g',
+      given: true,
+      metric: 'r2',
+      missing: { target: 'drop' },
+    },
+  },
   titanic: {
     ...common,
     ...{ source: 'titanic.csv', target: 'survived', given: true, hidden: [16], epochs: 30 },
@@ -38,10 +48,11 @@ export const subjects = {
 };
 
 /** Data of the config. */
-export const dataOf = ({ source, target, exclude, metric, context, types }) => ({
+export const dataOf = ({ source, target, exclude, metric, context, types, missing }) => ({
   source,
   target,
   ...(exclude && { exclude }),
+  ...(missing && { missing }),
   ...(context && { text: { context } }),
   ...(metric === 'accuracy' && { types: { [target]: 'category', ...types } }),
   split: { train: 0.7, validation: 0.1, test: 0.2 },

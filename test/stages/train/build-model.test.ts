@@ -97,7 +97,23 @@ describe('buildModel', () => {
     });
     const [slope] = numbersOf(draft.model.graph.initializers.get('dense_1/kernel')!);
     expect(prediction!.dims).toEqual([3]);
-    expect(Array.from(prediction!.data, Number)).toEqual([1 - slope!, 1, 1 + slope!].map(Math.fround));
+    const { mean, deviation } = draft.amounts!;
+    Array.from(prediction!.data, Number).forEach((value, row) => {
+      expect(value).toBeCloseTo(mean + deviation * (1 + (row - 1) * slope!), 4);
+    });
+  });
+
+  it('gives amounts in standard deviations from their mean, unless an activation bounds them', () => {
+    const data = amountDataset();
+    const amounts = { mean: 4, deviation: Math.sqrt(8 / 3) };
+    const draft = build([layer('dense', { biasInitializer: 'ones' })], data);
+    expect(draft.amounts).toEqual(amounts);
+    for (const bounded of [
+      [layer('dense', { activation: 'relu' })],
+      [layer('dense'), layer('activation', 'sigmoid')],
+    ]) {
+      expect(build(bounded, data).amounts).toBeUndefined();
+    }
   });
 
   it('names what may be trained and what the loss looks at', () => {
@@ -235,8 +251,10 @@ describe('activations', () => {
     const { prediction } = await run(draft, {
       features: { dtype: 'float32', dims: [raw.length, 1], data: Float32Array.from(raw) },
     });
+    const { mean, deviation } = draft.amounts ?? { mean: 0, deviation: 1 };
     raw.forEach((value, index) => {
-      expect(prediction!.data[index]).toBeCloseTo(formulas[name]!((value - 3) / 2), 5);
+      const given = (Number(prediction!.data[index]) - mean) / deviation;
+      expect(given).toBeCloseTo(formulas[name]!((value - 3) / 2), 5);
     });
   });
 });

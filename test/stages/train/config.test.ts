@@ -43,7 +43,10 @@ describe('the train section', () => {
     });
     expect(parsed.optimizer).toEqual({
       name: 'sgd',
-      options: { learningRate: 0.01, momentum: 0.9, nesterov: false },
+      options: {
+        ...{ learningRate: 0.01, momentum: 0.9, nesterov: false },
+        ...{ weightDecay: 0, decayVectors: false },
+      },
     });
     expect(parsed.loss).toEqual({ name: 'categoricalCrossentropy', options: { labelSmoothing: 0 } });
   });
@@ -140,7 +143,7 @@ describe('the train section', () => {
     [
       { model: { preset: 'mlpp' } },
       ['model', 'preset'],
-      'unknown preset "mlpp", expected one of: mlp, cnn, resnet, mobilenet, lstm, transformer',
+      'unknown preset "mlpp", expected one of: mlp, cnn, resnet, mobilenet, lstm, transformer, autoencoder',
     ],
     [{ engine: 'onxx' }, ['engine'], 'unknown engine "onxx", expected one of: onnx, auto'],
     [

@@ -303,6 +303,112 @@ describe('the train stage', () => {
     });
   });
 
+  it.each([
+    ['adam', { learningRate: 0.01 }],
+    ['sgd', { learningRate: 0.05, momentum: 0.9 }],
+  ])('learns amounts alike in whatever unit they are, by %s', async (name, options) => {
+    const found: number[] = [];
+    for (const [at, [unit, zero]] of [
+      [1, 0],
+      [1000, 500_000],
+    ].entries()) {
+      const folder = join(root, `unit-${name}-${at}`);
+      await mkdir(folder);
+      const lines = Array.from({ length: 120 }, (_, row) => {
+        const [x, y] = [Math.sin(row), Math.cos(3 * row)];
+        return `${x.toFixed(5)},${y.toFixed(5)},${(zero! + unit! * (x - 2 * y + x * y)).toFixed(5)}`;
+      });
+      await writeFile(join(folder, 'rows.csv'), ['x,y,amount', ...lines].join('\n'));
+      const data = {
+        source: 'rows.csv',
+        target: 'amount',
+        split: { train: 0.6, validation: 0.2, test: 0.2, by: 'hash' },
+      };
+      const { run } = await train({ folder, data, train: { epochs: 40, optimizer: { [name]: options } } });
+      found.push((run.result.metrics as { r2: number }).r2);
+    }
+    // Other digits are other rows: the split, which goes by them, differs.
+    expect(found[0]).toBeGreaterThan(0.8);
+    expect(found[1]).toBeGreaterThan(0.8);
+  });
+
+  describe('a reconstruction', () => {
+    let folder: string;
+    const data = {
+      ...{ source: 'rows.csv', target: 'strangeness', task: 'reconstruction' },
+      split: { train: 0.6, validation: 0.2, test: 0.2, by: 'hash' },
+    };
+    beforeAll(async () => {
+      folder = join(root, 'reconstruction');
+      await mkdir(folder);
+      // Six numbers and a text, all of them told by one angle.
+      const lines = Array.from({ length: 160 }, (_, row) => {
+        const angle = 0.37 * row;
+        const numbers = [1, 2, 3, 4, 5, 6].map((each) => (each * Math.sin(angle + each)).toFixed(4));
+        return [...numbers, Math.sin(angle) > 0 ? 'up' : 'down'].join(',');
+      });
+      await writeFile(join(folder, 'rows.csv'), ['a,b,c,d,e,f,way', ...lines].join('\n'));
+    });
+
+    it('predicts how badly a row comes back', async () => {
+      const model = { preset: { autoencoder: { units: [16, 3], activation: 'tanh' } } };
+      const { run } = await train({ folder, data, train: { model, epochs: 100 } });
+      const { mae, r2 } = run.result.metrics as Record<string, number>;
+      // Of what does not come back at all it is 6 for six scaled numbers, over eight.
+      expect(mae).toBeLessThan(0.3);
+      expect(r2).toBeUndefined();
+      const signature = await readSignature(join(run.out, 'signature.json'));
+      expect(signature).toMatchObject({
+        task: 'regression',
+        reconstructs: true,
+        target: { name: 'strangeness' },
+      });
+      const session = await openSession(join(run.out, 'model.onnx'));
+      const rows = [
+        [1, 2, 3, 4, 5, 6].map((each) => each * Math.sin(0.5 + each)),
+        [1, 2, 3, 4, 5, 6].map((each) => each * Math.sin(0.5 + each) * (each % 2 ? 1 : -1)),
+      ];
+      const { prediction } = await session.run({
+        features: { dtype: 'float32', dims: [2, 6], data: Float32Array.from(rows.flat()) },
+        way: { dtype: 'string', dims: [2, 1], data: ['up', 'up'] },
+      });
+      await session.close();
+      const [usual, strange] = prediction!.data as Float32Array;
+      expect(strange).toBeGreaterThan(5 * usual!);
+    });
+
+    it.each<[string, Setup, object]>([
+      ['a loss', { train: { loss: 'mse' } }, { code: 'MAAS_CONFIG_INVALID', hint: 'Leave train.loss out.' }],
+      [
+        'a figure of a target',
+        { train: { gates: { r2: { min: 0 } } } },
+        { code: 'MAAS_CONFIG_INVALID', hint: 'The figures are: mse, rmse, mae, medianAbsoluteError.' },
+      ],
+      [
+        'the name of a column',
+        { data: { ...data, target: 'c' } },
+        { code: 'MAAS_DATA_COLUMN', message: expect.stringContaining('there is a column "c"') as string },
+      ],
+      [
+        'another number of outputs',
+        { train: { model: { layers: [{ dense: { units: 3 } }, { dense: { units: 2 } }] } } },
+        { code: 'MAAS_MODEL_SHAPE', hint: 'Write units: 8, or leave units out.' },
+      ],
+      [
+        'a source that is larger than memory',
+        { data: { ...data, memory: 0 } },
+        { code: 'MAAS_DATA_COLUMN', hint: expect.stringContaining('Raise data.memory') as string },
+      ],
+      [
+        'columns that are learned',
+        { data: { ...data, transforms: { categories: 'embedding' } } },
+        { code: 'MAAS_MODEL_SHAPE', hint: 'Choose oneHot or hashing in place of embedding.' },
+      ],
+    ])('refuses %s', async (_, setup, error) => {
+      await expect(train({ folder, data, ...setup })).rejects.toMatchObject(error);
+    });
+  });
+
   it('refuses to spare weights from decay that the model does not have', async () => {
     const optimizer = { adamw: { excludeFromWeightDecay: ['*/bias', 'dense_1/kernal'] } };
     await expect(train({ train: { epochs: 1, optimizer } })).rejects.toMatchObject({

@@ -1,4 +1,4 @@
-import type { Dataset } from '../../../data/index.js';
+import { measureAmounts, type Dataset } from '../../../data/index.js';
 import { MaasError } from '../../../errors.js';
 import { GraphBuilder } from '../../../ir/builder.js';
 import type { Graph, Model, Value } from '../../../ir/graph.js';
@@ -70,7 +70,8 @@ export function adoptModel(
     );
   }
   if (shape?.length === 1 && !isNew) x = g.op('Reshape', [x, g.int64s([-1, 1])]);
-  const prediction = emitOutputs(g, x, signature);
+  const amounts = isNew && !isClasses ? measureAmounts(dataset.splits.train.target) : undefined;
+  const prediction = emitOutputs(g, x, signature, amounts);
   const graph = removeDead(g.build());
   const weights = findWeights(graph).filter((name) => !trained.includes(name));
   const chosen = selectWeights(weights, options, place);
@@ -85,6 +86,7 @@ export function adoptModel(
     model: { ...source, irVersion: Math.max(source.irVersion, 8), opsets: withLabels(source.opsets), graph },
     trainable,
     prediction,
+    ...(amounts && { amounts }),
     notes: describe(),
   };
 

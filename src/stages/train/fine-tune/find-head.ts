@@ -1,4 +1,5 @@
 import { numberAttribute, producersOf, type Graph, type Node } from '../../../ir/graph.js';
+import { sizeOf } from '../../../ir/tensor.js';
 
 /** Functions that turn logits into what is read; the house puts its own at the end. */
 const endings = new Set(['Softmax', 'LogSoftmax', 'Sigmoid', 'Identity', 'Cast']);
@@ -13,6 +14,7 @@ export function findLogits(graph: Graph, output: string): string {
   return name;
 }
 
+const scalings = new Set(['Add', 'Mul']);
 const shapings = new Set(['Squeeze', 'Flatten', 'Reshape']);
 
 /** The value that goes into the dense layer that gives `logits`; undefined when something else gives them. */
@@ -22,10 +24,12 @@ export function findHeadInput(graph: Graph, logits: string): string | undefined 
     name !== undefined && (producers.has(name) || graph.inputs.some((input) => input.name === name));
   let node = producers.get(logits);
   while (node && isOf(node, shapings)) node = producers.get(node.inputs[0]!);
-  if (node && isOf(node, new Set(['Add']))) {
-    // A bias: one side is computed from the rows, the other is a constant.
+  while (node && isOf(node, scalings)) {
+    // A bias, or the unit of an amount: one side is computed from the rows, the other is a constant.
     const sides = node.inputs.filter(isComputed);
-    node = sides.length === 1 ? producers.get(sides[0]!) : undefined;
+    const constant = node.inputs.find((name) => !isComputed(name));
+    const isOne = sizeOf(graph.initializers.get(constant ?? '')?.dims ?? [0]) === 1;
+    node = sides.length === 1 && (isOne || node.op === 'Add') ? producers.get(sides[0]!) : undefined;
   }
   if (!node || !isOf(node, new Set(['Gemm', 'MatMul']))) return undefined;
   const [input, weight] = node.inputs;

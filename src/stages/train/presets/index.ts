@@ -3,6 +3,7 @@ import type { ConfigPath } from '../../../config/index.js';
 import { MaasError, type Place } from '../../../errors.js';
 import { layers, type LayerChoice } from '../layers/index.js';
 import { layerSchema } from '../layers/list-schema.js';
+import { autoencoder } from './autoencoder.js';
 import { cnn } from './cnn.js';
 import { lstm } from './lstm.js';
 import { mlp } from './mlp.js';
@@ -12,7 +13,7 @@ import { resnet } from './resnet.js';
 import { transformer } from './transformer.js';
 
 /** Models by name, for `train.model.preset`. */
-export const presets = { mlp, cnn, resnet, mobilenet, lstm, transformer } as const;
+export const presets = { mlp, cnn, resnet, mobilenet, lstm, transformer, autoencoder } as const;
 
 /** A preset by its name, its options checked. */
 export interface PresetChoice {

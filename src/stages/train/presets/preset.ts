@@ -7,6 +7,8 @@ export interface PresetSite {
   readonly sizes: readonly number[];
   /** Whether a row is ids [steps], not numbers. */
   readonly isIds: boolean;
+  /** Whether the last layer is to give back what the first one gets. */
+  readonly reconstructs: boolean;
   /** Whether each step predicts the one after it, so that no step may see what comes later. */
   readonly isNext: boolean;
   /** The error for data and options that do not fit, at the preset's place in the config, or at that of its option `key`. */

@@ -10,6 +10,8 @@ import { encodeModel } from '../../../../src/ir/onnx/save.js';
 import { numbersOf, tensor, type NdArray } from '../../../../src/ir/tensor.js';
 import type { Project } from '../../../../src/plugin/api.js';
 import { openSession } from '../../../../src/runtime/session.js';
+import { buildModel } from '../../../../src/stages/train/build-model.js';
+import { modelSchema } from '../../../../src/stages/train/model-config.js';
 import { adoptModel } from '../../../../src/stages/train/fine-tune/adopt-model.js';
 import type { FineTuneOptions } from '../../../../src/stages/train/fine-tune/config.js';
 import { openFile } from '../../../../src/stages/train/fine-tune/open-file.js';
@@ -147,6 +149,16 @@ describe('adoptModel', () => {
     const { prediction } = await run(draft.model, { features: input([6, 4]) });
     expect(prediction!.dims).toEqual([6]);
     expect(draft.notes?.[1]).toMatch(/^gave it a new head, with 1 output, on /);
+  });
+
+  it('replaces the head of amounts that are learned in standard deviations', () => {
+    const { layers } = modelSchema.parse({ layers: [{ dense: { units: 4 } }, 'dense'] });
+    const data = amountDataset();
+    const { model } = buildModel(layers!, data, { seed: 1, place: (path) => ({ file: path.join('.') }) });
+    expect(adopt(model, data, { head: 'new' }).trainable).toEqual([
+      ...['dense_1/kernel', 'dense_1/bias', 'head/kernel', 'head/bias'],
+    ]);
+    expect(adopt(model, data, { head: 'keep' }).trainable).toHaveLength(4);
   });
 
   it('puts a head where it is told to, and keeps one that it is told to keep', async () => {

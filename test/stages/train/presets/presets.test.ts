@@ -8,7 +8,7 @@ import type { Project } from '../../../../src/plugin/api.js';
 import { buildModel } from '../../../../src/stages/train/build-model.js';
 import { trainOptions, type TrainOptions } from '../../../../src/stages/train/config.js';
 import { onnxEngine } from '../../../../src/stages/train/index.js';
-import { presets, type PresetChoice } from '../../../../src/stages/train/presets/index.js';
+import type { presets, PresetChoice } from '../../../../src/stages/train/presets/index.js';
 import { resolveFit } from '../../../../src/stages/train/resolve-fit.js';
 import { noise } from '../engines/onnx/jobs.js';
 
@@ -69,7 +69,8 @@ beforeAll(async () => {
 afterAll(() => rm(work, { recursive: true }));
 
 const shape = [1, side, side];
-const small: Readonly<Record<keyof typeof presets, object>> = {
+/** Those that predict a target. */
+const small: Readonly<Record<Exclude<keyof typeof presets, 'autoencoder'>, object>> = {
   mlp: { units: [16], dropout: 0.1 },
   cnn: { shape, filters: [4, 8], units: [16], pooling: 'average', dropout: 0.1 },
   resnet: { shape, filters: [4, 8], blocks: 1, dropout: 0.1 },
@@ -98,14 +99,42 @@ describe('presets', () => {
     expect(last.validationLoss).toBeLessThan(1);
   });
 
-  it.each(Object.keys(presets))('%s has defaults that fit 8 × 8 numbers', (name) => {
+  it.each(Object.keys(small))('%s has defaults that fit 8 × 8 numbers', (name) => {
     const sizes = ['lstm', 'transformer'].includes(name) ? [side, side] : shape;
     const options = name === 'mlp' ? {} : { shape: sizes };
     const { model } = buildModel(choose({ [name]: options }), dataset(), { seed: 1, place });
     expect(model.graph.outputs.map(({ name }) => name)).toEqual(['label', 'probabilities']);
   });
 
+  it('autoencoder mirrors its layers around the code', () => {
+    const data = dataset();
+    const outputs = [{ name: 'prediction', dtype: 'float32' as const, shape: ['N'] }];
+    const signature = {
+      ...data.signature,
+      task: 'regression' as const,
+      reconstructs: true as const,
+      outputs,
+      target: { name: 'quarter' },
+    };
+    const sizesOf = (options: object) => {
+      const draft = buildModel(choose({ autoencoder: options }), { ...data, signature }, { seed: 1, place });
+      expect(draft.amounts).toBeUndefined();
+      const kernels = draft.trainable.filter((name) => name.endsWith('kernel'));
+      return kernels.map((name) => draft.model.graph.initializers.get(name)!.dims[1]);
+    };
+    expect(sizesOf({})).toEqual([64, 21, 64, 64]);
+    expect(sizesOf({ units: [32, 16, 4] })).toEqual([32, 16, 4, 16, 32, 64]);
+    expect(sizesOf({ units: [3] })).toEqual([3, 64]);
+  });
+
   it.each<[string, unknown, string, string, string]>([
+    [
+      'an autoencoder with a target',
+      'autoencoder',
+      'gives back the row that it takes, and the data has a target',
+      'Write data.task: reconstruction, or use another preset.',
+      'autoencoder',
+    ],
     [
       'an image without its shape',
       'cnn',

@@ -84,17 +84,29 @@ export function weightOf(graph: Graph, name: string): NdArray<'float32'> {
 /** Emits the job's loss, with what the graph adds to it, and an input for the target. */
 export function emitLoss(
   g: GraphBuilder,
-  { loss, dataset, prediction, objective, steps }: TrainJob,
+  { loss, dataset, prediction, objective, steps, amounts }: TrainJob,
 ): { readonly target: string; readonly loss: string } {
   const { dtype, dims } = dataset.splits.train.target;
   const shape = g.typeOf(prediction)?.shape;
   if (!shape || shape.length === 0) throw noShape(g, prediction);
   const target = g.input(g.unique('target'), dtype, [shape[0]!, ...dims.slice(1)]);
-  const inputs = steps ? emitSteps(g, steps, target) : { prediction, target };
+  const inputs = steps
+    ? emitSteps(g, steps, target)
+    : amounts
+      ? { prediction: standardize(g, prediction, amounts), target: standardize(g, target, amounts) }
+      : { prediction, target };
   const own = choose(losses, loss.name, 'loss').emit(g, inputs, loss);
   if (!objective) return { target, loss: own };
   const part = g.op('Mul', [own, g.scalar(objective.share, g.dtypeOf(own) as NumericDType)]);
   return { target, loss: g.op('Add', [part, objective.value]) };
+}
+
+function standardize(
+  g: GraphBuilder,
+  value: string,
+  { mean, deviation }: NonNullable<TrainJob['amounts']>,
+): string {
+  return g.op('Div', [g.op('Sub', [value, g.scalar(mean)]), g.scalar(deviation)]);
 }
 
 /** Each step's probabilities [N, steps, classes], and its class [N, steps]: the id of the step after it, and the target. */

@@ -100,7 +100,8 @@ describe('weights that are excluded from decay', () => {
     const shapes = [[7], [3, 2], [5], [4], [2, 3]];
     const plain = (await runUpdates('adamw', shapes, { decay: 0 })).found;
     const all = (await runUpdates('adamw', shapes, {})).found;
-    const some = (await runUpdates('adamw', shapes, { undecayed: ['*_0', 'parameter_1', 'parameter_3'] })).found;
+    const some = (await runUpdates('adamw', shapes, { undecayed: ['*_0', 'parameter_1', 'parameter_3'] }))
+      .found;
     for (const at of shapes.keys()) {
       const name = `next_${at}`;
       expect(some[name], name).toEqual([0, 1, 3].includes(at) ? plain[name] : all[name]);
