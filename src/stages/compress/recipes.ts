@@ -54,8 +54,13 @@ export function candidateRecipes(
     name,
     steps: [...clean, ...before, ['quantize', options], inBytes, ['quantizeEmbeddings', {}], ...last],
   });
+  // A float32 convolution among integers costs more than the few weights of a small one: images are rounded and turned round for it.
+  const throughout =
+    kind === 'convolutional'
+      ? [recipe('int8 throughout, calibrated', { mode: 'static', minElements: 1 })]
+      : [];
   const integers = hasData
-    ? [recipe('int8, calibrated', { mode: 'static' })]
+    ? [...throughout, recipe('int8, calibrated', { mode: 'static' })]
     : kind === 'dense'
       ? [recipe('int8, dynamic', { mode: 'dynamic' })]
       : [];
