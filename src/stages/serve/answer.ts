@@ -30,7 +30,7 @@ function wantsPage(accept: string | string[] | undefined): boolean {
 
 /** Field by field: a copy by spreading takes longer than much of what a small model's answer takes. */
 function asAnswer(protocol: string, { status, headers, body, model }: HttpResponse): Answer {
-  return { protocol, status, headers, body, model } as Answer;
+  return { protocol, status, headers, body, model };
 }
 
 /** Whether anything is compared with its training data. */
