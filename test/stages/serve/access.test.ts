@@ -183,10 +183,11 @@ describe('TLS', () => {
     await copyFile(files('second').cert, used.cert);
     while (seen.length < 1) await new Promise((resolve) => setTimeout(resolve, 5));
     await copyFile(files('second').key, used.key);
-    while (seen.length < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+    // A look may come while the key is being written: that is a half, too.
+    while (seen.at(-1) === 'refused') await new Promise((resolve) => setTimeout(resolve, 5));
     stop();
     expect(seen[0]).toBe('refused');
-    expect(seen[1]).toContain('BEGIN CERTIFICATE');
+    expect(seen.at(-1)).toContain('BEGIN CERTIFICATE');
   });
 
   it('is renewed for gRPC while it listens', async ({ skip }) => {
