@@ -218,6 +218,14 @@ export class ModelHost {
     return this.#attend(entry.model!);
   }
 
+  /** Keeps it from making room for others. @returns Ends that. */
+  hold(entry: ModelEntry): () => void {
+    entry.pin(++this.#uses);
+    return () => {
+      entry.unpin();
+    };
+  }
+
   get repository(): Repository | undefined {
     return this.#options.repository;
   }
@@ -278,7 +286,12 @@ class HostView implements Lease, ServeHost {
     const entry = this.#models.choose(name, version, this.#headers);
     if (!entry) return undefined;
     if (entry.model) return this.#use(entry);
-    return entry.load().then((model) => model && this.#use(entry));
+    // Held from now on: what is loaded for a request must not make room for another before the request has it.
+    const release = this.#models.hold(entry);
+    return entry
+      .load()
+      .then((model) => model && this.#use(entry))
+      .finally(release);
   }
 
   end(): void {

@@ -221,6 +221,10 @@ describe('a folder of models', () => {
     expect(await loaded()).toBe('bc');
     const answers = await Promise.all(['a', 'b', 'c', 'a', 'c'].map((name) => infer(name, [4])));
     for (const answer of answers) expect([[4], expect.stringMatching(/^503/)]).toContainEqual(answer);
+    // Two have room: what is loaded for one caller does not make room for the other's before it was asked.
+    for (const pair of ['ab', 'bc', 'ca', 'ab', 'bc', 'ca']) {
+      expect(await Promise.all(Array.from(pair, (name) => infer(name, [5])))).toEqual([[5], [5]]);
+    }
   });
 
   it('is refused when it is no folder', async () => {

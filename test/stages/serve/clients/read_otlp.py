@@ -6,6 +6,7 @@ import sys
 
 from google.protobuf import json_format
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 
 def to_base64(span):
@@ -29,4 +30,4 @@ for resource in request.resource_spans:
         for span in scope.spans:
             assert len(span.trace_id) == 16 and len(span.span_id) == 8, span
             assert 0 < span.start_time_unix_nano <= span.end_time_unix_nano, span
-            print(*service, span.trace_id.hex(), span.Kind.Name(span.kind), span.name)
+            print(*service, span.trace_id.hex(), Span.SpanKind.Name(span.kind), span.name)
