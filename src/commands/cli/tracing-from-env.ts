@@ -28,7 +28,10 @@ export function tracingFromEnv(env: Env, warn: (text: string) => void): TracingF
  * @throws MaasError MAAS_USAGE naming the variable that makes no sense.
  */
 export function readTracing(env: Env, service = 'maas'): TracingFromEnv | undefined {
-  const get = (name: string): string | undefined => env[name]?.trim() || undefined;
+  const get = (name: string): string | undefined => {
+    const text = env[name]?.trim();
+    return text === '' ? undefined : text;
+  };
   const exporter = get('OTEL_TRACES_EXPORTER') ?? 'otlp';
   if (get('OTEL_SDK_DISABLED')?.toLowerCase() === 'true' || exporter !== 'otlp') return undefined;
   const own = get('OTEL_EXPORTER_OTLP_TRACES_ENDPOINT');

@@ -12,6 +12,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { fetch } from 'undici';
 import { buildIfStale } from '../../../bin/build.js';
 import { writeModel } from './models.js';
 
