@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Named } from '../config/named.js';
-import { measureAmounts, type Dataset } from '../data/index.js';
+import type { Dataset } from '../data/index.js';
 import { MaasError } from '../errors.js';
 import type { Graph, Model } from '../ir/graph.js';
 import { freshNames, removeDead } from '../ir/rewrite.js';
@@ -45,12 +45,7 @@ export function openTrainer(
         model: { ...model, graph },
         trainable: trainable ?? findWeights(graph),
         prediction,
-        // What is added to the loss is in the unit of the amounts.
-        ...(objective
-          ? { objective }
-          : dataset.signature.task === 'regression' && {
-              amounts: measureAmounts(dataset.splits.train.target),
-            }),
+        ...(objective && { objective }),
         dataset,
         loss: resolveLoss(loss, dataset, project),
         optimizer: { name: 'adam', learningRate },
