@@ -4,6 +4,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readCanary } from '../../../../../src/artifacts/canary-file.js';
 import type { CanaryOptions, Release, TargetContext } from '../../../../../src/plugin/api.js';
 import { canaryOptions } from '../../../../../src/stages/deploy/canary/options.js';
 import { localTarget } from '../../../../../src/stages/deploy/index.js';
@@ -96,6 +97,13 @@ describe('a release that is tried on part of the requests', () => {
     }
   }
 
+  /** Requests that the deploy under way has noted of its candidate. */
+  async function countKept(): Promise<number> {
+    const order = await readCanary(join(root, '.maas/deploy'));
+    const kept = order?.watched as { candidate: { requests?: number } } | undefined;
+    return kept?.candidate.requests ?? 0;
+  }
+
   const isThere = (file: string): Promise<boolean> =>
     stat(join(root, '.maas/deploy', file)).then(
       () => true,
@@ -166,6 +174,7 @@ describe('a release that is tried on part of the requests', () => {
     const refused = expect(tried).rejects.toThrow(/answers \d+ of \d+ requests otherwise, 0 % may be/);
     await Promise.all([look(), refused]);
     expect([...seen]).toEqual([release('next').digest]);
+    await until([release('next').digest]);
   }, 60_000);
 
   it('goes on where a kill ended the deploy', async () => {
@@ -178,9 +187,7 @@ describe('a release that is tried on part of the requests', () => {
       let before = 0;
       while (before <= 100) {
         await wait(250);
-        const text = await readFile(join(root, '.maas/deploy/canary.json'), 'utf8');
-        const kept = JSON.parse(text) as { watched: { candidate: { requests?: number } } };
-        before = kept.watched.candidate.requests ?? 0;
+        before = await countKept();
       }
       deploying.kill('SIGKILL');
       expect((await deploying).signal).toBe('SIGKILL');
