@@ -10,6 +10,7 @@ import { predict } from '../../../src/evaluate/index.js';
 import type { Model } from '../../../src/ir/graph.js';
 import { tensor } from '../../../src/ir/tensor.js';
 import { encodeModel, saveModel } from '../../../src/ir/onnx/save.js';
+import type { ProgressEvent } from '../../../src/plugin/events.js';
 import { definePass, defineStage, type Pass, type Registry } from '../../../src/plugin/api.js';
 import { compressOptions } from '../../../src/stages/compress/config.js';
 import {
@@ -95,6 +96,8 @@ export interface CompressBench {
   current(stage: string): Promise<string | undefined>;
   /** Runs compress alone. */
   compress(section: unknown): Promise<Outcome[]>;
+  /** The same, stopped when a pass that trains has told so many times how far it is. */
+  interrupt(section: unknown, reports: number): Promise<Outcome[]>;
 }
 
 /** A project on disk whose train stage hands on `model`. */
@@ -151,7 +154,7 @@ export async function makeCompressBench(
     services: new Map(),
   };
   const store = openStore(join(root, '.maas'));
-  const run = async (stages: string[], section: unknown): Promise<Outcome[]> => {
+  const run = async (stages: string[], section: unknown, reports = Infinity): Promise<Outcome[]> => {
     const compress = compressOptions(registry).parse(section);
     const project = {
       name: 'iris',
@@ -160,8 +163,12 @@ export async function makeCompressBench(
       configFile: join(root, 'maas.config.yaml'),
       config: { data, train: {}, compress },
     };
-    const signal = new AbortController().signal;
-    const runner = createRunner({ project, registry, store, signal, emit: () => undefined });
+    const controller = new AbortController();
+    let seen = 0;
+    const emit = ({ event }: ProgressEvent): void => {
+      if (event === 'train-progress' && ++seen === reports) controller.abort();
+    };
+    const runner = createRunner({ project, registry, store, signal: controller.signal, emit });
     await new Listr(runner.tasks(stages, { force: false }), { renderer: 'silent' }).run();
     return [...runner.outcomes];
   };
@@ -170,6 +177,7 @@ export async function makeCompressBench(
     dataFile,
     run: (section) => run(['train', 'compress'], section),
     compress: (section) => run(['compress'], section),
+    interrupt: (section, reports) => run(['compress'], section, reports),
     current: async (stage) => (await store.current(stage))?.digest,
   };
 }

@@ -2,6 +2,7 @@ import { appendFile, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { loadModel } from '../../../src/ir/onnx/load.js';
+import { foldPass, quantizePass } from '../../../src/stages/compress/index.js';
 import { classifier, regressor } from '../../evaluate/models.js';
 import { makeCompressBench } from './bench.js';
 
@@ -97,7 +98,7 @@ describe('compress', () => {
     const [, outcome] = await bench.run({ gates: relaxed });
     const manifest = await readFile(join(outcome!.artifact!, 'manifest.json'), 'utf8');
     const { key } = JSON.parse(manifest) as { key: { passes: unknown; cpu: { arch: string } } };
-    expect(key.passes).toEqual({ fold: 2, quantize: 4 });
+    expect(key.passes).toEqual({ fold: foldPass.version, quantize: quantizePass.version });
     expect(key.cpu.arch).toBe(process.arch);
     expect(manifest).not.toContain('latency');
   });

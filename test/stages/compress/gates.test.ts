@@ -127,18 +127,13 @@ describe('peak memory', () => {
     const all = { latency: { maxRatio: 100 }, size: { maxRatio: 10 } };
     const [, plain] = await bench.run({ passes: ['fold'], gates: all });
     expect(plain!.measured).not.toHaveProperty('peakMemory');
-    await expect(
-      bench.compress({
-        passes: ['wasteful'],
-        gates: { size: { maxRatio: 10 }, latency: { maxRatio: 1e2 }, memory: {} },
-      }),
-    ).rejects.toMatchObject({
-      code: 'MAAS_GATE_FAILED',
-      details: { gate: 'latency' },
-      others: expect.arrayContaining([
-        expect.objectContaining({ details: expect.objectContaining({ gate: 'memory' }) as object }),
-      ]) as object[],
-    });
+    const error = await bench.compress({ passes: ['wasteful'], gates: { ...all, memory: {} } }).then(
+      () => undefined,
+      (thrown: unknown) => thrown as MaasError,
+    );
+    // It may be too slow as well, on some machines.
+    const gatesOf = [error!, ...error!.others].map(({ details }) => details?.['gate']);
+    expect(gatesOf).toContain('memory');
   });
 });
 

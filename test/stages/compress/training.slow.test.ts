@@ -98,4 +98,20 @@ describe('passes that train', () => {
     const [, again] = await other.run({ passes: [{ distill: preset }], gates: open });
     expect(again!.digest).toBe(one.digest);
   });
+
+  it.each([
+    { distill: { student: { preset: { mlp: { units: [8] } } }, epochs: 8 } },
+    { qat: { minElements: 1, epochs: 8 } },
+  ])('go on where they were stopped, and end as if they had not been: %j', async (pass) => {
+    const section = { passes: [pass], gates: open };
+    const [unbroken, stopped] = [
+      await makeCompressBench(classifier(32)),
+      await makeCompressBench(classifier(32)),
+    ];
+    const [, whole] = await unbroken.run(section);
+    await stopped.run({ passes: ['fold'], gates: open });
+    await expect(stopped.interrupt(section, 3)).rejects.toMatchObject({ code: 'MAAS_INTERRUPTED' });
+    const outcomes = await stopped.compress(section);
+    expect(outcomes.at(-1)!.digest).toBe(whole!.digest);
+  });
 });

@@ -89,7 +89,7 @@ export type DistillOptions = z.output<ReturnType<typeof optionsWith>>;
  * trained: what the teacher says of a row is computed once, before the first epoch, where its operators allow it.
  */
 export function createDistillPass<Described>(students: Students<Described>): Pass {
-  const options = optionsWith(students.fields as Record<string, z.ZodType>);
+  const options = optionsWith(students.fields);
   return definePass<DistillOptions>({
     name: 'distill',
     summary: 'Train a smaller model to give what this one gives (knowledge distillation).',
