@@ -80,8 +80,7 @@ export type DistillOptions = z.output<ReturnType<typeof optionsWith>>;
 
 /**
  * What: trains a smaller model to give what this one gives, and hands that on.
- * Why: the outputs of a good model tell more of each row than its label does; a student of half the width comes closer to it than
- * the same model trained on labels alone.
+ * Why: the outputs of a good model tell more of each row than its label does. Whether that pays is for the gates to tell.
  * Example: {distill: {student: {width: 0.5}}}, or {distill: {student: {preset: {mlp: {units: [32]}}}, epochs: 40}}.
  *
  * The loss is α·T²·KL(teacher ‖ student) of probabilities softened by T, + (1 − α) of the project's own (Hinton, Vinyals and Dean,

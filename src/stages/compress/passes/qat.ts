@@ -41,7 +41,7 @@ const leastOpset = 16;
 
 /**
  * What: trains on with weights and activations rounded as in `quantize: {mode: static}`, then makes them integers.
- * Why: weights settle where rounding costs little. It gets back what calibration alone loses, most of all in depthwise convolutions.
+ * Why: weights can settle where rounding costs little, which calibration alone cannot bring about.
  * Example: {qat: {epochs: 3}} in the place of {quantize: {}}; the result has the same form, size and speed.
  *
  * Gradients go straight through the rounding (`ir/gradient/quantize.ts`). What is trained is what is handed on: the integers come
