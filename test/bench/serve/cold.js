@@ -1,6 +1,7 @@
 // `npm run bench:cold`: from the start of `maas serve FILE` until it is ready, warmed up and all, and has given its first
 // answer; and what one worker and two take of memory. Medians. Linux only: it reads /proc.
 //   --megabytes 10,100,1000   --rounds 5   --json
+/* global fetch */
 import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, tmpdir } from 'node:os';
