@@ -1,7 +1,6 @@
 // `npm run bench:cold`: from the start of `maas serve FILE` until it is ready, warmed up and all, and has given its first
 // answer; and what one worker and two take of memory. Medians. Linux only: it reads /proc.
 //   --megabytes 10,100,1000   --rounds 5   --json
-/* global fetch */
 import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, tmpdir } from 'node:os';
@@ -10,6 +9,7 @@ import { performance } from 'node:perf_hooks';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { fetch } from 'undici';
 import { buildIfStale } from '../../../bin/build.js';
 
 const { values: flags } = parseArgs({
