@@ -56,13 +56,12 @@ export function composeSchema(registry: Registry): z.ZodType<Record<string, unkn
 }
 
 function sectionOf({ name, summary, ...definition }: Stage | Service, registry: Registry): z.ZodType {
-  let schema: z.ZodType;
   try {
-    schema = definition.options(registry);
+    // Not after a look for a description of its own: that would work out the JSON Schema of everything in it.
+    return definition.options(registry).describe(summary);
   } catch (cause) {
     throw new MaasError('MAAS_PLUGIN_FAILED', `the options of "${name}" cannot be worked out`, { cause });
   }
-  return schema.description === undefined ? schema.describe(summary) : schema;
 }
 
 function orAbsent(schema: z.ZodType): z.ZodType {

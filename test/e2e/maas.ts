@@ -123,11 +123,11 @@ export interface TemporaryProject {
   remove(): Promise<void>;
 }
 
-/** A copy of the template in a folder of its own. */
+/** A copy of the template in a folder of its own, compressed by one pass: its search takes seconds, and goes by the clock. */
 export async function makeProject(): Promise<TemporaryProject> {
   const path = await mkdtemp(join(tmpdir(), 'maas-e2e-'));
   await cp(template, path, { recursive: true, filter: (source) => !/node_modules|\.maas$/.test(source) });
-  return {
+  const project: TemporaryProject = {
     path,
     async edit(file, from, to) {
       const text = await readFile(join(path, file), 'utf8');
@@ -137,6 +137,8 @@ export async function makeProject(): Promise<TemporaryProject> {
     },
     remove: () => rm(path, { recursive: true, force: true, maxRetries: 3 }),
   };
+  await project.edit('maas.config.yaml', /auto: .*/, 'passes: [{ quantize: { mode: static } }]');
+  return project;
 }
 
 export interface RunJson {
