@@ -78,7 +78,14 @@ export async function openSession(
     enableMemPattern: false,
     // Errors are thrown; at 3 the native log would print each to stderr as well.
     logSeverityLevel: 4,
-    extra: { session: { intra_op: { allow_spinning: '0' }, inter_op: { allow_spinning: '0' } } },
+    extra: {
+      session: {
+        // Waking a thread takes as long as a small operator. Threads that wait for the next one look for it that long, and
+        // not, as by default, for as long as takes the processor from others.
+        intra_op: { allow_spinning: '1', spin_duration_us: '50' },
+        inter_op: { allow_spinning: '0' },
+      },
+    },
   };
   let session: Ort.InferenceSession;
   try {

@@ -12,7 +12,7 @@ const options = (threads) => ({
   intraOpNumThreads: threads,
   interOpNumThreads: 1,
   enableMemPattern: false,
-  extra: { session: { intra_op: { allow_spinning: '0' } } },
+  extra: { session: { intra_op: { allow_spinning: '1', spin_duration_us: '50' } } },
 });
 
 function feedsOf(model, rows) {

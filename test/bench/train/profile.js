@@ -37,7 +37,7 @@ export async function profileStep(job) {
       logSeverityLevel: 4,
       enableProfiling: true,
       profileFilePrefix: join(folder, 'step'),
-      extra: { session: { intra_op: { allow_spinning: '0' } } },
+      extra: { session: { intra_op: { allow_spinning: '1', spin_duration_us: '50' } } },
     });
     const feeds = feedsOf(ort, job, compiled);
     for (let step = 0; step < steps; step++) await session.run(feeds);
