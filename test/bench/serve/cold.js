@@ -76,6 +76,7 @@ async function serveOnce(path, workers) {
       const input = { name: 'x', datatype: 'FP32', shape: [1, width], data: new Array(width).fill(0.5) };
       const answer = await fetch(`${event.url}/v2/models/${event.model}/infer`, {
         method: 'POST',
+        headers: { 'content-type': 'application/json' },
         body: JSON.stringify({ inputs: [input] }),
       });
       if (!answer.ok) throw new Error(await answer.text());
