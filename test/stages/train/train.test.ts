@@ -1,22 +1,17 @@
 import { copyFile, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
-import { Listr } from 'listr2';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openStore } from '../../../src/artifacts/index.js';
-import { dataSchema, readSignature, type DataConfig } from '../../../src/data/index.js';
+import { readSignature, type DataConfig } from '../../../src/data/index.js';
 import { GraphBuilder } from '../../../src/ir/builder.js';
 import { loadModel } from '../../../src/ir/onnx/load.js';
 import { encodeModel } from '../../../src/ir/onnx/save.js';
 import { numbersOf, tensor } from '../../../src/ir/tensor.js';
 import { openSession } from '../../../src/runtime/session.js';
-import { defineEngine, type Engine, type StageRun } from '../../../src/plugin/api.js';
-import type { ProgressEvent } from '../../../src/plugin/events.js';
-import { createRegistry } from '../../../src/plugin/registry.js';
 import { kerasCase } from '../../ir/keras/fixtures.js';
-import { onnxEngine, trainStage, type TrainOptions } from '../../../src/stages/train/index.js';
+import { trainStage } from '../../../src/stages/train/index.js';
+import { iris, trainIn, type Setup } from './train-in.js';
 
-const iris = new URL('../../../templates/tabular-classifier/data/', import.meta.url).pathname;
 const models = new URL('../../fixtures/onnx/', import.meta.url).pathname;
 let root: string;
 beforeAll(async () => {
@@ -24,70 +19,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(root, { recursive: true }));
 
-const idle: Engine = defineEngine({
-  name: 'idle',
-  summary: 'gives the model back as it is',
-  train: ({ model }) => Promise.resolve({ model, history: [], notes: ['did nothing'] }),
-});
-const absent: Engine = defineEngine({
-  name: 'absent',
-  summary: 'is not there',
-  unavailable: () => Promise.resolve({ reason: 'no library', hint: 'Install the library.' }),
-  train: () => Promise.reject(new Error('not to be called')),
-});
-const registry = createRegistry([
-  { plugin: 'maas-cli', registration: { apiVersion: 1, engines: [onnxEngine, idle, absent] } },
-]);
-
-interface Setup {
-  readonly data?: Record<string, unknown>;
-  readonly train?: Record<string, unknown>;
-  readonly folder?: string;
-  readonly seed?: number;
-}
-
-let count = 0;
-/** Runs the stage's tasks as the runner would. */
-async function train({ data = {}, train: section = {}, folder = iris, seed = 5 }: Setup = {}) {
-  const out = join(root, `out-${count++}`);
-  const work = `${out}.work`;
-  await Promise.all([out, work].map((path) => mkdir(path)));
-  const config: Record<string, unknown> = {
-    data: dataSchema.parse({ source: 'iris.csv', target: 'species', ...data }),
-    train: trainStage.options(registry).parse({
-      model: { layers: [{ dense: { units: 32, activation: 'tanh' } }, 'dense'] },
-      optimizer: { adam: { learningRate: 0.01 } },
-      epochs: 40,
-      ...section,
-    }),
-  };
-  const events: ProgressEvent[] = [];
-  const run: StageRun<TrainOptions> = {
-    project: { name: 'flowers', seed, root: folder, configFile: join(folder, 'maas.config.yaml'), config },
-    options: config['train'] as TrainOptions,
-    registry,
-    store: openStore(join(root, '.maas')),
-    inputs: {},
-    signal: new AbortController().signal,
-    emit: (event) => events.push(event),
-    out,
-    work,
-    result: { metrics: {}, measured: {}, notes: [] },
-  };
-  const titles: string[] = [];
-  const tasks = trainStage.tasks(run);
-  await new Listr(
-    tasks.map((task) => ({
-      ...task,
-      task: async (context: unknown, wrapper: Parameters<typeof task.task>[1]) => {
-        await task.task(context, wrapper);
-        titles.push(wrapper.title);
-      },
-    })),
-    { renderer: 'silent' },
-  ).run();
-  return { run, out, events, titles, metrics: run.result.metrics };
-}
+const train = (setup?: Setup) => trainIn(root, setup);
 
 const files = async (folder: string): Promise<Record<string, Buffer>> =>
   Object.fromEntries(
@@ -330,83 +262,6 @@ describe('the train stage', () => {
     // Other digits are other rows: the split, which goes by them, differs.
     expect(found[0]).toBeGreaterThan(0.8);
     expect(found[1]).toBeGreaterThan(0.8);
-  });
-
-  describe('a reconstruction', () => {
-    let folder: string;
-    const data = {
-      ...{ source: 'rows.csv', target: 'strangeness', task: 'reconstruction' },
-      split: { train: 0.6, validation: 0.2, test: 0.2, by: 'hash' },
-    };
-    beforeAll(async () => {
-      folder = join(root, 'reconstruction');
-      await mkdir(folder);
-      // Six numbers and a text, all of them told by one angle.
-      const lines = Array.from({ length: 160 }, (_, row) => {
-        const angle = 0.37 * row;
-        const numbers = [1, 2, 3, 4, 5, 6].map((each) => (each * Math.sin(angle + each)).toFixed(4));
-        return [...numbers, Math.sin(angle) > 0 ? 'up' : 'down'].join(',');
-      });
-      await writeFile(join(folder, 'rows.csv'), ['a,b,c,d,e,f,way', ...lines].join('\n'));
-    });
-
-    it('predicts how badly a row comes back', async () => {
-      const model = { preset: { autoencoder: { units: [16, 3], activation: 'tanh' } } };
-      const { run } = await train({ folder, data, train: { model, epochs: 100 } });
-      const { mae, r2 } = run.result.metrics as Record<string, number>;
-      // Of what does not come back at all it is 6 for six scaled numbers, over eight.
-      expect(mae).toBeLessThan(0.3);
-      expect(r2).toBeUndefined();
-      const signature = await readSignature(join(run.out, 'signature.json'));
-      expect(signature).toMatchObject({
-        task: 'regression',
-        reconstructs: true,
-        target: { name: 'strangeness' },
-      });
-      const session = await openSession(join(run.out, 'model.onnx'));
-      const rows = [
-        [1, 2, 3, 4, 5, 6].map((each) => each * Math.sin(0.5 + each)),
-        [1, 2, 3, 4, 5, 6].map((each) => each * Math.sin(0.5 + each) * (each % 2 ? 1 : -1)),
-      ];
-      const { prediction } = await session.run({
-        features: { dtype: 'float32', dims: [2, 6], data: Float32Array.from(rows.flat()) },
-        way: { dtype: 'string', dims: [2, 1], data: ['up', 'up'] },
-      });
-      await session.close();
-      const [usual, strange] = prediction!.data as Float32Array;
-      expect(strange).toBeGreaterThan(5 * usual!);
-    });
-
-    it.each<[string, Setup, object]>([
-      ['a loss', { train: { loss: 'mse' } }, { code: 'MAAS_CONFIG_INVALID', hint: 'Leave train.loss out.' }],
-      [
-        'a figure of a target',
-        { train: { gates: { r2: { min: 0 } } } },
-        { code: 'MAAS_CONFIG_INVALID', hint: 'The figures are: mse, rmse, mae, medianAbsoluteError.' },
-      ],
-      [
-        'the name of a column',
-        { data: { ...data, target: 'c' } },
-        { code: 'MAAS_DATA_COLUMN', message: expect.stringContaining('there is a column "c"') as string },
-      ],
-      [
-        'another number of outputs',
-        { train: { model: { layers: [{ dense: { units: 3 } }, { dense: { units: 2 } }] } } },
-        { code: 'MAAS_MODEL_SHAPE', hint: 'Write units: 8, or leave units out.' },
-      ],
-      [
-        'a source that is larger than memory',
-        { data: { ...data, memory: 0 } },
-        { code: 'MAAS_DATA_COLUMN', hint: expect.stringContaining('Raise data.memory') as string },
-      ],
-      [
-        'columns that are learned',
-        { data: { ...data, transforms: { categories: 'embedding' } } },
-        { code: 'MAAS_MODEL_SHAPE', hint: 'Choose oneHot or hashing in place of embedding.' },
-      ],
-    ])('refuses %s', async (_, setup, error) => {
-      await expect(train({ folder, data, ...setup })).rejects.toMatchObject(error);
-    });
   });
 
   it('refuses to spare weights from decay that the model does not have', async () => {
