@@ -97,6 +97,9 @@ try {
   versions.onnxruntime = (await built('runtime/version')).runtimeVersion();
   const pythons = {};
   for (const name of list(flags.peers)) {
+    if (!Object.hasOwn(peers, name)) {
+      throw new Error(`there is no peer "${name}"; --peers takes ${Object.keys(peers).join(', ')}`);
+    }
     pythons[name] = findPython(name, flags.python, say);
     if (pythons[name]) versions[name] = versionOf(name, pythons[name]);
     else say(`skipped ${name}: there is no Python for it in ${flags.python}`);
