@@ -1,6 +1,7 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { MaasError } from '../errors.js';
+import { ownFile } from '../own-files.js';
 import type { Feeds } from './session.js';
 
 /** What a process of its own is told: the model's file, and what to ask it. */
@@ -15,7 +16,7 @@ export interface MemoryOrder {
  * @throws MaasError MAAS_MODEL_INVALID when the model does not run, MAAS_RUNTIME when the process dies.
  */
 export async function measurePeakMemory(order: MemoryOrder, signal?: AbortSignal): Promise<number> {
-  const child = fork(builtEntry(import.meta.url), [], {
+  const child = fork(ownFile('dist/runtime/peak-memory-process.js'), [], {
     // Typed arrays go as they are.
     serialization: 'advanced',
     execArgv: [],
@@ -42,9 +43,4 @@ function died(how: string): MaasError {
   return new MaasError('MAAS_RUNTIME', `the process that measures memory died (${how})`, {
     hint: 'It may have run out of memory: leave compress.gates.memory out, or free some.',
   });
-}
-
-/** Processes run the built script, also where this module is run from its source. */
-function builtEntry(here: string): URL {
-  return new URL('./peak-memory-process.js', here.replace(/\/src\/(.*)\.ts$/, '/dist/$1.js'));
 }

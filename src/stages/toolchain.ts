@@ -1,4 +1,5 @@
-import { createRequire } from 'node:module';
+import { readFileSync } from 'node:fs';
+import { ownFile } from '../own-files.js';
 import { runtimeVersion } from '../runtime/version.js';
 
 /**
@@ -7,6 +8,6 @@ import { runtimeVersion } from '../runtime/version.js';
  * So one config, data and seed has one digest on Node 20, 22 and 24.
  */
 export function readToolchain(): { readonly maas: string; readonly onnxruntime: string } {
-  const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
+  const { version } = JSON.parse(readFileSync(ownFile('package.json'), 'utf8')) as { version: string };
   return { maas: version, onnxruntime: runtimeVersion() };
 }

@@ -13,7 +13,6 @@ beforeEach(async () => {
   await mkdir(join(checkout, 'bin'));
   await mkdir(join(checkout, 'src', 'deep'), { recursive: true });
   await cp(join(repository, 'bin', 'build.js'), join(checkout, 'bin', 'build.js'));
-  await cp(join(repository, 'tsconfig.json'), join(checkout, 'tsconfig.json'));
   await symlink(join(repository, 'node_modules'), join(checkout, 'node_modules'));
   await writeFile(join(checkout, 'package.json'), '{"type":"module"}');
   await writeFile(
@@ -21,37 +20,71 @@ beforeEach(async () => {
     `export const a: number = 1;\nexport { b } from './deep/b.js';\n`,
   );
   await writeFile(join(checkout, 'src', 'deep', 'b.ts'), `export const b = 2 as const;\n`);
+  await writeFile(
+    join(checkout, 'src', 'deep', 'entry.ts'),
+    `export * from './b.js';\nexport * from '../c.js';\n`,
+  );
+  await writeFile(join(checkout, 'src', 'c.ts'), `export { default as same } from 'fast-deep-equal';\n`);
 });
 afterEach(() => rm(checkout, { recursive: true }));
 
 function build() {
   const module = pathToFileURL(join(checkout, 'bin', 'build.js')).href;
   const root = JSON.stringify(`${pathToFileURL(checkout).href}/`);
-  const program = `const { buildIfStale } = await import('${module}'); await buildIfStale(new URL(${root}));`;
+  const program = `const { buildIfStale } = await import('${module}'); await buildIfStale(new URL(${root}), ['a', 'deep/entry']);`;
   return execa(process.execPath, ['--input-type=module', '-e', program], { reject: false });
 }
 
 const readDist = async () =>
-  (await readdir(join(checkout, 'dist'), { recursive: true })).filter((name) => name.endsWith('.js')).sort();
+  (await readdir(join(checkout, 'dist'), { recursive: true }))
+    .filter((name) => name.endsWith('.js'))
+    .map((name) => name.replace(/-[\w-]{8}\.js$/, '-HASH.js'))
+    .sort();
+
+const load = async (name: string) =>
+  (await import(pathToFileURL(join(checkout, 'dist', name)).href)) as Record<string, unknown>;
 
 describe('the build of a source checkout', () => {
   it('strips the types, once', async () => {
     const first = await build();
-    expect(first.exitCode).toBe(0);
+    expect(first).toMatchObject({ exitCode: 0 });
     expect(first.stderr).toContain('Compiling maas');
-    expect(await import(pathToFileURL(join(checkout, 'dist', 'a.js')).href)).toMatchObject({ a: 1, b: 2 });
+    expect(await load('a.js')).toMatchObject({ a: 1, b: 2 });
     const second = await build();
     expect({ code: second.exitCode, stderr: second.stderr }).toEqual({ code: 0, stderr: '' });
   });
 
+  it('takes what is not installed beside it along, with its license, and tells so', async () => {
+    await build();
+    const { same } = (await load('deep/entry.js')) as { same: (one: unknown, other: unknown) => boolean };
+    expect(same({ a: [1] }, { a: [1] })).toBe(true);
+    const chunks = JSON.parse(await readFile(join(checkout, 'dist', 'chunks.json'), 'utf8')) as object;
+    const facts = { name: 'fast-deep-equal', version: expect.any(String) as string, license: 'MIT' };
+    expect(chunks).toMatchObject({ 'deep/entry.js': { packages: [facts] }, 'a.js': { packages: [] } });
+    expect(await readFile(join(checkout, 'dist', 'LICENSES.txt'), 'utf8')).toMatch(
+      /^fast-deep-equal \S+ \(MIT\)\n\nMIT License\n/,
+    );
+    await writeFile(
+      join(checkout, 'package.json'),
+      '{"type":"module","dependencies":{"fast-deep-equal":"*"}}',
+    );
+    await build();
+    expect(await readFile(join(checkout, 'dist', 'chunks.json'), 'utf8')).toContain(
+      '\n   "fast-deep-equal"\n',
+    );
+  });
+
   it('follows edits, new files and removed ones', async () => {
     await build();
+    expect(await readDist()).toEqual(['a.js', 'chunks/b-HASH.js', 'deep/entry.js']);
     await writeFile(join(checkout, 'src', 'a.ts'), 'export const a: string = "new";\n');
-    await writeFile(join(checkout, 'src', 'c.ts'), 'export {};\n');
-    await rm(join(checkout, 'src', 'deep'), { recursive: true });
+    await writeFile(join(checkout, 'src', 'deep', 'entry.ts'), "export * from '../d.js';\n");
+    await writeFile(join(checkout, 'src', 'd.ts'), 'export const d = 4;\n');
+    await rm(join(checkout, 'src', 'c.ts'));
     expect((await build()).exitCode).toBe(0);
-    expect(await readDist()).toEqual(['a.js', 'c.js']);
+    expect(await readDist()).toEqual(['a.js', 'deep/entry.js']);
     expect(await readFile(join(checkout, 'dist', 'a.js'), 'utf8')).toContain('"new"');
+    expect(await readdir(join(checkout, 'dist'))).not.toContain('chunks');
   });
 
   it('can run several times at once', async () => {
@@ -59,8 +92,10 @@ describe('the build of a source checkout', () => {
     expect(results.map(({ exitCode, stderr }) => [exitCode, stderr.includes('Error')])).toEqual(
       results.map(() => [0, false]),
     );
-    expect(await readDist()).toEqual(['a.js', join('deep', 'b.js')]);
-    expect(await readdir(join(checkout, 'dist'))).toEqual(['.stamp', 'a.js', 'a.js.map', 'deep']);
+    expect(await readDist()).toEqual(['a.js', 'chunks/b-HASH.js', 'deep/entry.js']);
+    expect(await readdir(join(checkout, 'dist'))).toEqual(
+      expect.arrayContaining(['.stamp', 'a.js', 'a.js.map', 'chunks', 'deep']),
+    );
   });
 
   it('shows a syntax error and leaves the last good build', async () => {
@@ -68,7 +103,7 @@ describe('the build of a source checkout', () => {
     await writeFile(join(checkout, 'src', 'a.ts'), 'export const a: = 1;\n');
     const { exitCode, stderr } = await build();
     expect(exitCode).toBe(1);
-    expect(stderr).toContain('src/a.ts(1,17)');
+    expect(stderr).toContain('src/a.ts:1:17');
     expect(await readFile(join(checkout, 'dist', 'a.js'), 'utf8')).toContain('a = 1');
   });
 });

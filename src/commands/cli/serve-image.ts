@@ -3,6 +3,7 @@
 // followed to the releases that it will point to. Events go to stdout as JSON, one a line.
 import { lstatSync, readFileSync } from 'node:fs';
 import { exitCodes, MaasError } from '../../errors.js';
+import { ownFile } from '../../own-files.js';
 import { apiVersion, type Protocol } from '../../plugin/api.js';
 import { createRegistry } from '../../plugin/registry.js';
 import * as serve from '../../stages/serve/index.js';
@@ -18,7 +19,7 @@ async function serveImage(path: string | undefined, overrides = '{}'): Promise<v
   const protocols = Object.values(serve).filter((each): each is Protocol => 'handle' in each);
   const registration = { apiVersion, services: [serveService], protocols };
   const registry = createRegistry([{ plugin: 'maas-cli', registration }]);
-  const written = readFileSync(new URL('../../../serve.json', import.meta.url), 'utf8');
+  const written = readFileSync(ownFile('serve.json'), 'utf8');
   // Null takes away what serve.json says.
   const options = Object.entries({
     ...(JSON.parse(written) as object),

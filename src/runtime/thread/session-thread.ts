@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { MaasError, type ErrorCode } from '../../errors.js';
 import type { NdArray } from '../../ir/tensor.js';
+import { ownFile } from '../../own-files.js';
 import type { Feeds, SessionOptions, Slots } from '../session.js';
 import type { BankPlan } from './bank.js';
 import {
@@ -60,7 +61,7 @@ export class SessionThread {
   /** @param options.onLost Told once, when the thread dies unasked. @param options.entry Its script. */
   constructor({
     onLost,
-    entry = builtEntry(import.meta.url),
+    entry = ownFile('dist/runtime/thread/worker.js'),
   }: { onLost?: (reason: string) => void; entry?: URL } = {}) {
     this.#onLost = onLost;
     this.#worker = new Worker(entry, { execArgv: [] });
@@ -184,9 +185,4 @@ export class SessionThread {
       waiter?.reject(code === undefined ? new Error(message) : new MaasError(code as ErrorCode, message));
     }
   }
-}
-
-/** Threads run the built script, also where this module is run from its source. */
-function builtEntry(here: string): URL {
-  return new URL('./worker.js', here.replace(/\/src\/(.*)\.ts$/, '/dist/$1.js'));
 }

@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
+import { ownFile } from '../../own-files.js';
 
-/** This package's own command line. bin/ lies beside both src/ and dist/. */
+/** This package's own command line. */
 export function ownScript(): string {
-  return fileURLToPath(new URL('../../../bin/run.js', import.meta.url));
+  return fileURLToPath(ownFile('bin/run.js'));
 }

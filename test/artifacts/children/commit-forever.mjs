@@ -1,7 +1,7 @@
 // Commits and records one artifact after another until it is killed; prints a dot after each. argv: store, first number.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { digestOf, openStore } from '../../../dist/artifacts/index.js';
+import { digestOf, openStore } from '../../../dist/internals/artifacts.js';
 
 const [root, start] = process.argv.slice(2);
 const store = openStore(root);

@@ -1,6 +1,6 @@
 // Tries for the lock. With it, says `held` and keeps it until it is killed; else says why not.
 // argv: store
-import { openStore } from '../../../dist/artifacts/index.js';
+import { openStore } from '../../../dist/internals/artifacts.js';
 
 const [root] = process.argv.slice(2);
 try {

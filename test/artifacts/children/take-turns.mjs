@@ -1,7 +1,7 @@
 // Takes and gives back the lock `turns` times; while it has it, it must be the only one to have it.
 // argv: store, turns
 import { open, rm } from 'node:fs/promises';
-import { openStore } from '../../../dist/artifacts/index.js';
+import { openStore } from '../../../dist/internals/artifacts.js';
 
 const [root, turns] = process.argv.slice(2);
 const store = openStore(root);

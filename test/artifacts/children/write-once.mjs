@@ -2,8 +2,7 @@
 // argv: store, bytes, user to become (root may write anywhere)
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { digestOf, openStore } from '../../../dist/artifacts/index.js';
-import { asDiskError } from '../../../dist/errors.js';
+import { asDiskError, digestOf, openStore } from '../../../dist/internals/artifacts.js';
 
 const [root, bytes, user] = process.argv.slice(2);
 // Only now: the checkout may lie where nobody else may read.

@@ -42,12 +42,8 @@ function findPython() {
 }
 
 await buildIfStale(new URL('../../..', import.meta.url));
-const { loadDataset } = await import('../../../dist/data/index.js');
-const { dataSchema } = await import('../../../dist/data/config.js');
-const { GraphBuilder } = await import('../../../dist/ir/builder.js');
-const { encodeModel } = await import('../../../dist/ir/onnx/save.js');
-const { emitFeatures, featureOpsets } = await import('../../../dist/stages/train/emit-features.js');
-const { openSession } = await import('../../../dist/runtime/session.js');
+const { GraphBuilder, dataSchema, emitFeatures, encodeModel, featureOpsets, loadDataset, openSession } =
+  await import('../../../dist/internals/benches.js');
 
 /** Writes the rows as maas's own graph hands them to the first layer, so that all sides start from the same numbers. */
 async function writeRows(folder, spec, seed) {

@@ -41,13 +41,18 @@ const work = join(folder, 'work');
 mkdirSync(work, { recursive: true });
 
 await buildIfStale(new URL('../../..', import.meta.url));
-const load = (name) => import(`../../../dist/${name}`);
-const { loadDataset, readSignature } = await load('data/index.js');
-const { dataSchema } = await load('data/config.js');
-const { gatherRows } = await load('data/rows.js');
-const { compareLatency, predict, requestsOf, score } = await load('evaluate/index.js');
-const { signalToNoise } = await load('evaluate/metrics.js');
-const { openSession } = await load('runtime/session.js');
+const {
+  compareLatency,
+  dataSchema,
+  gatherRows,
+  loadDataset,
+  openSession,
+  predict,
+  readSignature,
+  requestsOf,
+  score,
+  signalToNoise,
+} = await import('../../../dist/internals/benches.js');
 
 function pythonOf(peer) {
   if (flags.python) return flags.python;

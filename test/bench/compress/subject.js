@@ -2,10 +2,7 @@
 // reading, rewriting and writing, without the start of the process.
 import { readFileSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
-import { loadModel } from '../../../dist/ir/onnx/load.js';
-import { saveModel } from '../../../dist/ir/onnx/save.js';
-import { loadRuntime } from '../../../dist/runtime/load.js';
-import * as compress from '../../../dist/stages/compress/index.js';
+import { compress, loadModel, loadRuntime, saveModel } from '../../../dist/internals/benches.js';
 import { readBatches } from './batches.js';
 
 const [path, batches, out, passes] = process.argv.slice(2);

@@ -32,9 +32,7 @@ function memoryOf(pid) {
 
 /** Dense layers, one behind another, until the weights take as much. */
 async function writeModel(megabytes) {
-  const parts = ['ir/builder', 'ir/graph', 'ir/tensor', 'ir/onnx/save'];
-  const built = await Promise.all(parts.map((path) => import(new URL(`dist/${path}.js`, root))));
-  const { GraphBuilder, tensor, encodeModel } = Object.assign({}, ...built);
+  const { GraphBuilder, tensor, encodeModel } = await import('../../../dist/internals/benches.js');
   const graph = new GraphBuilder('cold');
   let value = graph.input('x', 'float32', ['N', width]);
   for (let layer = 0; layer < Math.max(1, Math.round(megabytes / 4)); layer++) {

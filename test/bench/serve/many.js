@@ -34,11 +34,7 @@ const nameOf = (index) => `model-${String(index).padStart(4, '0')}`;
 
 try {
   await buildIfStale(new URL('../../..', import.meta.url));
-  const parts = ['ir/builder', 'ir/graph', 'ir/tensor', 'ir/onnx/save'];
-  const built = await Promise.all(
-    parts.map((path) => import(new URL(`../../../dist/${path}.js`, import.meta.url))),
-  );
-  const file = writeModel(flags.model, scratch, Object.assign({}, ...built));
+  const file = writeModel(flags.model, scratch, await import('../../../dist/internals/benches.js'));
   const { size } = statSync(file);
   const folder = join(scratch, 'models');
   const rows = [];

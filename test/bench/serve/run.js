@@ -87,14 +87,8 @@ const rows = [];
 let port = 20_000 + (process.pid % 20_000);
 try {
   await buildIfStale(new URL('../../..', import.meta.url));
-  const built = (path) => import(new URL(`../../../dist/${path}.js`, import.meta.url));
-  const ir = {
-    ...(await built('ir/builder')),
-    ...(await built('ir/graph')),
-    ...(await built('ir/tensor')),
-    ...(await built('ir/onnx/save')),
-  };
-  versions.onnxruntime = (await built('runtime/version')).runtimeVersion();
+  const ir = await import('../../../dist/internals/benches.js');
+  versions.onnxruntime = ir.runtimeVersion();
   const pythons = {};
   for (const name of list(flags.peers)) {
     if (!Object.hasOwn(peers, name)) {

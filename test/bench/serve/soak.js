@@ -50,11 +50,7 @@ let server;
 const client = fork(here('load.js'), { stdio: ['ignore', 2, 2, 'ipc'] });
 try {
   await buildIfStale(new URL('../../..', import.meta.url));
-  const parts = ['ir/builder', 'ir/graph', 'ir/tensor', 'ir/onnx/save'];
-  const built = await Promise.all(
-    parts.map((path) => import(new URL(`../../../dist/${path}.js`, import.meta.url))),
-  );
-  const path = writeModel(flags.model, scratch, Object.assign({}, ...built));
+  const path = writeModel(flags.model, scratch, await import('../../../dist/internals/benches.js'));
   const command = [here('../../../bin/run.js'), 'serve', path, '--port', '0', '--events'];
   server = spawn(process.execPath, command, { cwd: scratch, stdio: ['ignore', 'pipe', 2] });
   const port = await new Promise((resolve, reject) => {

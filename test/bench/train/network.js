@@ -1,7 +1,5 @@
 // A model of models.js as an ONNX graph.
-import { GraphBuilder } from '../../../dist/ir/builder.js';
-import { attr } from '../../../dist/ir/graph.js';
-import { tensor } from '../../../dist/ir/tensor.js';
+import { GraphBuilder, attr, tensor } from '../../../dist/internals/benches.js';
 import { weightsOf } from './models.js';
 
 /** @param values All weights, one behind the other. */

@@ -12,15 +12,17 @@ const steps = 16;
  * @returns Milliseconds of a step by operator, the slowest first.
  */
 export async function profileStep(job) {
-  const { compileStep } = await import('../../../dist/stages/train/engines/onnx/compile-step.js');
-  const { gradientGraph, planBanks } =
-    await import('../../../dist/stages/train/engines/onnx/kernel-stepper.js');
-  const { findBlock, useBlocks } =
-    await import('../../../dist/stages/train/engines/onnx/block-convolutions.js');
-  const { SessionThread } = await import('../../../dist/runtime/thread/session-thread.js');
-  const { openBank } = await import('../../../dist/runtime/thread/bank.js');
-  const { encodeModel } = await import('../../../dist/ir/onnx/save.js');
-  const { loadRuntime } = await import('../../../dist/runtime/load.js');
+  const {
+    SessionThread,
+    compileStep,
+    encodeModel,
+    findBlock,
+    gradientGraph,
+    loadRuntime,
+    openBank,
+    planBanks,
+    useBlocks,
+  } = await import('../../../dist/internals/benches.js');
   const ort = await loadRuntime();
   const thread = new SessionThread();
   const compiled = compileStep(job, { kernels: true, block: await findBlock(thread) });

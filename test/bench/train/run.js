@@ -64,7 +64,7 @@ function inPython(name, given, { package: published, environment, script, trains
 }
 
 async function otherEngine() {
-  const { findPackage, packageVersion } = await import('../../../dist/runtime/tfjs-package.js');
+  const { findPackage, packageVersion } = await import('../../../dist/internals/benches.js');
   const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'maas');
   if (findPackage({ root: process.cwd(), cache }) === undefined)
     throw new Error('TensorFlow.js is not here: run `maas engines install tfjs-node`');
@@ -124,7 +124,7 @@ function makeWords({ rows, input: [length], vocabulary }, next) {
 
 /** Writes what both sides start from. */
 async function writeInputs(folder, spec) {
-  const { shuffledRows } = await import('../../../dist/stages/train/engines/onnx/random.js');
+  const { shuffledRows } = await import('../../../dist/internals/benches.js');
   const next = randomNumbers(7);
   const { x, y } = spec.vocabulary ? makeWords(spec, next) : makeImages(spec, next);
   const weights = weightsOf(spec).map(({ dims, scale }) =>
@@ -255,7 +255,7 @@ if (unknown !== undefined)
   throw new Error(`--peers knows ${Object.keys(findPeer).join(', ')}, not ${unknown}`);
 const peers = [];
 for (const name of wanted) peers.push(await findPeer[name]());
-const { runtimeVersion } = await import('../../../dist/runtime/version.js');
+const { runtimeVersion } = await import('../../../dist/internals/benches.js');
 const rows = [];
 for (const { name, threads } of cases) {
   say(`${name}, ${threads} thread${threads === 1 ? '' : 's'}`);

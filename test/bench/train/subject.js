@@ -5,8 +5,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { createInterface } from 'node:readline';
-import { onnxEngine } from '../../../dist/stages/train/engines/onnx/index.js';
-import { tfjsNodeEngine } from '../../../dist/stages/train/engines/tfjs-node/index.js';
+import { onnxEngine, tfjsNodeEngine } from '../../../dist/internals/benches.js';
 import { buildNetwork } from './network.js';
 import { profileStep } from './profile.js';
 

@@ -1,7 +1,6 @@
 // Runs the slow stages. argv: project folder
 import { Listr } from 'listr2';
-import { openStore } from '../../../dist/artifacts/index.js';
-import { openPipeline } from '../../../dist/pipeline.js';
+import { openPipeline, openStore } from '../../../dist/internals/pipeline.js';
 import { makeContext } from './slow-stages.mjs';
 
 process.stdout.write('ready\n');

@@ -1,6 +1,6 @@
 // Verifies a release that is never ready, for as long as it is let. Arguments: server script, path of the release.
 import { basename } from 'node:path';
-import { verifyRelease } from '../../../dist/stages/deploy/verify.js';
+import { verifyRelease } from '../../../dist/internals/deploy.js';
 
 const [script, path] = process.argv.slice(2);
 const { signal } = new globalThis.AbortController();

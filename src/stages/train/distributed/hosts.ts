@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { placeIn } from '../../../config/index.js';
 import { MaasError } from '../../../errors.js';
+import { ownFile } from '../../../own-files.js';
 import type { Project } from '../../../plugin/api.js';
 import { mpiOf, type Distributed } from './config.js';
 import { launchLine, type Crew } from './launchers.js';
@@ -109,8 +110,6 @@ function nameIn(line: string, place: { readonly file: string; readonly line: num
   });
 }
 
-/** Ranks run built scripts, also where this module is run from its source. */
 export function scriptOf(name: 'rank' | 'probe'): string {
-  const built = import.meta.url.replace(/\/src\/(.*)\.ts$/, '/dist/$1.js');
-  return fileURLToPath(new URL(`./${name}.js`, built));
+  return fileURLToPath(ownFile(`dist/stages/train/distributed/${name}.js`));
 }

@@ -2,6 +2,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { MaasError } from '../../../errors.js';
+import { ownFile } from '../../../own-files.js';
 import type { Project } from '../../../plugin/api.js';
 import { runProgram, tryProgram } from '../../run-program.js';
 import { quote } from '../distributed/launchers.js';
@@ -43,7 +44,7 @@ export class Slurm implements Cluster {
     private readonly signal: AbortSignal,
   ) {
     const tasks = shareOut(job, options.nodes, project, ['train', 'submit', 'slurm', 'nodes']);
-    const script = fileURLToPath(new URL('../../../../bin/run.js', import.meta.url));
+    const script = fileURLToPath(ownFile('bin/run.js'));
     this.log = join(job.folder, slurmFiles.log);
     const command = options.command ?? [process.execPath, script];
     this.file = { name: 'train.sh', text: slurmScript(job, options, tasks, command) };

@@ -1,17 +1,19 @@
 import { readFile } from 'node:fs/promises';
-import { join, relative, sep } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { listTree } from '../../../../artifacts/durable.js';
-import { type BundledPackage, readPackage, resolvePackages } from './packages.js';
+import { ownFile } from '../../../../own-files.js';
+import { type Facts, readPackage, resolvePackages } from './packages.js';
 import type { LayerFile } from './tar-layer.js';
 
 /** The part of this package that serves, and the packages that it needs. */
 export interface ServerBundle {
-  /** This package's own modules, under `app/`. */
+  /** Modules of this package, under `app/`. */
   readonly app: readonly LayerFile[];
   /** `app/node_modules/`, without what only installs, types or maps. */
   readonly dependencies: readonly LayerFile[];
-  readonly packages: readonly BundledPackage[];
+  /** Those, and what of others is in the modules. */
+  readonly packages: readonly Facts[];
   /** Where the server starts, as an absolute path in the image. */
   readonly entry: string;
 }
@@ -19,26 +21,29 @@ export interface ServerBundle {
 const needless = /(^|\/)(\.[^/]*|[^/]*\.(d\.[cm]?ts|[cm]?ts|tsx|map|md|markdown|flow))$/i;
 const needlessFolder = /(^|\/)(test|tests|__tests__|docs?|examples?|benchmarks?|src|script)\//;
 
-/** dist/ of the package that is running: the compiled form of src/. */
-function packageRoot(): string {
-  return fileURLToPath(new URL('../../../../../', import.meta.url));
-}
+/** What `dist/chunks.json` tells of each file of dist. */
+type Chunks = Readonly<
+  Record<string, { readonly imports: readonly string[]; readonly packages: readonly Facts[] }>
+>;
+
+/** Where the server starts, and where its threads do. */
+const entries = ['commands/cli/serve-image.js', 'runtime/thread/worker.js'];
 
 /**
- * Follows the imports of the server's entry through dist/, and the dependencies of every package that is met.
+ * Follows the imports of the server's entries through dist/, and the dependencies of every package that is met.
  * @param needs Names of packages that only some models need, and this one does.
  * @param root Folder of this package; its dist/ must be built.
  */
 export async function collectServer(
   needs: readonly string[] = [],
-  root: string = packageRoot(),
+  root: string = fileURLToPath(ownFile('.')),
 ): Promise<ServerBundle> {
-  const entry = 'dist/commands/cli/serve-image.js';
-  const { modules, packages: traced } = await traceModules(join(root, entry));
+  const chunks = JSON.parse(await readFile(join(root, 'dist', 'chunks.json'), 'utf8')) as Chunks;
+  const { modules, packages: imported, within } = trace(chunks);
   const { peerDependenciesMeta = {} } = await readPackage(root);
-  const named = traced.filter((name) => !peerDependenciesMeta[name]?.optional || needs.includes(name));
-  const files = [join(root, 'package.json'), ...modules];
-  const app = files.map((file) => ({ path: `app/${toPosix(relative(root, file))}`, from: file }));
+  const named = imported.filter((name) => !peerDependenciesMeta[name]?.optional || needs.includes(name));
+  const files = ['package.json', ...['LICENSES.txt', ...modules].map((file) => `dist/${file}`)];
+  const app = files.map((file) => ({ path: `app/${file}`, from: join(root, file) }));
   const packages = await resolvePackages(named, root);
   const dependencies: LayerFile[] = [];
   for (const { name, folder, path } of packages) {
@@ -46,28 +51,23 @@ export async function collectServer(
       if (isWanted(name, file)) dependencies.push({ path: `app/${path}/${file}`, from: join(folder, file) });
     }
   }
-  return { app, dependencies, packages, entry: `/app/${entry}` };
+  return { app, dependencies, packages: [...packages, ...within], entry: `/app/dist/${entries[0]!}` };
 }
 
-/** tsc writes every import in one of these forms; the last one starts a worker. */
-const importForms =
-  /^\s*(?:import|export)\b[^'"`;]*?\bfrom\s*['"]([^'"]+)['"]|^import\s*['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]\s*\)|\bnew URL\(\s*['"](\.[^'"]+\.js)['"]\s*,\s*import\.meta\.url/gm;
-
-async function traceModules(entry: string): Promise<{ modules: string[]; packages: string[] }> {
-  const modules = new Set<string>();
+function trace(chunks: Chunks): { modules: string[]; packages: string[]; within: Facts[] } {
+  const modules = new Set(entries);
   const packages = new Set<string>();
-  const visit = async (file: string): Promise<void> => {
-    if (modules.has(file)) return;
-    modules.add(file);
-    const text = await readFile(file, 'utf8');
-    for (const [, from, bare, dynamic, worker] of text.matchAll(importForms)) {
-      const specifier = (from ?? bare ?? dynamic ?? worker)!;
-      if (specifier.startsWith('.')) await visit(fileURLToPath(new URL(specifier, pathToFileURL(file))));
+  const within = new Map<string, Facts>();
+  // A set goes on with what is added to it on the way.
+  for (const module of modules) {
+    for (const specifier of chunks[module]!.imports) {
+      if (specifier in chunks) modules.add(specifier);
       else if (!specifier.startsWith('node:')) packages.add(packageName(specifier));
     }
-  };
-  await visit(entry);
-  return { modules: [...modules].sort(), packages: [...packages].sort() };
+    for (const facts of chunks[module]!.packages) within.set(`${facts.name}@${facts.version}`, facts);
+  }
+  const sorted = [...within].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, facts]) => facts);
+  return { modules: [...modules].sort(), packages: [...packages].sort(), within: sorted };
 }
 
 function packageName(specifier: string): string {
@@ -84,8 +84,4 @@ function isWanted(name: string, file: string): boolean {
     return file.includes(`/${process.platform}/${process.arch}/`);
   }
   return !needless.test(file) && !needlessFolder.test(file);
-}
-
-function toPosix(path: string): string {
-  return path.split(sep).join('/');
 }

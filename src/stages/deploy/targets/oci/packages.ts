@@ -2,11 +2,15 @@ import { readFile, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 
-/** A package of the server, as its SBOM and its layer take it. */
-export interface BundledPackage {
+/** A package of the server, as its SBOM takes it. */
+export interface Facts {
   readonly name: string;
   readonly version: string;
-  readonly license: string | undefined;
+  readonly license?: string | undefined;
+}
+
+/** One that has files of its own, as their layer takes it. */
+export interface InstalledPackage extends Facts {
   /** Where it is installed. */
   readonly folder: string;
   /** Where it goes, relative to the server: `node_modules/a`, or below the one package that needs this version of it. */
@@ -38,9 +42,9 @@ type Place = readonly string[];
  * package that needs it.
  * @param root Folder of the package that needs `names`.
  */
-export async function resolvePackages(names: readonly string[], root: string): Promise<BundledPackage[]> {
-  const found = new Map<string, BundledPackage>();
-  const waiting: { readonly place: Place; readonly package: BundledPackage }[] = [];
+export async function resolvePackages(names: readonly string[], root: string): Promise<InstalledPackage[]> {
+  const found = new Map<string, InstalledPackage>();
+  const waiting: { readonly place: Place; readonly package: InstalledPackage }[] = [];
   const put = async (name: string, folder: string, needer: Place): Promise<void> => {
     const seen = outwards(needer).map((place) => found.get(pathOf([...place, name])));
     const nearest = seen.find((one) => one !== undefined);

@@ -1,13 +1,13 @@
 import { canonicalJson } from '../../../../artifacts/index.js';
 import type { BaseImage } from './base-image.js';
-import type { BundledPackage } from './packages.js';
+import type { Facts } from './packages.js';
 import type { LayerFile } from './tar-layer.js';
 
 /**
  * What software is in an image, as CycloneDX 1.5. It tells no time and has no serial number, so that the same image has
  * the same bill of materials.
  */
-export function describeSoftware(packages: readonly BundledPackage[], base: readonly object[]): string {
+export function describeSoftware(packages: readonly Facts[], base: readonly object[]): string {
   const components = [
     ...base,
     ...packages.map(({ name, version, license }) => ({

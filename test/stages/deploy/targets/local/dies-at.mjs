@@ -7,7 +7,7 @@ import { dieAt } from '../die-at.mjs';
 const [root, task, point, canary] = process.argv.slice(2);
 const count = dieAt(Number(point));
 
-const { localTarget } = await import('../../../../../dist/stages/deploy/targets/local/index.js');
+const { localTarget } = await import('../../../../../dist/internals/deploy.js');
 const context = {
   project: { root, configFile: `${root}/maas.config.yaml`, config: {} },
   ...(canary && { canary: JSON.parse(canary) }),

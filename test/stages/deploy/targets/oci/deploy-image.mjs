@@ -1,5 +1,5 @@
 // node deploy-image.mjs ROOT DIRECTORY BASE RELEASE DIGEST: builds an image with the compiled target, on whichever Node runs this.
-import { ociTarget } from '../../../../../dist/stages/deploy/index.js';
+import { ociTarget } from '../../../../../dist/internals/deploy.js';
 
 const [root, directory, base, path, digest] = process.argv.slice(2);
 const context = {

@@ -80,11 +80,19 @@ describe('the server in an image', () => {
     const { app, dependencies, packages } = await collectServer();
     const names = packages.map(({ name }) => name);
     expect(names).toEqual(
-      expect.arrayContaining(['onnxruntime-common', 'onnxruntime-node', 'prom-client', 'zod']),
+      expect.arrayContaining([
+        '@grpc/grpc-js',
+        'onnxruntime-common',
+        'onnxruntime-node',
+        'prom-client',
+        'zod',
+      ]),
     );
     for (const name of ['@oclif/core', 'listr2', 'adm-zip', 'vitest']) expect(names).not.toContain(name);
-    expect(app.map(({ path }) => path)).toContain('app/dist/stages/serve/serve.js');
-    expect(app.filter(({ path }) => path.includes('/stages/train/'))).toEqual([]);
+    const paths = app.map(({ path }) => path);
+    for (const entry of ['commands/cli/serve-image', 'runtime/thread/worker'])
+      expect(paths).toContain(`app/dist/${entry}.js`);
+    expect(paths.filter((path) => /commands\/(?!cli\/serve-image)|stages\/|plugin\//.test(path))).toEqual([]);
     const natives = dependencies
       .map(({ path }) => path)
       .filter((path) => /\.(node|so\.\d|dll|dylib)$/.test(path));

@@ -6,7 +6,7 @@ import { dieAt } from '../die-at.mjs';
 const [root, directory, image, path, point] = process.argv.slice(2);
 const count = dieAt(Number(point));
 
-const { makeOciTarget } = await import('../../../../../dist/stages/deploy/targets/oci/index.js');
+const { makeOciTarget } = await import('../../../../../dist/internals/deploy.js');
 const target = makeOciTarget(() =>
   Promise.resolve({
     base: [{ path: 'usr/local/bin/node', from: Buffer.from('node'), executable: true }],
