@@ -12,7 +12,9 @@ interface Scores {
   /** Truth values: which scores count. */
   readonly mask?: string | undefined;
   readonly causal?: boolean;
+  /** Bounds the scores by ±softcap: before any is left out, or after that. */
   readonly softcap?: number;
+  readonly capsFirst?: boolean;
   /** What scores that do not count become. */
   readonly filter?: number;
 }
@@ -20,10 +22,16 @@ interface Scores {
 /** softmax(q·kᵀ·scale + bias)·v (Vaswani et al., arXiv:1706.03762) of [N, heads, steps, size] each. */
 function attend(site: GradientSite, q: string, k: string, v: string, scores: Scores): string {
   const { g } = site;
-  const { scale, bias, mask, causal = false, softcap = 0, filter = nothing } = scores;
+  const { scale, bias, mask, causal = false, softcap = 0, capsFirst = false, filter = nothing } = scores;
   const turned = g.op('Transpose', [k], { perm: attr.ints([0, 1, 3, 2]) });
   let x = site.mul(g.op('MatMul', [q, turned]), site.number(scale));
   const except = (keep: string): string => g.op('Where', [keep, x, site.number(filter)]);
+  const cap = (): void => {
+    if (softcap === 0) return;
+    const bound = site.number(softcap);
+    x = site.mul(g.op('Tanh', [site.div(x, bound)]), bound);
+  };
+  if (capsFirst) cap();
   if (bias) x = site.add(x, bias);
   if (mask) x = except(mask);
   if (causal) {
@@ -33,10 +41,7 @@ function attend(site: GradientSite, q: string, k: string, v: string, scores: Sco
     };
     x = except(g.op('LessOrEqual', [steps(k), g.op('Unsqueeze', [steps(q), g.int64s([1])])]));
   }
-  if (softcap !== 0) {
-    const bound = site.number(softcap);
-    x = site.mul(g.op('Tanh', [site.div(x, bound)]), bound);
-  }
+  if (!capsFirst) cap();
   return g.op('MatMul', [g.op('Softmax', [x], { axis: attr.int(-1) }), v]);
 }
 
@@ -58,9 +63,16 @@ function scaleOf(site: GradientSite, width: number | string | undefined, heads: 
   return 1 / Math.sqrt(width / heads);
 }
 
+/** Each head of the keys [N, from, steps, size] stands for as many of the queries: [N, to, steps, size]. */
+function shareKeys({ g }: GradientSite, x: string, from: number, to: number): string {
+  if (Number.isNaN(to) || from === to) return x;
+  const each = Array.from({ length: to }, (_, head) => Math.floor((head * from) / to));
+  return g.op('Gather', [x, g.int64s(each)], { axis: attr.int(1) });
+}
+
 /** ai.onnx Attention, operator set 23. */
 const attention: Expansion = (site) => {
-  const { g, node, x } = site;
+  const { node, x } = site;
   if (site.has(4) || site.has(5) || site.has(6)) site.refuse('it goes on from former keys and values');
   if (node.outputs.slice(1).some(Boolean)) site.refuse('its further outputs are read');
   const dims = site.dims(0);
@@ -70,14 +82,9 @@ const attention: Expansion = (site) => {
   const softcap = numberAttribute(node, 'softcap', 0);
   if (softcap !== 0 && site.has(3)) site.refuse('it has both a mask and a softcap');
   const part = (index: number, count: number): string => (isFlat ? split(site, x[index]!, count) : x[index]!);
-  // Each head of the keys stands for as many of the queries.
-  const shared = (name: string): string => {
-    if (Number.isNaN(heads) || heads === keyHeads) return name;
-    const each = Array.from({ length: heads }, (_, head) => Math.floor((head * keyHeads) / heads));
-    return g.op('Gather', [name, g.int64s(each)], { axis: attr.int(1) });
-  };
+  const shared = (index: number): string => shareKeys(site, part(index, keyHeads), keyHeads, heads);
   const isMask = site.dtype(3) === 'bool';
-  const y = attend(site, part(0, heads), shared(part(1, keyHeads)), shared(part(2, keyHeads)), {
+  const y = attend(site, part(0, heads), shared(1), shared(2), {
     scale: scaleOf(site, dims.at(-1), isFlat ? heads : 1),
     causal: numberAttribute(node, 'is_causal', 0) === 1,
     softcap,
@@ -119,6 +126,31 @@ const multiHeadAttention: Expansion = (site) => {
   const scale = scaleOf(site, widths[0], heads);
   const more = { scale, causal: isCausal(site), bias: site.has(5) ? x[5] : undefined, ...keyMask(site, 4) };
   return [merge(site, attend(site, parts[0]!, parts[1]!, parts[2]!, more))];
+};
+
+/**
+ * What decoders are exported with (Ainslie and others, arXiv:2305.13245): causal, and each head of the keys for several of
+ * the queries. What stands behind a padded row's last step is seen by no step before it.
+ */
+const groupQueryAttention: Expansion = (site) => {
+  const { node, x } = site;
+  if (site.has(3) || site.has(4)) site.refuse('it goes on from former keys and values');
+  if (node.outputs.slice(1).some(Boolean)) site.refuse('its further outputs are read');
+  if (!site.has(1) || !site.has(2)) site.refuse('its queries, keys and values are packed together');
+  if (numberAttribute(node, 'do_rotary', 0) === 1) site.refuse('it rotates its queries');
+  if (numberAttribute(node, 'local_window_size', -1) !== -1) site.refuse('it looks back a few steps only');
+  if (numberAttribute(node, 'smooth_softmax', 0) === 1 || site.has(11)) site.refuse('its softmax has a sink');
+  if (site.has(9) || site.has(10)) site.refuse('it has a mask or positions of its own');
+  const heads = numberAttribute(node, 'num_heads', 1);
+  const keyHeads = numberAttribute(node, 'kv_num_heads', 1);
+  const keys = (index: number): string => shareKeys(site, split(site, x[index]!, keyHeads), keyHeads, heads);
+  const y = attend(site, split(site, x[0]!, heads), keys(1), keys(2), {
+    scale: scaleOf(site, site.dims(0)[2], heads),
+    causal: true,
+    softcap: numberAttribute(node, 'softcap', 0),
+    capsFirst: true,
+  });
+  return [merge(site, y)];
 };
 
 /** The same with the projections of one input in it. */
@@ -214,6 +246,7 @@ export const expansions: Expansions = {
   SimplifiedLayerNormalization: (site) => [normalizeSquares(site, site.x[0]!, 1, 1e-5)],
   'com.microsoft:MultiHeadAttention': multiHeadAttention,
   'com.microsoft:Attention': packedAttention,
+  'com.microsoft:GroupQueryAttention': groupQueryAttention,
   'com.microsoft:SkipLayerNormalization'(site) {
     const sum = skipped(site, 1, 4);
     return [normalizeAll(site, sum, site.x[2]!, site.has(3) ? site.x[3] : undefined), '', '', sum];

@@ -12,17 +12,21 @@ export const cosineSimilarity: Loss = {
     if (valuesPerRow(g, prediction) < 2)
       throw mismatch(g, prediction, target, 'vectors of two values or more');
     const truth = likePrediction(g, target, prediction);
-    const product = along(g, 'ReduceSum', g.op('Mul', [prediction, truth]));
+    const product = along(g, g.op('Mul', [prediction, truth]));
     const lengths = g.op('Mul', [length(g, prediction), length(g, truth)]);
     return g.op('Neg', [mean(g, g.op('Div', [product, lengths]))]);
   },
 };
 
-function along(g: GraphBuilder, op: string, value: string): string {
-  return g.op(op, [value, g.int64s([-1])], { keepdims: attr.int(0) });
+function along(g: GraphBuilder, value: string): string {
+  return g.op('ReduceSum', [value, g.int64s([-1])], { keepdims: attr.int(0) });
 }
 
-/** The length of each vector, at least 1e-8 as in PyTorch: nothing is divided by 0. */
+/**
+ * The length of each vector, at least 1e-8 as in PyTorch: nothing is divided by 0, nor is the slope of a root infinite.
+ * ReduceL2 is not the same in all operator sets that are trained.
+ */
 function length(g: GraphBuilder, value: string): string {
-  return g.op('Clip', [along(g, 'ReduceL2', value), number(g, 1e-8, value)]);
+  const square = along(g, g.op('Mul', [value, value]));
+  return g.op('Sqrt', [g.op('Clip', [square, number(g, 1e-16, value)])]);
 }

@@ -49,7 +49,11 @@ export const categoricalHinge: Loss = {
     const own = g.op('ReduceSum', [g.op('Mul', [truth, scores]), g.int64s([-1])], over);
     // The true class itself is out of the race, whatever the sign of the scores.
     const aside = g.op('Sub', [scores, scale(g, truth, 1e9)]);
-    const best = g.op('ReduceMax', [aside, g.int64s([-1])], over);
+    // TopK is the same in all operator sets that are trained, ReduceMax is not.
+    const best = g.op('Squeeze', [
+      g.ops('TopK', [aside, g.int64s([1])], {}, { outputs: 2 })[0]!,
+      g.int64s([-1]),
+    ]);
     return mean(g, g.op('Relu', [g.op('Add', [rest(g, own), best])]));
   },
 };

@@ -29,6 +29,9 @@ const multiHead: ShapeRule = (site) => {
   return typed(site.dtype(0), q?.length === 3 && v?.length === 3 ? [q[0]!, q[1]!, v[2]!] : undefined);
 };
 
+/** As the queries, which have the keys and values behind them where these are not given apart. */
+const groupQuery: ShapeRule = (site) => typed(site.dtype(0), site.shape(1) ? site.shape(0) : undefined);
+
 const packed: ShapeRule = (site) => {
   const [x, w] = [site.shape(0), site.shape(1)];
   const columns = w?.[1];
@@ -42,6 +45,7 @@ export const attentions: ShapeRules = {
   SimplifiedLayerNormalization: likeFirst,
   'com.microsoft:MultiHeadAttention': multiHead,
   'com.microsoft:Attention': packed,
+  'com.microsoft:GroupQueryAttention': groupQuery,
   'com.microsoft:SkipLayerNormalization': likeSum,
   'com.microsoft:SkipSimplifiedLayerNormalization': likeSum,
   'com.microsoft:BiasGelu': likeFirst,

@@ -88,6 +88,36 @@ export const expansionCases: Readonly<Record<string, readonly GradientCase[]>> =
       attributes: { num_heads: int(1), unidirectional: int(1) },
     }),
   ],
+  'com.microsoft:GroupQueryAttention': [
+    of(
+      'com.microsoft:GroupQueryAttention',
+      'two queries for each key',
+      [
+        [1, 2, 32],
+        [1, 2, 16],
+        [1, 2, 16],
+      ],
+      {
+        ...microsoft,
+        attributes: { num_heads: int(4), kv_num_heads: int(2) },
+        rest: (g) => ['', '', g.constant(tensor('int32', [1], [1])), g.scalar(2, 'int32')],
+      },
+    ),
+    of(
+      'com.microsoft:GroupQueryAttention',
+      'bounded scores',
+      [
+        [1, 2, 16],
+        [1, 2, 8],
+        [1, 2, 8],
+      ],
+      {
+        ...microsoft,
+        attributes: { num_heads: int(2), kv_num_heads: int(1), scale: float(0.5), softcap: float(1.5) },
+        rest: (g) => ['', '', g.constant(tensor('int32', [1], [1])), g.scalar(2, 'int32')],
+      },
+    ),
+  ],
   'com.microsoft:SkipLayerNormalization': [
     of('com.microsoft:SkipLayerNormalization', 'with the sum', [[1, 2, 3], [1, 2, 3], [3], [3], [3]], {
       outputs: 4,
