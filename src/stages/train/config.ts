@@ -6,6 +6,7 @@ import { augmentSchema, type AugmentOptions } from './augment-options.js';
 import { distributedSchema, type Distributed } from './distributed/config.js';
 import { auto } from './choose-engine.js';
 import { sourceOf } from './fine-tune/config.js';
+import { earlyStoppingSchema, type EarlyStopping } from './early-stopping.js';
 import { fitOptions, type FitOptions } from './fit-options.js';
 import { modelSchema, type ModelOptions } from './model-config.js';
 import { submitSchema, type Submit } from './submit/config.js';
@@ -63,8 +64,10 @@ export function trainOptions({ engines }: Pick<Registry, 'engines'>): z.ZodType<
       .int()
       .min(0)
       .max(1_000_000)
-      .default(60)
-      .describe('Passes over the train split. 0 takes a model from a file as it is.'),
+      .optional()
+      .describe(
+        'Passes over the train split. 0 takes a model from a file as it is. Default: as long as the validation split gets better, 100 at most.',
+      ),
     batchSize: z.int().min(1).default(32).describe('Rows for each step of the optimizer.'),
     accumulate: z
       .int()
@@ -100,7 +103,7 @@ export function trainOptions({ engines }: Pick<Registry, 'engines'>): z.ZodType<
       .describe('Steps between two lines of the run log, beside those at the end of each epoch.'),
     gates: gateOptions,
   });
-  return schema.check((context) => {
+  const checked = schema.check((context) => {
     const { engine, model, distributed, epochs, augment } = context.value;
     const ownsModel = engines.get(engine.name)?.ownsModel === true;
     const chosen = engines.get(engine.name);
@@ -143,4 +146,20 @@ export function trainOptions({ engines }: Pick<Registry, 'engines'>): z.ZodType<
       context.issues.push({ code: 'invalid_type', expected: 'object', input: model, path });
     }
   });
+  return checked.transform((given) => ({
+    ...given,
+    ...(engines.get(given.engine.name)?.ownsModel === true ? { epochs: given.epochs ?? 60 } : howLong(given)),
+  }));
+}
+
+/** Who says how long to train gets that. Else what serves small tables and large ones: for as long as it helps. */
+function howLong({
+  epochs,
+  earlyStopping,
+}: {
+  readonly epochs?: number | undefined;
+  readonly earlyStopping?: EarlyStopping | undefined;
+}): Pick<TrainOptions, 'epochs' | 'earlyStopping'> {
+  if (epochs !== undefined) return { epochs, ...(earlyStopping && { earlyStopping }) };
+  return { epochs: 100, earlyStopping: earlyStopping ?? earlyStoppingSchema.parse({}) };
 }

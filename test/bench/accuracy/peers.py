@@ -34,10 +34,11 @@ def network(spec, width, outputs):
         width = units
     layers.append(nn.Linear(width, outputs))
     weighty = [layer for layer in layers if hasattr(layer, "weight")]
-    for layer in weighty[:-1]:
-        nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
-    nn.init.xavier_uniform_(weighty[-1].weight)
     for layer in weighty:
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
+        else:
+            nn.init.xavier_uniform_(layer.weight)
         nn.init.zeros_(layer.bias)
     return nn.Sequential(*layers)
 

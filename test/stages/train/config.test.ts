@@ -2,7 +2,7 @@ import { layers } from '../../../src/stages/train/layers/index.js';
 import { describe, expect, it } from 'vitest';
 import { trainOptions } from '../../../src/stages/train/config.js';
 import { defineEngine, type Engine } from '../../../src/plugin/api.js';
-import { onnxEngine } from '../../../src/stages/train/index.js';
+import { commandEngine, onnxEngine } from '../../../src/stages/train/index.js';
 
 const schema = trainOptions({ engines: new Map([['onnx', onnxEngine]]) });
 const model = { layers: [{ dense: { units: 16, activation: 'relu' } }, { dropout: { rate: 0.1 } }, 'dense'] };
@@ -28,11 +28,25 @@ describe('the train section', () => {
         ],
       },
       optimizer: { name: 'adam', options: { learningRate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-7 } },
-      epochs: 60,
+      epochs: 100,
+      earlyStopping: { patience: 10, restoreBestWeights: true },
       batchSize: 32,
       threads: 1,
       gates: {},
     });
+  });
+
+  it('trains for as long as the config says, else for as long as it helps', () => {
+    const exact = schema.parse({ model, epochs: 7 });
+    expect(exact.epochs).toBe(7);
+    expect(exact.earlyStopping).toBeUndefined();
+    const patient = schema.parse({ model, earlyStopping: { patience: 3 } });
+    expect(patient).toMatchObject({ epochs: 100, earlyStopping: { patience: 3 } });
+    const own = trainOptions({ engines: new Map([['command', commandEngine as Engine]]) }).parse({
+      engine: { command: { run: 'python train.py' } },
+    });
+    expect(own.epochs).toBe(60);
+    expect(own.earlyStopping).toBeUndefined();
   });
 
   it('takes optimizers and losses by name, with options', () => {

@@ -37,7 +37,7 @@ const resolve = (section: object, task: 'classification' | 'regression' = 'class
 
 describe('how weights are fitted', () => {
   it('is adam and the loss of the target, and nothing else', () => {
-    expect(resolve({})).toEqual({
+    expect(resolve({ epochs: 5 })).toEqual({
       optimizer: { name: 'adam', learningRate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-7 },
       loss: { name: 'sparseCategoricalCrossentropy' },
       metrics: ['accuracy'],

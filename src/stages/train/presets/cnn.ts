@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { activationNames } from '../layers/activations.js';
-import { hiddenLayers, initializerFor } from './mlp.js';
+import { activationNames, type ActivationName } from '../layers/activations.js';
+import { hiddenLayers } from './mlp.js';
 import { dropoutRate, type LayerConfig, type Preset } from './preset.js';
 import { imageShape, shapeRow } from './row-shape.js';
 
@@ -52,3 +52,7 @@ export const cnn: Preset<z.output<typeof options>> = {
     ];
   },
 };
+
+/** Rectified functions lose half of the variance, which He's initial weights make up for. */
+const initializerFor = (activation: ActivationName): 'heUniform' | 'glorotUniform' =>
+  /^(relu|relu6|leakyRelu|elu|gelu|silu)$/.test(activation) ? 'heUniform' : 'glorotUniform';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { activationNames, type ActivationName } from '../layers/activations.js';
+import { activationNames } from '../layers/activations.js';
 import { dropoutOf, dropoutRate, type LayerConfig, type Preset } from './preset.js';
 
 const options = z.strictObject({
@@ -24,11 +24,4 @@ export const mlp: Preset<HiddenOptions> = {
 };
 
 export const hiddenLayers = ({ units, activation, dropout }: HiddenOptions): LayerConfig[] =>
-  units.flatMap((count): LayerConfig[] => [
-    { dense: { units: count, activation, kernelInitializer: initializerFor(activation) } },
-    ...dropoutOf(dropout),
-  ]);
-
-/** Rectified functions lose half of the variance, which He's initial weights make up for. */
-export const initializerFor = (activation: ActivationName): 'heUniform' | 'glorotUniform' =>
-  /^(relu|relu6|leakyRelu|elu|gelu|silu)$/.test(activation) ? 'heUniform' : 'glorotUniform';
+  units.flatMap((count): LayerConfig[] => [{ dense: { units: count, activation } }, ...dropoutOf(dropout)]);
