@@ -48,8 +48,8 @@ export class NumberScanner {
 
   /**
    * @param at Where a number should begin.
-   * @returns Numbers in single precision, to be copied at once, and where it stopped: behind a number at anything but a
-   * comma with a number behind it that it has read, or, `left`, at one that takes more than it can do, or is none.
+   * @returns Finite numbers in single precision, to be copied at once, and where it stopped: behind a number at anything but
+   * a comma with a number behind it that it has read, or, `left`, at one that takes more than it can do, or is none.
    */
   scan(bytes: Buffer, at: number): { values: Float32Array; at: number; left: boolean } {
     if (bytes !== this.#bytes || at < this.#from || at >= this.#until) this.#show(bytes, at);

@@ -14,6 +14,8 @@ export interface Scanned {
 
 export interface ScannedList {
   readonly values: Float32Array | Float64Array;
+  /** False when there are numbers that the precision of the values does not hold. */
+  readonly finite: boolean;
   /** The same as `parseJson` gives it. */
   readonly parse: () => unknown;
 }
@@ -55,15 +57,15 @@ export function scanTensors(bytes: Buffer, single: boolean): Scanned | undefined
     cursor.at++;
     skipBlanks(cursor);
     const from = cursor.at;
-    const values = scanNumbers(cursor, single, many);
+    const read = scanNumbers(cursor, single, many);
     many?.reset();
-    if (!values) return undefined;
+    if (!read) return undefined;
     const until = cursor.at;
     // With a blank behind it, so that nothing that follows becomes a part of the number.
     text += `${bytes.toString('utf8', copied, from)}${lists.length} `;
     copied = until;
     lists.push({
-      values,
+      ...read,
       parse: () => parseJson(bytes.toString('latin1', from, until), { bigints: !single }),
     });
   }
@@ -99,16 +101,17 @@ function scanNumbers(
   cursor: Cursor,
   single: boolean,
   many: NumberScanner | undefined,
-): Float32Array | Float64Array | undefined {
+): Pick<ScannedList, 'values' | 'finite'> | undefined {
   const { bytes } = cursor;
   if (bytes[cursor.at] !== open) return undefined;
   const from = cursor.at++;
   skipBlanks(cursor);
   let values = single ? new Float32Array(16) : new Float64Array(16);
   let count = 0;
+  let finite = true;
   if (bytes[cursor.at] === close) {
     cursor.at++;
-    return values.subarray(0, 0);
+    return { values: values.subarray(0, 0), finite };
   }
   const makeRoom = (more: number): void => {
     if (count + more <= values.length) return;
@@ -125,6 +128,11 @@ function scanNumbers(
     if (many) {
       const read = many.scan(bytes, cursor.at);
       ({ left, at: cursor.at } = read);
+      if (count === 0 && !left && bytes[cursor.at] === close) {
+        // Mostly that is all of them.
+        cursor.at++;
+        return { values: read.values.slice(), finite };
+      }
       makeRoom(read.values.length);
       values.set(read.values, count);
       count += read.values.length;
@@ -133,14 +141,21 @@ function scanNumbers(
       const value = scanNumber(cursor, single);
       if (value === undefined) return undefined;
       makeRoom(1);
-      values[count++] = value;
+      values[count] = value;
+      finite &&= Number.isFinite(values[count]);
+      count++;
     }
     if (isBlank(bytes[cursor.at])) skipBlanks(cursor);
     const byte = bytes[cursor.at++];
-    if (byte === close) return values.slice(0, count);
+    if (byte === close) return { values: trim(values, count), finite };
     if (byte !== comma) return undefined;
     if (isBlank(bytes[cursor.at])) skipBlanks(cursor);
   }
+}
+
+/** Without what is left over; where that is little it stays behind them, which spares a copy. */
+function trim<T extends Float32Array | Float64Array>(values: T, count: number): T {
+  return (count > 0.9 * values.length ? values.subarray(0, count) : values.slice(0, count)) as T;
 }
 
 const powers = Array.from({ length: 23 }, (_, exponent) => 10 ** exponent);

@@ -4,7 +4,8 @@
   (import "host" "memory" (memory 0))
   ;; From address 0 lie the powers of ten from 1 to 1e22, as doubles. `scan` reads the list at `at`, behind its bracket and
   ;; blanks, in front of a byte of 0 that ends it, and seven more; it writes up to `room` values from `into`. Returns where it
-  ;; stopped: at what follows a number and is no comma, or, then `left` is 1, at what it leaves to the caller.
+  ;; stopped: at what follows a number and is no comma, or, then `left` is 1, at what it leaves to the caller: what is no number, or
+  ;; takes more than it can do, or is not finite in single precision.
   (global $count (mut i32) (i32.const 0))
   (export "count" (global $count))
   (global $left (mut i32) (i32.const 0))
@@ -108,6 +109,8 @@
               (i64.sub (i64.and (i64.reinterpret_f64 (local.get $value)) (i64.const 0x1fffffff)) (i64.const 0x0fffffc0))
               (i64.const 128)))
             (br_if $out (f64.lt (local.get $value) (f64.const 1.2e-38)))))
+        ;; From here on single precision has infinity.
+        (br_if $out (f64.ge (local.get $value) (f64.const 0x1.ffffffp+127)))
         (f32.store (i32.add (local.get $into) (i32.shl (global.get $count) (i32.const 2)))
           (f32.demote_f64 (select (f64.neg (local.get $value)) (local.get $value) (local.get $negative))))
         (global.set $count (i32.add (global.get $count) (i32.const 1)))

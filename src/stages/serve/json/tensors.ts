@@ -68,24 +68,18 @@ export function takeScanned(
   name: string,
   dtype: DType,
   dims: readonly number[],
-  { values, parse }: ScannedList,
+  { values, finite, parse }: ScannedList,
 ): NdArray {
   if (values.length === sizeOf(dims)) {
     if (dtype === 'float32') {
-      const data = values instanceof Float32Array ? values : Float32Array.from(values);
-      if (areFinite(data)) return { dtype, dims, data };
+      if (values instanceof Float32Array && finite) return { dtype, dims, data: values };
+      const data = Float32Array.from(values);
+      if (data.every(Number.isFinite)) return { dtype, dims, data };
     } else if (dtype === 'int64' && values instanceof Float64Array && values.every(Number.isSafeInteger)) {
       return { dtype, dims, data: BigInt64Array.from(values, BigInt) };
     }
   }
   return decodeTensor(name, dtype, dims, parse());
-}
-
-function areFinite(values: Float32Array): boolean {
-  // What is not finite times zero is not zero, and neither is its sum with anything.
-  let sum = 0;
-  for (const value of values) sum += value * 0;
-  return sum === 0;
 }
 
 /** Numbers beyond what JSON holds (NaN, infinities) are printed as null; integers of any size in full. */
