@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { ServedModel } from '../../plugin/api.js';
 import type { CacheResult } from './answer-cache.js';
+import { FastHistogram } from './histogram.js';
 import type { ModelHost } from './model-host.js';
 import type { ShadowReport } from './traffic.js';
 import type { WatchedModel } from './watch/watch-model.js';
@@ -44,35 +45,40 @@ export function createMetrics(host: Pick<ModelHost, 'models' | 'ready'>): Metric
   const registry = new Registry();
   const registers = [registry];
   const labels = ['model', 'version', 'protocol', 'status'] as const;
-  const requests = new Counter({
+  let inFlight = 0;
+  new Counter({
     name: 'maas_requests_total',
     help: 'Requests answered.',
     labelNames: labels,
     registers,
+    collect() {
+      this.reset();
+      for (const { labels: of, count } of durations.all()) this.inc(of, count);
+    },
   });
-  const durations = new Histogram({
+  const durations = new FastHistogram<(typeof labels)[number]>({
     name: 'maas_request_duration_seconds',
     help: 'Time from the first byte of a request to the end of its answer.',
-    labelNames: labels,
     buckets: seconds,
     registers,
   });
-  const inFlight = new Gauge({
+  new Gauge({
     name: 'maas_requests_in_flight',
     help: 'Requests being read or answered.',
     registers,
+    collect() {
+      this.set(inFlight);
+    },
   });
-  const batches = new Histogram({
+  const batches = new FastHistogram<'model' | 'version'>({
     name: 'maas_batch_rows',
     help: 'Rows in one run of the model.',
-    labelNames: ['model', 'version'],
     buckets: rowCounts,
     registers,
   });
-  const runs = new Histogram({
+  const runs = new FastHistogram<'model' | 'version'>({
     name: 'maas_run_duration_seconds',
     help: 'Time of one run of the model.',
-    labelNames: ['model', 'version'],
     buckets: seconds,
     registers,
   });
@@ -169,28 +175,30 @@ export function createMetrics(host: Pick<ModelHost, 'models' | 'ready'>): Metric
   addDriftMetrics(registers, host);
   addProcessMetrics(registers);
   const exchanges = remember((model: string, version: string, protocol: string, status: string) => {
-    const of = { model, version, protocol, status };
-    return { requests: requests.labels(of), durations: durations.labels(of) };
+    return durations.series({ model, version, protocol, status });
   });
   const models = remember((model: string, version: string) => {
     const of = { model, version };
-    return { batches: batches.labels(of), runs: runs.labels(of) };
+    return { batches: batches.series(of), runs: runs.series(of) };
   });
 
   return {
     contentType: registry.contentType,
     print: () => registry.metrics(),
     began: () => {
-      inFlight.inc();
+      inFlight++;
     },
     ended({ protocol, status, model, seconds: duration }) {
-      inFlight.dec();
-      const of = exchanges(model?.name ?? '', model?.version ?? '', protocol, String(status));
-      of.requests.inc();
-      of.durations.observe(duration);
+      inFlight--;
+      exchanges(
+        model?.name ?? '',
+        model?.version ?? '',
+        protocol,
+        status === 200 ? '200' : String(status),
+      ).observe(duration);
     },
     abandoned: () => {
-      inFlight.dec();
+      inFlight--;
     },
     ran({ name, version }, rows, duration) {
       const of = models(name, version);

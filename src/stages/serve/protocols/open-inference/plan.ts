@@ -37,7 +37,12 @@ function readPlan(model: ServedModel, text: string): Plan {
   if (!isObject(body)) throw new RequestError(400, 'the body must be an object with inputs');
   const { id, parameters } = body;
   if (id !== undefined && typeof id !== 'string') throw new RequestError(400, 'id must be a string');
-  const plan = { id, inputs: planInputs(model, body['inputs']), outputs: planOutputs(model, body), parameters };
+  const plan = {
+    id,
+    inputs: planInputs(model, body['inputs']),
+    outputs: planOutputs(model, body),
+    parameters,
+  };
   refuseExtensions(parameters);
   return plan;
 }
