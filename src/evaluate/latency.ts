@@ -7,6 +7,11 @@ export interface LatencyOptions {
   /** Pairs of measurements per batch size, at most: a slow model gets as many as fit in two seconds. Default 240. */
   readonly rounds?: number;
   readonly signal?: AbortSignal;
+  /**
+   * Ratio that the second model must not exceed: once it does with 99 % confidence, nothing more is measured, and the
+   * requests after that one are left out.
+   */
+  readonly limit?: number;
 }
 
 export interface Latency {
@@ -44,6 +49,8 @@ const leastBlock = 0.25;
 /** Milliseconds after which no further round begins, once there are enough for a median that means something. */
 const budget = 2000;
 const leastRounds = 7;
+/** Rounds before a model may be found too slow. */
+const tellingRounds = 24;
 /** The first runs of a session allocate its buffers and warm the caches. */
 const warmUps = { runs: 30, budget: 300 };
 
@@ -57,7 +64,7 @@ export async function compareLatency(
   requests: readonly Request[],
   options: LatencyOptions = {},
 ): Promise<Latency[]> {
-  const { rounds = 240, signal } = options;
+  const { limit = Infinity } = options;
   const sessions: Session[] = [];
   try {
     const first = await openSession(before);
@@ -66,7 +73,9 @@ export async function compareLatency(
     sessions.push(second);
     const results: Latency[] = [];
     for (const { batch, feeds } of requests) {
-      results.push({ batch, ...(await comparePair(first, second, feeds, rounds, signal)) });
+      const found = await comparePair(first, second, feeds, options);
+      results.push({ batch, ...found });
+      if (found.low > limit) break;
     }
     return results;
   } finally {
@@ -78,8 +87,7 @@ async function comparePair(
   first: Session,
   second: Session,
   feeds: Feeds,
-  rounds: number,
-  signal?: AbortSignal,
+  { rounds = 240, signal, limit = Infinity }: LatencyOptions,
 ): Promise<Omit<Latency, 'batch'>> {
   const once = await warmUp(first, feeds);
   await warmUp(second, feeds);
@@ -88,6 +96,7 @@ async function comparePair(
   const start = performance.now();
   for (let round = 0; round < rounds; round++) {
     if (round >= leastRounds && performance.now() - start > budget) break;
+    if (round >= tellingRounds && round % 8 === 0 && medianInterval(times.map(ratioOf)).low > limit) break;
     signal?.throwIfAborted();
     // Lets timers and signals through: running a model blocks the thread.
     await setImmediate();
@@ -99,7 +108,7 @@ async function comparePair(
       times.push({ before: await time(first, feeds, runs), after: two });
     }
   }
-  const ratios = times.map((pair) => pair.after / pair.before);
+  const ratios = times.map(ratioOf);
   return {
     before: median(times.map((pair) => pair.before)) * 1000,
     after: median(times.map((pair) => pair.after)) * 1000,
@@ -107,6 +116,8 @@ async function comparePair(
     ...medianInterval(ratios),
   };
 }
+
+const ratioOf = (pair: { before: number; after: number }): number => pair.after / pair.before;
 
 /** @returns the time of a run when warm, in milliseconds. */
 async function warmUp(session: Session, feeds: Feeds): Promise<number> {

@@ -3,6 +3,7 @@ import { sliceRows } from '../data/rows.js';
 import type { Signature } from '../data/signature.js';
 import { MaasError } from '../errors.js';
 import type { NdArray } from '../ir/tensor.js';
+import { giveWay } from '../runtime/give-way.js';
 import { openSession, type Session } from '../runtime/session.js';
 
 /** What a model says of the rows of a table. Regression has no labels, and one value a row. */
@@ -16,6 +17,12 @@ export interface Predictions {
 /** Keeps the activations of a batch within a few MB for models of any common width. */
 const defaultBatchSize = 256;
 
+export interface PredictOptions {
+  /** Rows of a run. Default 256. */
+  readonly batchSize?: number;
+  readonly signal?: AbortSignal;
+}
+
 /**
  * Runs a model over a table in bounded batches.
  * @throws MaasError MAAS_MODEL_INVALID when the model does not give the outputs its signature states.
@@ -24,7 +31,7 @@ export async function predict(
   model: Uint8Array | string,
   table: Table,
   signature: Signature,
-  batchSize = defaultBatchSize,
+  { batchSize = defaultBatchSize, signal }: PredictOptions = {},
 ): Promise<Predictions> {
   const session = await openSession(model);
   try {
@@ -32,6 +39,7 @@ export async function predict(
     const chunks: Float32Array[] = [];
     for (let start = 0; start < table.rows; start += batchSize) {
       const feeds = sliceRows(table.inputs, start, Math.min(start + batchSize, table.rows));
+      await giveWay(signal);
       const outputs = await session.run(feeds);
       const classification = signature.task === 'classification';
       if (classification) for (const label of outputOf(session, outputs, 'label')) labels.push(String(label));

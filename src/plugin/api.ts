@@ -3,14 +3,11 @@ import type { z } from 'zod';
 import type { Artifact, ArtifactStore, Json } from '../artifacts/index.js';
 import type { Port, Signature } from '../data/signature.js';
 import type { Place } from '../errors.js';
-import type { Model } from '../ir/graph.js';
 import type { NdArray } from '../ir/tensor.js';
-import type { InstructionSet } from '../runtime/cpu.js';
-import type { Feeds } from '../runtime/session.js';
 import type { World } from '../runtime/mpi/world.js';
 import type { Engine } from './engine.js';
 import type { ProgressEvent } from './events.js';
-import type { Trainer } from './trainer.js';
+import type { Pass } from './pass.js';
 
 /** Plugins state the version they were written for; maas refuses one it does not know. */
 export const apiVersion = 1;
@@ -149,37 +146,7 @@ export type * from './trainer.js';
 
 // ————— passes —————
 
-export interface PassContext {
-  /**
-   * Up to so many rows that a pass may look at, in batches of at most 32: never those that gates judge by. None where
-   * a model is compressed without data.
-   */
-  calibration(samples: number): Promise<readonly Feeds[]>;
-  readonly seed: number;
-  /** Processors that the model is made for; undefined where they are not known. */
-  readonly target?: InstructionSet | undefined;
-  /** Trains on the project's own rows; undefined where a model is compressed without a project. */
-  readonly trainer?: Trainer;
-}
-
-export interface PassReport {
-  readonly changed: boolean;
-  /** Parts that the pass changed, and what became of them. A gate that fails names them. */
-  readonly applied?: readonly { readonly node: string; readonly note: string }[];
-  /** Parts that the pass looked at and left alone, with the reason. */
-  readonly skipped: readonly { readonly node: string; readonly reason: string }[];
-  readonly notes?: readonly string[];
-}
-
-/** A pure rewrite graph → graph that keeps the meaning within a bound that it states. */
-export interface Pass<Options = unknown> {
-  readonly name: string;
-  readonly summary: string;
-  readonly options: z.ZodType<Options>;
-  /** Raise it when the same graph and options give another result. */
-  readonly version: number;
-  run(model: Model, options: Options, context: PassContext): Promise<{ model: Model; report: PassReport }>;
-}
+export type * from './pass.js';
 
 // ————— targets —————
 

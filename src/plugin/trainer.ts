@@ -30,4 +30,6 @@ export interface FitOrder {
   readonly learningRate: number;
   /** Default: that of the training before. */
   readonly batchSize?: number | undefined;
+  /** Stops this fit alone. */
+  readonly signal?: AbortSignal;
 }

@@ -35,7 +35,15 @@ export function openTrainer(
   return {
     dataset,
     batchSize,
-    async fit({ model, trainable, objective, epochs, learningRate, batchSize: given = batchSize }: FitOrder) {
+    async fit({
+      model,
+      trainable,
+      objective,
+      epochs,
+      learningRate,
+      batchSize: given = batchSize,
+      signal: own,
+    }: FitOrder) {
       const engine = registry.engines.get(engineName) as FittingEngine | undefined;
       if (!engine)
         throw new MaasError('MAAS_ENGINE_MISSING', `there is no engine ${engineName} to train with`);
@@ -57,7 +65,7 @@ export function openTrainer(
         threads,
         options: {},
         work: join(work, part),
-        signal,
+        signal: own ? AbortSignal.any([signal, own]) : signal,
         onProgress: (progress) => {
           emit({ event: 'train-progress', part, ...progress });
           onProgress(progress);

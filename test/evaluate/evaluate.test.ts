@@ -31,7 +31,7 @@ describe('a classifier', () => {
 
   it('gives the same predictions whatever the batch size', async () => {
     for (const batchSize of [1, 7, 50]) {
-      const again = await predict(model, table, signature, batchSize);
+      const again = await predict(model, table, signature, { batchSize });
       expect(again.labels).toEqual(predictions.labels);
       expect(compare(predictions, again)['signalToNoise']).toBeGreaterThan(120);
     }

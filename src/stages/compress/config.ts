@@ -113,7 +113,13 @@ const auto = z.strictObject({
     .enum(['latency', 'size'])
     .default('latency')
     .describe('Of the recipes that keep to the gates, take the fastest, or the one with the smallest file.'),
-  budget: z.number().gt(0).default(120).describe('Seconds after which no further recipe is tried.'),
+  budget: z
+    .number()
+    .gt(0)
+    .default(120)
+    .describe(
+      'Seconds to try recipes in. What is being tried by then is given up; the choice among the rest is then checked on all test rows.',
+    ),
 });
 
 export type AutoOptions = z.output<typeof auto>;

@@ -13,7 +13,7 @@ import { describeSaturated, type Saturated } from './saturation.js';
 import type { Judgement } from './subject.js';
 
 /** What is known of the model before and after compression. */
-export interface Measurement extends Omit<Judgement, 'rows'> {
+export interface Measurement extends Omit<Judgement, 'rows' | 'isWhole'> {
   /** Of all its files, in bytes. */
   readonly bytesBefore: number;
   readonly bytesAfter: number;
@@ -21,7 +21,7 @@ export interface Measurement extends Omit<Judgement, 'rows'> {
 
 /** A gate with the figure that it was held against. */
 export interface Verdict {
-  readonly gate: Exclude<keyof Gates, 'confidence'>;
+  readonly gate: Exclude<keyof Gates, 'confidence'> | 'logLoss';
   /** How the limit is called in the config. */
   readonly option: string;
   readonly limit: number;
@@ -49,6 +49,33 @@ export function checkQuality(gates: Gates, measurement: Measurement): Verdict[] 
       `${show(ratio)} × the size (${bytesBefore} → ${bytesAfter} bytes)`,
     ),
   ];
+}
+
+/** Standard deviations that leave no doubt: 99 % confidence. */
+const certain = 2.576;
+
+/** Whether some of the rows show that all of them will fail: where they lose more than chance could. */
+export function failsSurely({ accuracy: { maxDrop } }: Gates, { accuracy }: Paired = {}): boolean {
+  if (!accuracy) return false;
+  const { rows, lost, gained } = accuracy;
+  const drop = (lost - gained) / rows;
+  const deviation = Math.sqrt(Math.max(0, (lost + gained) / rows - drop ** 2) / rows);
+  return drop - certain * deviation > maxDrop;
+}
+
+/** Growth of the log loss, as a share of it and in nats, that is within what a search may do. */
+const logLossMay = { grow: 0.05, rise: 0.005 };
+
+/**
+ * What a search holds its candidates to beside the gates, as those of regression are held to their error by default: labels can
+ * stay as they are while all that is known of their odds is lost.
+ */
+export function checkLogLoss({ before, after }: Pick<Measurement, 'before' | 'after'>): Verdict[] {
+  const [from, to] = [before['logLoss'], after['logLoss']];
+  if (from === undefined || to === undefined) return [];
+  const limit = Math.max(logLossMay.rise, logLossMay.grow * from);
+  const text = `log loss rose by ${show(to - from)} (${show(from)} → ${show(to)})`;
+  return [verdict('logLoss', 'maxRise', limit, to - from, text)];
 }
 
 /** The latency gate, for each batch size. It fails when the ratio is above its limit with 99 % confidence. */

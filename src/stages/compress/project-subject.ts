@@ -7,7 +7,7 @@ import {
   type Signature,
   type Table,
 } from '../../data/index.js';
-import { gatherRows, sliceRows } from '../../data/rows.js';
+import { gatherColumn, gatherRows, lineOf, sliceRows } from '../../data/rows.js';
 import { MaasError } from '../../errors.js';
 import { compare, pairRows, predict, requestsOf, score, type Predictions } from '../../evaluate/index.js';
 import { openInputs, type Model } from '../../ir/graph.js';
@@ -46,7 +46,18 @@ export async function openProjectSubject(
   }
   const { test } = dataset.splits;
   const model = await loadModel(path);
-  let reference: Predictions | undefined;
+  const references = new Map<Table, Predictions>();
+  const referenceOf = async (table: Table, until: AbortSignal): Promise<Predictions> => {
+    const known = references.get(table) ?? (await predict(path, table, signature, { signal: until }));
+    references.set(table, known);
+    return known;
+  };
+  const parts = new Map<number, Table>();
+  const partOf = (rows: number): Table => {
+    const part = rows < test.rows ? (parts.get(rows) ?? spreadTable(test, rows)) : test;
+    parts.set(rows, part);
+    return part;
+  };
   return {
     path,
     model,
@@ -56,14 +67,15 @@ export async function openProjectSubject(
       target: (run.options as CompressOptions).target ?? (await readInstructionSet()),
       calibration: (samples) => Promise.resolve([...pickBatches(dataset, samples)]),
       trainer: openTrainer(run, dataset, onFit),
+      signal,
     },
-    async judge(other) {
-      reference ??= await predict(path, test, signature);
-      signal.throwIfAborted();
+    async judge(other, { rows = Infinity, signal: until = signal } = {}) {
+      const table = partOf(rows);
+      const reference = await referenceOf(table, until);
       requireOpenBatch(await loadModel(other));
-      const found = await predict(other, test, signature);
-      const judged = judge(reference, found, test, signature);
-      return other === path ? judged : { ...judged, paired: pairRows(reference, found, test, signature) };
+      const found = other === path ? reference : await predict(other, table, signature, { signal: until });
+      const judged = { ...judge(reference, found, table, signature), isWhole: table === test };
+      return other === path ? judged : { ...judged, paired: pairRows(reference, found, table, signature) };
     },
     probe: () => sliceRows(test.inputs, 0, Math.min(test.rows, probed)),
     requests: () => requestsOf(test),
@@ -80,7 +92,12 @@ function requireOpenBatch({ graph }: Model): void {
   });
 }
 
-function judge(reference: Predictions, other: Predictions, test: Table, signature: Signature): Judgement {
+function judge(
+  reference: Predictions,
+  other: Predictions,
+  test: Table,
+  signature: Signature,
+): Omit<Judgement, 'isWhole'> {
   return {
     rows: test.rows,
     task: signature.task,
@@ -100,8 +117,22 @@ function* pickBatches({ splits }: Dataset, samples: number): Generator<Feeds> {
   yield* spread(splits.train, Math.min(samples - fromValidation, splits.train.rows));
 }
 
+const spreadOver = (rows: number, count: number): number[] =>
+  Array.from({ length: count }, (_, index) => Math.floor((index * rows) / count));
+
+/** So many rows of a table. */
+function spreadTable(table: Table, count: number): Table {
+  const rows = spreadOver(table.rows, count);
+  return {
+    rows: count,
+    lines: Uint32Array.from(rows, (row) => lineOf(table, row)),
+    inputs: gatherRows(table.inputs, rows),
+    target: gatherColumn(table.target, rows),
+  };
+}
+
 function* spread(table: Table, count: number): Generator<Feeds> {
-  const rows = Array.from({ length: count }, (_, index) => Math.floor((index * table.rows) / count));
+  const rows = spreadOver(table.rows, count);
   for (let start = 0; start < count; start += batchSize) {
     yield gatherRows(table.inputs, rows.slice(start, start + batchSize));
   }

@@ -26,6 +26,16 @@ type Step = readonly [pass: string, options: object];
 export interface Recipe {
   readonly name: string;
   readonly steps: readonly Step[];
+  /** Worth trying only where one of these recipes has kept the quality that it must, or where none of them has. */
+  readonly where?: { readonly recipes: readonly string[]; readonly held: boolean };
+}
+
+/** What passes have to work with. */
+export interface Means {
+  /** Rows to look at. */
+  readonly hasData: boolean;
+  /** Rows with answers to train on. */
+  readonly canTrain: boolean;
 }
 
 const clean: readonly Step[] = [
@@ -42,7 +52,7 @@ const inBytes: Step = ['quantize', { mode: 'weights', bits: 8, block: 128 }];
  */
 export function candidateRecipes(
   kind: ModelKind,
-  hasData: boolean,
+  { hasData, canTrain }: Means,
   goal: 'latency' | 'size',
 ): readonly Recipe[] {
   // Fewer bytes of what is left cost no time, but that of loading.
@@ -85,12 +95,54 @@ export function candidateRecipes(
     ...(kind === 'dense' ? [fourBits(128)] : []),
     recipe('8-bit weights', { mode: 'weights', bits: 8, block: 128 }),
   ];
+  const smallest: object =
+    goal === 'size' && kind === 'dense'
+      ? { mode: 'weights', bits: 4, block: 32, algorithm }
+      : { mode: 'static', ...(kind === 'convolutional' && { minElements: 1 }) };
+  const fewer = hasData
+    ? fewerUnits(canTrain).flatMap((lean): Recipe[] => [
+        { ...lean, steps: [...clean, ...lean.steps, ...last] },
+        {
+          ...recipe(
+            `${lean.name}, ${goal === 'size' && kind === 'dense' ? '4-bit' : 'int8'}`,
+            smallest,
+            lean.steps,
+          ),
+          where: { recipes: [lean.name], held: true },
+        },
+      ])
+    : [];
   const rest =
-    goal === 'latency' || kind === 'convolutional'
-      ? [...integers, ...smoothed, ...weights]
-      : [...weights, ...integers, ...smoothed];
+    kind === 'convolutional'
+      ? [...integers, ...fewer, ...weights]
+      : goal === 'latency'
+        ? [...integers, ...smoothed, ...weights, ...fewer]
+        : [...weights, ...integers, ...smoothed, ...fewer];
   const halves: Recipe = { name: 'float16 storage', steps: [...clean, ['storeHalves', {}]] };
   return [{ name: 'unchanged', steps: [] }, { name: 'cleaned up', steps: clean }, ...rest, halves];
+}
+
+/** How many units are left, most first: fewer are tried only where more are enough. */
+const shares = { half: 0.5, 'a quarter': 0.25, 'an eighth': 0.125 };
+
+/** Fewer neurons, channels and heads, which is less work in whatever numbers; trained on where repair is not enough. */
+function fewerUnits(canTrain: boolean): Recipe[] {
+  let before: string[] | undefined;
+  return Object.entries(shares).flatMap(([share, left]) => {
+    const plain = `${share} of the units`;
+    const enough = before && { recipes: before, held: true };
+    const cut = { ratio: 1 - left };
+    const fitted: Recipe = {
+      name: `${plain}, trained on`,
+      steps: [['pruneUnits', { ...cut, fineTune: { epochs: 3, learningRate: 5e-4 } }]],
+      where: { recipes: [plain], held: false },
+    };
+    before = [plain, ...(canTrain ? [fitted.name] : [])];
+    return [
+      { name: plain, steps: [['pruneUnits', cut] as const], ...(enough && { where: enough }) },
+      ...(canTrain ? [fitted] : []),
+    ];
+  });
 }
 
 /** The steps with their options filled in. */

@@ -92,12 +92,12 @@ function toJson(figures: Readonly<Record<string, number>>): Record<string, numbe
 function describeSearch({ chosen, tried, untried, sensitivities }: SearchResult): Json {
   return {
     chosen: chosen.name,
-    untried: [...untried],
-    tried: tried.map(({ name, excluded, sizeRatio, figures, verdicts }) => ({
+    untried: untried.map(({ name }) => name),
+    tried: tried.map(({ name, excluded, sizeRatio, judgement: { rows, difference }, verdicts }) => ({
       name,
       excluded: [...excluded],
       ...toJson(roundFigures({ sizeRatio })),
-      figures: toJson(figures),
+      figures: toJson({ rows, ...difference }),
       failed: verdicts.filter(({ passed, gate }) => !passed && gate !== 'latency').map(({ gate }) => gate),
     })),
     sensitivities: sensitivities.map(({ node, ...figures }) => ({ node, ...toJson(roundFigures(figures)) })),

@@ -12,18 +12,28 @@ export interface Subject {
   readonly bytes: number;
   /** What passes may look at. */
   readonly context: PassContext;
-  /** Figures of the model, and of one that was made from it. */
-  judge(path: string): Promise<Judgement>;
+  /**
+   * Figures of the model, and of one that was made from it.
+   * @param options Rows to ask at most, spread over all (default: all), and when to stop.
+   */
+  judge(path: string, options?: JudgeOptions): Promise<Judgement>;
   /** Some of the rows that it is judged by, in one batch. */
   probe(): Feeds;
   /** What it is timed with. */
   requests(): readonly Request[];
 }
 
+export interface JudgeOptions {
+  readonly rows?: number;
+  readonly signal?: AbortSignal;
+}
+
 /** What two models say of the same rows. */
 export interface Judgement {
   /** Rows that were asked. */
   readonly rows: number;
+  /** Whether these are all that there are. */
+  readonly isWhole: boolean;
   /** Undefined where there is no truth to hold them against. */
   readonly task: 'classification' | 'regression' | undefined;
   /** Figures of `score`. */

@@ -65,10 +65,23 @@ export function compressionTasks(
   const searchTask = (): ListrTask => ({
     title: 'auto',
     task: async (_context, task) => {
+      const started = performance.now();
+      let trying = '';
+      const tell = (text: string): void => {
+        const seconds = Math.round((performance.now() - started) / 1000);
+        task.output = `${text} (${seconds} s of ${options.auto!.budget})`;
+      };
+      if (fitting) {
+        fitting.tell = (text) => {
+          tell(`${trying}: ${text}`);
+        };
+      }
       const found = await compression.search(work, (name) => {
-        task.output = name;
+        trying = name;
+        tell(name);
       });
-      const { chosen, reason } = found;
+      const { chosen, reason, untried } = found;
+      result.notes.push(...describeUntried(untried, options.auto!.budget));
       result.measured['auto'] = describeFound(found);
       result.notes.push(`auto chose “${chosen.name}”: ${reason}`);
       task.title = `auto: ${chosen.name}, ${reason}`;
@@ -151,11 +164,27 @@ function describeFound({ chosen, reason, tried, front }: SearchResult): Json {
         sizeRatio: one.sizeRatio,
         ...(one.latencies && { timeRatio: timeRatio(one.latencies) }),
       }),
-      signalToNoise: Number.isFinite(one.figures['signalToNoise']) ? one.figures['signalToNoise']! : null,
+      signalToNoise: numberOf(one.judgement.difference['signalToNoise']),
       front: front.includes(one),
       failed: one.verdicts.filter(({ passed }) => !passed).map(({ text }) => text),
     })),
   };
+}
+
+function describeUntried(untried: SearchResult['untried'], budget: number): string[] {
+  const late = untried.filter(({ reason }) => reason === undefined).map(({ name }) => `“${name}”`);
+  return [
+    ...untried.flatMap(({ name, reason }) =>
+      reason === undefined ? [] : [`auto left out “${name}”: ${reason}`],
+    ),
+    ...(late.length > 0
+      ? [`auto had no time for ${late.join(', ')}: raise compress.auto.budget, now ${budget} s`]
+      : []),
+  ];
+}
+
+function numberOf(figure: number | undefined): number | null {
+  return figure !== undefined && Number.isFinite(figure) ? figure : null;
 }
 
 function describeFit({ epoch, epochs, step, steps, loss }: TrainProgress): string {

@@ -1,10 +1,9 @@
 import type { Named } from '../../../config/named.js';
 import type { Latency } from '../../../evaluate/index.js';
 import type { Model } from '../../../ir/graph.js';
-import type { Pass, PassContext } from '../../../plugin/api.js';
-import { applyPass } from '../apply-passes.js';
 import type { Verdict } from '../gates.js';
 import type { PassRecord } from '../report.js';
+import type { Judgement } from '../subject.js';
 
 /** A model that a recipe made, and what is known of it so far. */
 export interface Candidate {
@@ -15,32 +14,21 @@ export interface Candidate {
   /** Layers that stay as they are, because the gates failed with them. */
   readonly excluded: readonly string[];
   readonly sizeRatio: number;
-  /** Figures of `compare` and of the gates. */
-  readonly figures: Readonly<Record<string, number>>;
+  readonly judgement: Judgement;
   readonly verdicts: readonly Verdict[];
   /** Measured only where the other gates hold. */
   readonly latencies?: readonly Latency[];
-}
-
-/** Runs a recipe. */
-export async function build(
-  model: Model,
-  steps: readonly Named[],
-  passes: ReadonlyMap<string, Pass>,
-  context: PassContext,
-): Promise<{ model: Model; records: PassRecord[] }> {
-  const records: PassRecord[] = [];
-  let result = model;
-  for (const step of steps) {
-    const { model: after, record } = await applyPass(result, step, passes, context);
-    result = after;
-    records.push(record);
-  }
-  return { model: result, records };
+  /** Whether it was judged by all rows and timed at length, as what is handed on must be. */
+  readonly isSettled: boolean;
 }
 
 export function holds(verdicts: readonly Verdict[]): boolean {
   return verdicts.every(({ passed }) => passed);
+}
+
+/** Whether its answers are good enough, however long they take. */
+export function keepsQuality({ verdicts }: Candidate): boolean {
+  return holds(verdicts.filter(({ gate }) => gate !== 'latency'));
 }
 
 /** The geometric mean of the ratios for each batch size. */
@@ -53,7 +41,7 @@ export function frontOf(candidates: readonly Candidate[]): Candidate[] {
   const figures = (one: Candidate): number[] => [
     one.sizeRatio,
     timeRatio(one.latencies!),
-    -(one.figures['signalToNoise'] ?? 0),
+    -(one.judgement.difference['signalToNoise'] ?? 0),
   ];
   const beats = (one: Candidate, other: Candidate): boolean => {
     const [a, b] = [figures(one), figures(other)];

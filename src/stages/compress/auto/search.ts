@@ -1,15 +1,14 @@
-import { join } from 'node:path';
 import type { Named } from '../../../config/named.js';
-import { compareLatency } from '../../../evaluate/index.js';
-import { saveModel } from '../../../ir/onnx/save.js';
+import { MaasError } from '../../../errors.js';
 import type { Pass } from '../../../plugin/api.js';
 import type { AutoOptions, Gates } from '../config.js';
-import { checkLatency, checkQuality } from '../gates.js';
-import { candidateRecipes, kindOf, readRecipe } from '../recipes.js';
-import type { PassRecord } from '../report.js';
+import { candidateRecipes, kindOf, readRecipe, type Recipe } from '../recipes.js';
 import type { Subject } from '../subject.js';
-import { build, frontOf, holds, timeRatio, type Candidate } from './candidate.js';
+import { holds, keepsQuality, type Candidate } from './candidate.js';
+import { choose, type Choice } from './choose.js';
 import { measureSensitivity, type Sensitivity } from './sensitivity.js';
+import { Trial } from './trial.js';
+import { Workshop } from './workshop.js';
 
 export interface SearchOrder {
   readonly subject: Subject;
@@ -23,166 +22,134 @@ export interface SearchOrder {
   readonly onTry: (name: string) => void;
 }
 
-export interface SearchResult {
-  readonly chosen: Candidate;
-  readonly reason: string;
+export interface SearchResult extends Choice {
   /** In the order in which they were tried. */
   readonly tried: readonly Candidate[];
-  readonly front: readonly Candidate[];
-  /** Recipes that there was no time for. */
-  readonly untried: readonly string[];
+  /** Recipes that came to nothing. */
+  readonly untried: readonly Untried[];
   /** Of the layers of the recipe whose gates failed first, the most sensitive first. */
   readonly sensitivities: readonly Sensitivity[];
 }
 
-/** Pairs of runs to tell candidates apart; the one that is chosen is timed again, longer. */
-const rounds = 80;
-/** Times and sizes that are this near to each other are alike, so that a busy machine chooses as an idle one does. */
-const alike = { time: 1.1, size: 1.02 };
+export interface Untried {
+  readonly name: string;
+  /** Why not; undefined where there was no time. */
+  readonly reason?: string;
+}
+
+/** Timers take no longer spans. */
+const longest = 2 ** 31 - 1;
 
 /**
  * Tries the recipes that suit the model, most promising first, and keeps to the gates: where one fails, the layers that
  * move the outputs most stay as they are, one, two, four, … of them, until it holds. Of those that pass, the fastest or
- * the smallest is chosen.
+ * the smallest is chosen. Candidates are told apart by some of the rows; the one that is chosen is judged by all of them,
+ * and where it fails, the next best takes its place.
  */
 export async function search(order: SearchOrder): Promise<SearchResult> {
   const { subject, options, passes, signal, onTry } = order;
-  const until = performance.now() + options.budget * 1000;
+  const end = AbortSignal.timeout(Math.min(longest, options.budget * 1000));
+  const until = AbortSignal.any([signal, end]);
+  const workshop = new Workshop(passes, subject.context, until);
+  const trial = new Trial({ ...order, workshop });
   const hasData = (await subject.context.calibration(1)).length > 0;
-  const recipes = candidateRecipes(kindOf(subject.model), hasData, options.goal);
-  const tried: Candidate[] = [];
-  const untried: string[] = [];
+  const canTrain = hasData && subject.context.trainer !== undefined;
+  const recipes = candidateRecipes(kindOf(subject.model), { hasData, canTrain }, options.goal);
+  const tried: Candidate[] = [await trial.unchanged(recipes[0]!.name, signal)];
+  const untried: Untried[] = [];
   let sensitivities: readonly Sensitivity[] = [];
-  for (const { name, steps } of recipes) {
-    signal.throwIfAborted();
-    // However little time there is, one recipe is tried beside the model as it came.
-    if (tried.length > 2 && performance.now() > until) {
-      untried.push(name);
-      continue;
-    }
-    onTry(name);
-    const named = readRecipe(steps, passes);
-    const first = await attempt(name, named, [], order, tried);
-    if (!first) continue;
+  const tryRecipe = async ({ name, steps }: Recipe): Promise<void> => {
+    const first = await trial.attempt({ name, steps: readRecipe(steps, passes), excluded: [] }, tried, until);
+    if (!first) return;
     tried.push(first);
-    if (holds(first.verdicts)) continue;
-    const repaired = await repair(first, order, until);
-    if (!repaired) continue;
-    if (sensitivities.length === 0) sensitivities = repaired.sensitivities;
-    tried.push(...repaired.tried);
+    if (holds(first.verdicts)) return;
+    const ranked = await repair(first, tried, { ...order, workshop, trial, until });
+    if (sensitivities.length === 0) sensitivities = ranked;
+  };
+  const rest = recipes.slice(1);
+  for (const [at, recipe] of rest.entries()) {
+    signal.throwIfAborted();
+    if (!isWorthwhile(recipe, tried)) continue;
+    if (!end.aborted) {
+      onTry(`${at + 1} of ${rest.length}: ${recipe.name}`);
+      try {
+        await tryRecipe(recipe);
+        continue;
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!end.aborted) {
+          // A model that cannot be trained further, say: other recipes may do with it.
+          if (!(error instanceof MaasError)) throw error;
+          untried.push({ name: recipe.name, reason: error.message });
+          continue;
+        }
+        // Stopped in the midst of it: what came before is what there is to choose from.
+      }
+    }
+    untried.push({ name: recipe.name });
   }
-  return { ...choose(tried, options), tried, untried, sensitivities };
+  return { ...(await settle(tried, trial, order)), tried, untried, sensitivities };
+}
+
+function isWorthwhile({ where }: Recipe, tried: readonly Candidate[]): boolean {
+  if (!where) return true;
+  const known = tried.filter(({ name }) => where.recipes.includes(name));
+  return known.length > 0 && known.some(keepsQuality) === where.held;
+}
+
+/** Chooses until what is chosen holds by all rows. The model as it came always does, or no other. */
+async function settle(
+  tried: Candidate[],
+  trial: Trial,
+  { options: { goal }, onTry, signal }: SearchOrder,
+): Promise<Choice> {
+  for (;;) {
+    const choice = choose(tried, goal);
+    if (choice.chosen.isSettled) return choice;
+    onTry(`all rows: ${choice.chosen.name}`);
+    tried[tried.indexOf(choice.chosen)] = await trial.settle(choice.chosen, signal);
+  }
+}
+
+interface Repair extends SearchOrder {
+  readonly workshop: Workshop;
+  readonly trial: Trial;
+  readonly until: AbortSignal;
 }
 
 /**
- * Makes the model, holds it to the gates, and times it where they hold.
- * @returns undefined where the recipe comes to what another has come to: some passes find nothing to do.
+ * Tries the same recipe without the layers that cost most, and adds what comes of it.
+ * @returns how sensitive the layers are; nothing when it changes none that can be left out.
  */
-async function attempt(
-  name: string,
-  steps: readonly Named[],
-  excluded: readonly string[],
-  order: SearchOrder,
-  before: readonly Candidate[],
-): Promise<Candidate | undefined> {
-  const { subject, gates, passes, folder, signal } = order;
-  const { model, records } = await build(subject.model, steps, passes, subject.context);
-  if (before.some((other) => changesOf(other.records) === changesOf(records))) return undefined;
-  if (model === subject.model) return unchanged(name, steps, records, order);
-  const path = join(folder, 'candidate.onnx');
-  const bytesAfter = await saveModel(model, path);
-  const { rows, ...judgement } = await subject.judge(path);
-  const measurement = { ...judgement, bytesBefore: subject.bytes, bytesAfter };
-  const quality = checkQuality(gates, measurement);
-  const base = { name, steps, model, records, excluded };
-  const sizeRatio = bytesAfter / subject.bytes;
-  const figures = { rows, ...judgement.difference };
-  if (!holds(quality)) return { ...base, sizeRatio, figures, verdicts: quality };
-  const latencies = await compareLatency(subject.path, path, subject.requests(), { rounds, signal });
-  const verdicts = [...quality, ...checkLatency(gates, latencies)];
-  return { ...base, sizeRatio, figures, verdicts, latencies };
-}
-
-function changesOf(records: readonly PassRecord[]): string {
-  const changes = records.filter(({ changed }) => changed);
-  return JSON.stringify(changes.map(({ name, options, applied }) => [name, options, applied]));
-}
-
-/** The model as it came: it is as fast as itself, and need not be measured to be so. */
-async function unchanged(
-  name: string,
-  steps: readonly Named[],
-  records: readonly PassRecord[],
-  { subject, gates }: SearchOrder,
-): Promise<Candidate> {
-  const { rows, ...judgement } = await subject.judge(subject.path);
-  const { model, bytes } = subject;
-  const verdicts = checkQuality(gates, { ...judgement, bytesBefore: bytes, bytesAfter: bytes });
-  const latencies = subject
-    .requests()
-    .map(({ batch }) => ({ batch, before: 0, after: 0, ratio: 1, low: 1, high: 1 }));
-  const figures = { rows, ...judgement.difference };
-  return { name, steps, model, records, excluded: [], sizeRatio: 1, figures, verdicts, latencies };
-}
-
-/** The same recipe without the layers that cost most; undefined when it changes no layers that can be left out. */
 async function repair(
   failed: Candidate,
-  order: SearchOrder,
-  until: number,
-): Promise<{ tried: Candidate[]; sensitivities: Sensitivity[] } | undefined> {
-  const { subject, passes, signal, onTry } = order;
+  tried: Candidate[],
+  { subject, workshop, trial, until, onTry }: Repair,
+): Promise<readonly Sensitivity[]> {
   // Layers left out make a model larger and slower: that mends its outputs only.
   const failing = failed.verdicts.filter(({ passed }) => !passed);
-  if (failing.some(({ gate }) => gate === 'size' || gate === 'latency')) return undefined;
-  const at = failed.steps.findIndex(({ options }) => 'exclude' in (options as object));
+  if (failing.some(({ gate }) => gate === 'size' || gate === 'latency')) return [];
+  const at = failed.steps.findIndex(({ name }) => name === 'quantize');
   const layers = (failed.records[at]?.applied ?? []).map(({ node }) => node);
-  if (layers.length < 2) return undefined;
+  if (layers.length < 2) return [];
   onTry(`${failed.name}: sensitivity of ${layers.length} layers`);
-  const before = await build(subject.model, failed.steps.slice(0, at), passes, subject.context);
-  const step = failed.steps[at]!;
-  const reach = { passes, context: subject.context, until };
-  const sensitivities = await measureSensitivity(before.model, step, layers, subject.probe(), reach);
-  const tried: Candidate[] = [];
-  for (let count = 1; count < sensitivities.length && performance.now() < until; count *= 2) {
-    signal.throwIfAborted();
+  const before = await workshop.build(subject.model, failed.steps.slice(0, at));
+  const step: Named = failed.steps[at]!;
+  const isOver = (): boolean => until.aborted;
+  const sensitivities = await measureSensitivity(before.model, step, layers, subject.probe(), {
+    workshop,
+    isOver,
+  });
+  for (let count = 1; count < sensitivities.length && !isOver(); count *= 2) {
     const excluded = sensitivities.slice(0, count).map(({ node }) => node);
     onTry(`${failed.name} without ${excluded.join(', ')}`);
     const options = { ...(step.options as object), exclude: excluded };
     const steps = failed.steps.map((each, index) => (index === at ? { ...each, options } : each));
-    const candidate = await attempt(`${failed.name}, ${count} layers left`, steps, excluded, order, tried);
+    const name = `${failed.name}, ${count} ${count === 1 ? 'layer' : 'layers'} left`;
+    const candidate = await trial.attempt({ name, steps, excluded }, tried, until);
     if (!candidate) continue;
     tried.push(candidate);
     if (holds(candidate.verdicts)) break;
   }
-  return { tried, sensitivities };
-}
-
-/** @param tried The first is the model as it came. When not even that passes, a gate names the layers of another. */
-function choose(
-  tried: readonly Candidate[],
-  { goal }: AutoOptions,
-): Pick<SearchResult, 'chosen' | 'reason' | 'front'> {
-  const passing = tried.filter(({ verdicts, latencies }) => latencies && holds(verdicts));
-  const front = frontOf(passing);
-  if (front.length === 0) {
-    const chosen = tried.find(({ steps }) => steps.some(({ name }) => name === 'quantize')) ?? tried.at(-1)!;
-    return { chosen, reason: 'no recipe keeps to the gates', front };
-  }
-  const time = (one: Candidate): number => timeRatio(one.latencies!);
-  if (goal === 'size') {
-    const chosen = smallest(front);
-    return { chosen, reason: `the smallest of ${passing.length} that keep to the gates`, front };
-  }
-  const least = Math.min(...front.map(time));
-  const fast = front.filter((one) => time(one) <= least * alike.time);
-  const chosen = smallest(fast);
-  const reason = `the fastest of ${passing.length} that keep to the gates${fast.length > 1 ? ', and the smallest of those as fast' : ''}`;
-  return { chosen, reason, front };
-}
-
-/** Of those that are alike in size the one that was tried first, which is the most promising. */
-function smallest(candidates: readonly Candidate[]): Candidate {
-  const least = Math.min(...candidates.map(({ sizeRatio }) => sizeRatio));
-  return candidates.find(({ sizeRatio }) => sizeRatio <= least * alike.size)!;
+  return sensitivities;
 }

@@ -1,10 +1,9 @@
 import type { Named } from '../../../config/named.js';
 import { signalToNoise } from '../../../evaluate/metrics.js';
 import type { Model } from '../../../ir/graph.js';
-import type { Pass, PassContext } from '../../../plugin/api.js';
 import { openModel } from '../../../runtime/open-model.js';
 import type { Feeds } from '../../../runtime/session.js';
-import { applyPass } from '../apply-passes.js';
+import type { Workshop } from './workshop.js';
 
 /** What a layer costs by itself. */
 export interface Sensitivity {
@@ -16,22 +15,22 @@ export interface Sensitivity {
 /**
  * Changes one layer at a time and sees how far the outputs move; the most sensitive come first.
  * @param step A pass with the option `exclude`, and the layers that it changes.
- * @param until Time of `performance.now()` at which no further layer is begun; those left out come last.
+ * @param isOver Asked before each layer; those left out are not among what is returned.
  */
 export async function measureSensitivity(
   model: Model,
   step: Named,
   layers: readonly string[],
   probe: Feeds,
-  { passes, context, until }: { passes: ReadonlyMap<string, Pass>; context: PassContext; until: number },
+  { workshop, isOver }: { readonly workshop: Workshop; readonly isOver: () => boolean },
 ): Promise<Sensitivity[]> {
   const reference = await outputsOf(model, probe);
   const measured: Sensitivity[] = [];
   for (const node of layers) {
-    if (performance.now() > until) break;
+    if (isOver()) break;
     const exclude = layers.filter((other) => other !== node);
     const options = { ...(step.options as object), exclude };
-    const { model: changed } = await applyPass(model, { ...step, options }, passes, context);
+    const { model: changed } = await workshop.build(model, [{ ...step, options }]);
     const outputs = await outputsOf(changed, probe);
     const ratios = reference.map((values, index) => signalToNoise(values, outputs[index]!));
     const least = ratios.some(Number.isNaN) ? -Infinity : Math.min(...ratios);

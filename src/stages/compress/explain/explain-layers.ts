@@ -4,8 +4,8 @@ import { freshNames, liftConstants } from '../../../ir/rewrite.js';
 import { byteLengthOf } from '../../../ir/tensor.js';
 import type { Pass } from '../../../plugin/api.js';
 import { timeNodes } from '../../../runtime/time-nodes.js';
-import { build } from '../auto/candidate.js';
 import { measureSensitivity } from '../auto/sensitivity.js';
+import { Workshop } from '../auto/workshop.js';
 import type { CompressOptions } from '../config.js';
 import { labelOf } from '../passes/dense-layer.js';
 import { candidateRecipes, kindOf, readRecipe } from '../recipes.js';
@@ -52,8 +52,9 @@ export async function explainLayers({ subject, options, passes }: ExplainOrder):
   const { feeds, batch } = subject.requests()[0]!;
   const times = await timeNodes(model, feeds, runs);
   const steps = options.auto ? await recipeOf(subject, options.auto.goal, passes) : options.passes;
-  const { records } = await build(model, steps, passes, subject.context);
-  const noises = await rate(model, steps, records, { subject, passes });
+  const workshop = new Workshop(passes, subject.context);
+  const { records } = await workshop.build(model, steps);
+  const noises = await rate(model, steps, records, { subject, workshop });
   const claimed = new Set<string>();
   const layers = model.graph.nodes.map((node): ExplainedLayer => {
     const constants = node.inputs.flatMap((name) => {
@@ -96,7 +97,7 @@ async function recipeOf(
   passes: ReadonlyMap<string, Pass>,
 ): Promise<Named[]> {
   const hasData = (await context.calibration(1)).length > 0;
-  const recipes = candidateRecipes(kindOf(model), hasData, goal);
+  const recipes = candidateRecipes(kindOf(model), { hasData, canTrain: false }, goal);
   const first = recipes.find(({ steps }) => steps.some(([name]) => name === 'quantize')) ?? recipes.at(-1)!;
   return readRecipe(first.steps, passes);
 }
@@ -106,16 +107,17 @@ async function rate(
   model: Model,
   steps: readonly Named[],
   records: readonly PassRecord[],
-  { subject, passes }: Pick<ExplainOrder, 'subject' | 'passes'>,
+  { subject, workshop }: { readonly subject: Subject; readonly workshop: Workshop },
 ): Promise<Map<string, number>> {
   const at = steps.findIndex(({ options }, index) => {
     const { applied = [] } = records[index]!;
     return applied.length > 0 && 'exclude' in (options as object) && !('fineTune' in (options as object));
   });
   if (at < 0) return new Map();
-  const before = await build(model, steps.slice(0, at), passes, subject.context);
+  const before = await workshop.build(model, steps.slice(0, at));
   const layers = records[at]!.applied!.map(({ node }) => node);
-  const reach = { passes, context: subject.context, until: performance.now() + patience * 1000 };
+  const until = performance.now() + patience * 1000;
+  const reach = { workshop, isOver: () => performance.now() > until };
   const found = await measureSensitivity(before.model, steps[at]!, layers, subject.probe(), reach);
   return new Map(found.map(({ node, signalToNoise }) => [node, signalToNoise]));
 }

@@ -6,6 +6,7 @@ import { openInputs, type Graph, type Model } from '../../../ir/graph.js';
 import { loadModel, sizeOnDisk } from '../../../ir/onnx/load.js';
 import type { NdArray } from '../../../ir/tensor.js';
 import { readInstructionSet, type InstructionSet } from '../../../runtime/cpu.js';
+import { giveWay } from '../../../runtime/give-way.js';
 import { openSession, type Feeds } from '../../../runtime/session.js';
 import { roundFigures } from '../report.js';
 import type { Subject } from '../subject.js';
@@ -45,20 +46,23 @@ export async function openFileSubject(
       target: target ?? (await readInstructionSet()),
       calibration: (samples) => Promise.resolve(calibration.slice(0, samples)),
     },
-    async judge(other) {
+    async judge(other, { rows = Infinity, signal } = {}) {
       const { graph } = await loadModel(other);
       if (!judged.every((feeds) => takes(graph, feeds))) {
         judged = await adapt(judged, other, data, seed);
         reference = undefined;
       }
-      reference ??= await runAll(path, judged);
+      const asked = judged.slice(0, rows);
+      if (reference === undefined || reference.length < asked.length)
+        reference = await runAll(path, asked, signal);
       const { difference, changed } = compareOutputs(
-        reference,
-        await runAll(other, judged),
+        reference.slice(0, asked.length),
+        await runAll(other, asked, signal),
         data !== undefined,
       );
       return {
-        rows: judged.length,
+        rows: asked.length,
+        isWhole: asked.length === judged.length,
         task: undefined,
         before: {},
         after: {},
@@ -127,11 +131,14 @@ function rowsOf(feeds: Feeds): number {
 
 type Outputs = Readonly<Record<string, NdArray>>;
 
-async function runAll(path: string, samples: readonly Feeds[]): Promise<Outputs[]> {
+async function runAll(path: string, samples: readonly Feeds[], signal?: AbortSignal): Promise<Outputs[]> {
   const session = await openSession(path);
   try {
     const outputs: Outputs[] = [];
-    for (const feeds of samples) outputs.push(await session.run(feeds));
+    for (const feeds of samples) {
+      await giveWay(signal);
+      outputs.push(await session.run(feeds));
+    }
     return outputs;
   } finally {
     await session.close();

@@ -10,6 +10,7 @@ import {
   type Replacement,
 } from '../../../ir/rewrite.js';
 import { tensor, valuesOf } from '../../../ir/tensor.js';
+import { giveWay } from '../../../runtime/give-way.js';
 import { definePass, type PassReport } from '../../../plugin/api.js';
 import { labelOf, readDense, type DenseLayer } from './dense-layer.js';
 import { decompose } from './factorize/eigen.js';
@@ -81,12 +82,13 @@ export const factorizePass = definePass<FactorizeOptions>({
     const inputs = new Map(layers.map(({ layer }) => [layer.input, layer.rows]));
     const observed = [...inputs].map(([name, channels]) => ({ name, channels }));
     const batches = layers.length > 0 ? await context.calibration(settings.samples) : [];
-    const grams = await observeGrams(model, observed, batches);
+    const grams = await observeGrams(model, observed, batches, context);
 
     const fresh = freshNames(graph);
     const replacements = new Map<Node, Replacement>();
     const applied: { node: string; note: string }[] = [];
     for (const { node, layer } of layers) {
+      await giveWay(context.signal);
       const weight = await loadTensor(graph.initializers.get(layer.weight)!);
       const columns = columnsOf(valuesOf(weight) as Float32Array, layer);
       const factors = factorize(columns, layer, grams.get(layer.input), settings);

@@ -2,7 +2,9 @@ import { attr, type Attributes, type Model, type Node } from '../../../ir/graph.
 import { freshNames } from '../../../ir/rewrite.js';
 import { int64s, tensor, type Tensor } from '../../../ir/tensor.js';
 import { openModel } from '../../../runtime/open-model.js';
+import { giveWay } from '../../../runtime/give-way.js';
 import type { Feeds } from '../../../runtime/session.js';
+import type { PassContext } from '../../../plugin/api.js';
 
 /** A float32 value of a graph whose channels are looked at one by one. */
 export interface Observed {
@@ -26,33 +28,73 @@ export interface Patches {
 /** By value, or the key of its patches. */
 export type Observations = Map<string, Float64Array>;
 
+/** Who looks. `memory` holds for the values of the model that a pass was given, if they mean the same in the one looked at. */
+export interface Observer {
+  readonly signal?: AbortSignal | undefined;
+  readonly memory?: PassContext['memory'] | undefined;
+}
+
+/** Numbers of Hessians that are held at a time: 512 MB. */
+export const mostHeld = 2 ** 26;
+
+/** Looks at what nobody has looked at before. */
+async function recall(
+  kind: string,
+  values: readonly Observed[],
+  batches: readonly Feeds[],
+  { memory }: Observer,
+  look: (values: readonly Observed[]) => Promise<Observations>,
+): Promise<Observations> {
+  const known = new Map<string, Float64Array>();
+  const keyOf = (name: string): string => `${kind} on ${batches.length} batches: ${name}`;
+  const unknown = values.filter(({ name, patches }) => {
+    const found = memory?.get(keyOf(patches?.key ?? name)) as Float64Array | undefined;
+    if (found) known.set(patches?.key ?? name, found);
+    return !found;
+  });
+  const seen = await look(unknown);
+  let held = [...(memory?.values() ?? [])].reduce<number>(
+    (sum, each) => sum + (each instanceof Float64Array ? each.length : 0),
+    0,
+  );
+  for (const [name, found] of seen) {
+    known.set(name, found);
+    held += found.length;
+    if (held <= mostHeld) memory?.set(keyOf(name), found);
+  }
+  return known;
+}
+
 /**
  * XᵀX over all rows X [rows, channels] that a value takes, as [channels, channels]. The graph itself adds up each batch,
  * so that no activation leaves it.
  * @returns nothing where there are no rows.
  */
-export async function observeGrams(
+export function observeGrams(
   model: Model,
   values: readonly Observed[],
   batches: readonly Feeds[],
+  observer: Observer = {},
 ): Promise<Observations> {
-  const grams: Observations = new Map();
-  const emit: Emit = (rows, add) =>
-    add('MatMul', [add('Transpose', [rows], { perm: attr.ints([1, 0]) }), rows]);
-  await gather(model, values, batches, emit, (name, products) => {
-    const sums = roomFor(grams, name, products.length);
-    for (let at = 0; at < products.length; at++) sums[at]! += products[at]!;
+  return recall('grams', values, batches, observer, async (unknown) => {
+    const grams: Observations = new Map();
+    const emit: Emit = (rows, add) =>
+      add('MatMul', [add('Transpose', [rows], { perm: attr.ints([1, 0]) }), rows]);
+    await gather(model, unknown, batches, observer, emit, (name, products) => {
+      const sums = roomFor(grams, name, products.length);
+      for (let at = 0; at < products.length; at++) sums[at]! += products[at]!;
+    });
+    return grams;
   });
-  return grams;
 }
 
 /** As `observeGrams`, of rows with a 1 behind each: [channels + 1, channels + 1], with the sums and the number of rows. */
-export async function observeMoments(
+export function observeMoments(
   model: Model,
   values: readonly Observed[],
   batches: readonly Feeds[],
+  observer: Observer = {},
 ): Promise<Observations> {
-  const moments: Observations = new Map();
   const emit: Emit = (rows, add, _, { channels }) => {
     const constant = (dims: number[], value: number) =>
       add('Constant', [], {
@@ -62,27 +104,33 @@ export async function observeMoments(
     const wide = add('Concat', [rows, ones], { axis: attr.int(1) });
     return add('MatMul', [add('Transpose', [wide], { perm: attr.ints([1, 0]) }), wide]);
   };
-  await gather(model, values, batches, emit, (name, products) => {
-    const sums = roomFor(moments, name, products.length);
-    for (let at = 0; at < products.length; at++) sums[at]! += products[at]!;
+  return recall('moments', values, batches, observer, async (unknown) => {
+    const moments: Observations = new Map();
+    await gather(model, unknown, batches, observer, emit, (name, products) => {
+      const sums = roomFor(moments, name, products.length);
+      for (let at = 0; at < products.length; at++) sums[at]! += products[at]!;
+    });
+    return moments;
   });
-  return moments;
 }
 
 /** The mean of each channel. */
-export async function observeMeans(
+export function observeMeans(
   model: Model,
   values: readonly Observed[],
   batches: readonly Feeds[],
+  observer: Observer = {},
 ): Promise<Observations> {
-  const means: Observations = new Map();
   const counts = batches.map((feeds) => Object.values(feeds)[0]?.dims[0] ?? 1);
   const all = counts.reduce((sum, count) => sum + count, 0);
-  await gather(model, values, batches, reduceRows('ReduceMean'), (name, found, batch) => {
-    const mean = roomFor(means, name, found.length);
-    for (let at = 0; at < found.length; at++) mean[at]! += (found[at]! * counts[batch]!) / all;
+  return recall('means', values, batches, observer, async (unknown) => {
+    const means: Observations = new Map();
+    await gather(model, unknown, batches, observer, reduceRows('ReduceMean'), (name, found, batch) => {
+      const mean = roomFor(means, name, found.length);
+      for (let at = 0; at < found.length; at++) mean[at]! += (found[at]! * counts[batch]!) / all;
+    });
+    return means;
   });
-  return means;
 }
 
 /** The largest magnitude in each channel. */
@@ -90,11 +138,12 @@ export async function observeMagnitudes(
   model: Model,
   values: readonly Observed[],
   batches: readonly Feeds[],
+  observer: Observer = {},
 ): Promise<Observations> {
   const largest: Observations = new Map();
   const reduce = reduceRows('ReduceMax');
   const emit: Emit = (rows, add, ...rest) => reduce(add('Abs', [rows]), add, ...rest);
-  await gather(model, values, batches, emit, (name, found) => {
+  await gather(model, values, batches, observer, emit, (name, found) => {
     const most = roomFor(largest, name, found.length);
     for (let at = 0; at < found.length; at++) most[at] = Math.max(most[at]!, found[at]!);
   });
@@ -136,6 +185,7 @@ async function gather(
   model: Model,
   values: readonly Observed[],
   batches: readonly Feeds[],
+  { signal }: Observer,
   emit: Emit,
   see: (name: string, found: Float32Array, batch: number) => void,
 ): Promise<void> {
@@ -171,6 +221,7 @@ async function gather(
   const session = await openModel({ ...model, graph: observing });
   try {
     for (const [batch, feeds] of batches.entries()) {
+      await giveWay(signal);
       const found = await session.run(feeds, fetched);
       for (const [at, { name, patches }] of values.entries()) {
         see(patches?.key ?? name, found[fetched[at]!]!.data as Float32Array, batch);

@@ -6,9 +6,10 @@ import { liftConstants } from '../../../ir/rewrite.js';
 import { inferTypes } from '../../../ir/shapes.js';
 import { valuesOf } from '../../../ir/tensor.js';
 import { definePass, type PassContext, type PassReport } from '../../../plugin/api.js';
+import type { Feeds } from '../../../runtime/session.js';
 import { constantAt, labelOf } from './dense-layer.js';
 import { fitSchema, inSteps, trainerOf } from './fine-tune.js';
-import { observeMoments, type Observations, type Observed } from './observe.js';
+import { observeMoments, type Observations, type Observed, type Observer } from './observe.js';
 import { choose } from './prune-units/choose.js';
 import { Cutting, stridesOf } from './prune-units/cut.js';
 import { findSpaces } from './prune-units/find-spaces.js';
@@ -122,7 +123,10 @@ async function prune(
     if (!sizes.has(key)) sizes.set(key, space.size);
   }
   const batches = await context.calibration(settings.samples);
-  const moments = await observe(model, spaces, batches);
+  const { signal, memory } = context;
+  // What was seen of the model that came does not hold for what the first step has made of it.
+  const observer = settings.iterations === 1 ? { signal, memory } : { signal };
+  const moments = await observe(model, spaces, batches, observer);
   const scored = await Promise.all(
     spaces.map(async (space) => ({
       space,
@@ -166,7 +170,8 @@ const mostChannels = 4096;
 async function observe(
   model: Model,
   spaces: readonly Space[],
-  batches: Parameters<typeof observeMoments>[2],
+  batches: readonly Feeds[],
+  observer: Observer,
 ) {
   const observed = new Map<string, Observed>();
   const types = inferTypes(model);
@@ -177,7 +182,7 @@ async function observe(
         observed.set(source, { name: source, channels: size * channels, isImage });
     }
   }
-  return observeMoments(model, [...observed.values()], batches);
+  return observeMoments(model, [...observed.values()], batches, observer);
 }
 
 /** A bias that others read too cannot change. */

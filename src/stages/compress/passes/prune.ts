@@ -208,7 +208,10 @@ async function thin(
       : undefined;
   const batches = method === 'sparsegpt' ? await context.calibration(samples) : [];
   const distinct = [...new Map(layers.map(({ observed }) => [keyOf(observed), observed])).values()];
-  const grams = method === 'sparsegpt' ? await observeGrams(model, distinct, batches) : undefined;
+  const grams =
+    method === 'sparsegpt'
+      ? await observeGrams(model, distinct, batches, { signal: context.signal })
+      : undefined;
 
   const initializers = new Map<string, Tensor>(model.graph.initializers);
   const applied = new Map<string, string>();

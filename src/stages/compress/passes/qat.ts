@@ -67,7 +67,7 @@ export const qatPass = definePass<QatOptions>({
     const inputs = [...dense.chosen.values()].map(({ layer }) => layer.input);
     const names = [...new Set([...(convolutions.chosen.size > 0 ? convolutions.values : []), ...inputs])];
     const batches = names.length > 0 ? await context.calibration(settings.calibration.samples) : [];
-    const found = await calibrate(model, names, batches, settings.calibration);
+    const found = await calibrate(model, names, batches, settings.calibration, { signal: context.signal });
     const fits = (name: string): boolean => describeMisfit(found.get(name)) === undefined;
     const plan = {
       convolutions: convolutions.values.every(fits) ? convolutions : undefined,

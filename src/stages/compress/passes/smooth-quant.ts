@@ -64,7 +64,7 @@ export const smoothQuantPass = definePass<SmoothOptions>({
     const { groups, skipped } = findGroups(model);
     const observed = groups.map(({ value, channels }) => ({ name: value, channels }));
     const batches = groups.length > 0 ? await context.calibration(samples) : [];
-    const spread = await observeMagnitudes(model, observed, batches);
+    const spread = await observeMagnitudes(model, observed, batches, context);
     const fresh = freshNames(model.graph);
     const initializers = new Map(model.graph.initializers);
     const inputs = new Map<Node, string[]>();

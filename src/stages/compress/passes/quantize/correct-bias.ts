@@ -2,7 +2,7 @@ import type { Model, Node } from '../../../../ir/graph.js';
 import { freshNames } from '../../../../ir/rewrite.js';
 import { tensor, type Tensor } from '../../../../ir/tensor.js';
 import type { Feeds } from '../../../../runtime/session.js';
-import { observeMeans } from '../observe.js';
+import { observeMeans, type Observer } from '../observe.js';
 import type { QuantizedMatrix } from '../quantize-matrix.js';
 import { readConstant, readWeighted } from '../weighted-layer.js';
 
@@ -22,12 +22,13 @@ export async function correctBiases(
   model: Model,
   matrices: ReadonlyMap<Node, QuantizedMatrix>,
   batches: readonly Feeds[],
+  observer: Observer,
 ): Promise<CorrectedBiases> {
   const layers = [...matrices.keys()].flatMap((node) => readWeighted(node, model) ?? []);
   const observed = new Map(
     layers.map(({ input, inputs, isImage }) => [input, { name: input, channels: inputs, isImage }]),
   );
-  const means = await observeMeans(model, [...observed.values()], batches);
+  const means = await observeMeans(model, [...observed.values()], batches, observer);
   const fresh = freshNames(model.graph);
   const initializers = new Map<string, Tensor>(model.graph.initializers);
   const biases = new Map<Node, string>();

@@ -2,6 +2,7 @@ import type { Model, Node } from '../../../../ir/graph.js';
 import type { PassContext, PassReport } from '../../../../plugin/api.js';
 import type { Feeds } from '../../../../runtime/session.js';
 import { labelOf } from '../dense-layer.js';
+import type { Observer } from '../observe.js';
 import { foldBatchNorms } from '../fold-batch-norm.js';
 import { quantizeMatrix, type QuantizedMatrix } from '../quantize-matrix.js';
 import { calibrate } from './calibrate.js';
@@ -14,7 +15,11 @@ import type { Range } from './ranges.js';
 import { createStaticEmitter } from './static.js';
 
 /** Finds the ranges of values of a model; those that it does not know are left out. */
-export type FindRanges = (model: Model, names: readonly string[]) => Promise<ReadonlyMap<string, Range>>;
+export type FindRanges = (
+  model: Model,
+  names: readonly string[],
+  observer: Observer,
+) => Promise<ReadonlyMap<string, Range>>;
 
 /**
  * Convolutions first: their output is rounded, so that the layers behind them are calibrated on what they will get.
@@ -32,29 +37,32 @@ export async function quantizeStatic(
   const { model: folded } = await foldBatchNorms(lifted);
   const convolutions = await chooseConvolutions(folded, settings);
   const { values } = convolutions;
+  const { signal, memory } = context;
   const rows = async () => context.calibration(settings.calibration.samples);
-  const spread = convolutions.chosen.size > 0 ? await findRanges(folded, values) : undefined;
+  const spread = convolutions.chosen.size > 0 ? await findRanges(folded, values, { signal }) : undefined;
   const misfit = values
     .map((name) => describeMisfit(spread?.get(name)))
     .find((reason) => reason !== undefined);
   const convolves = convolutions.chosen.size > 0 && misfit === undefined;
   const before = convolves
     ? await quantizeConvolutions(
-        ...(await correctConvolutions(folded, convolutions, settings, rows)),
+        ...(await correctConvolutions(folded, convolutions, settings, rows, { signal })),
         spread!,
       )
     : lifted;
 
+  // Behind rounded convolutions values are other than those of the model that came.
+  const observer = convolves ? { signal } : { signal, memory };
   const found = await chooseDense(before, settings);
   const inputs = [...new Set([...found.chosen.values()].map(({ layer }) => layer.input))];
-  const ranges = inputs.length > 0 ? await findRanges(before, inputs) : new Map<string, Range>();
+  const ranges = inputs.length > 0 ? await findRanges(before, inputs, observer) : new Map<string, Range>();
   for (const [node, { layer }] of found.chosen) {
     const reason = describeMisfit(ranges.get(layer.input));
     if (reason === undefined) continue;
     found.chosen.delete(node);
     found.skipped.push({ node: labelOf(node), reason });
   }
-  const corrected = await correctDense(before, found.chosen, settings, rows);
+  const corrected = await correctDense(before, found.chosen, settings, rows, observer);
   const dense = rewrite(
     convolves ? before : given,
     corrected.model,
@@ -109,8 +117,8 @@ export function largestOf({ reduceRange }: Pick<QuantizeOptions, 'reduceRange'>)
 }
 
 function calibrated({ calibration }: QuantizeOptions, context: PassContext): FindRanges {
-  return async (model, names) =>
-    calibrate(model, names, await context.calibration(calibration.samples), calibration);
+  return async (model, names, observer) =>
+    calibrate(model, names, await context.calibration(calibration.samples), calibration, observer);
 }
 
 type ReadRows = () => Promise<readonly Feeds[]>;
@@ -121,9 +129,10 @@ async function correctConvolutions(
   convolutions: Convolutions,
   { biasCorrection }: QuantizeOptions,
   rows: ReadRows,
+  observer: Observer,
 ): Promise<[Model, Convolutions]> {
   if (!biasCorrection) return [model, convolutions];
-  const { model: extended, biases } = await correctBiases(model, convolutions.chosen, await rows());
+  const { model: extended, biases } = await correctBiases(model, convolutions.chosen, await rows(), observer);
   const nodes = new Map(
     [...biases].map(([node, bias]) => [node, { ...node, inputs: [...node.inputs.slice(0, 2), bias] }]),
   );
@@ -142,10 +151,11 @@ async function correctDense(
   chosen: ReadonlyMap<Node, QuantizedLayer<QuantizedMatrix>>,
   { biasCorrection }: QuantizeOptions,
   rows: ReadRows,
+  observer: Observer,
 ): Promise<{ model: Model; chosen: Map<Node, QuantizedLayer<QuantizedMatrix>> }> {
   if (!biasCorrection || chosen.size === 0) return { model, chosen: new Map(chosen) };
   const matrices = new Map([...chosen].map(([node, { matrix }]) => [node, matrix]));
-  const { model: extended, biases } = await correctBiases(model, matrices, await rows());
+  const { model: extended, biases } = await correctBiases(model, matrices, await rows(), observer);
   const layers = [...chosen].map(([node, { layer, matrix }]) => {
     const bias = biases.get(node) ?? layer.bias;
     return [node, { layer: { ...layer, bias }, matrix }] as const;

@@ -1,14 +1,12 @@
 import type { Model } from '../../../../ir/graph.js';
 import type { PassContext } from '../../../../plugin/api.js';
-import { observeGrams, type Observed } from '../observe.js';
+import { giveWay } from '../../../../runtime/give-way.js';
+import { mostHeld, observeGrams, type Observed } from '../observe.js';
 import { quantizeBlocks, type BlockLayout, type BlockMatrix } from './blocks.js';
 import { eachUnit, type QuantizeUnits, type Unit } from './choose-layers.js';
 import { quantizeByInputs } from './gptq.js';
 import { quantizeHalfQuadratic } from './hqq.js';
 import type { QuantizeOptions } from './options.js';
-
-/** Numbers of the Hessians that are held at a time: 512 MB. */
-const mostHeld = 2 ** 26;
 
 /** @param note Is told what is done otherwise than asked. */
 export function roundWeights(
@@ -30,8 +28,9 @@ export function roundWeights(
       note('there are no rows for gptq: weights are rounded to the nearest');
     }
     for (const part of partsOf(units)) {
-      const grams = await observeGrams(model, inputsOf(part), batches);
+      const grams = await observeGrams(model, inputsOf(part), batches, context);
       for (const unit of part) {
+        await giveWay(context.signal);
         const [node, { rows, columns, transposed }] = unit.layers[0]!;
         const layout: BlockLayout = { rows, columns, transposed, bits, block };
         const weights = await unit.read();
