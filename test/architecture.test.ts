@@ -1,7 +1,7 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { basename, dirname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import ts from 'typescript';
+import { parseSync, Visitor } from 'rolldown/utils';
 import { describe, expect, it } from 'vitest';
 
 const src = fileURLToPath(new URL('../src', import.meta.url));
@@ -45,13 +45,29 @@ const modules = readdirSync(src, { recursive: true, encoding: 'utf8' })
 
 function readModule(path: string): Module {
   const text = readFileSync(join(src, path), 'utf8');
-  // TypeScript's own scanner: finds static, dynamic and type imports, and none in comments.
-  const specifiers = ts.preProcessFile(text, true, true).importedFiles.map(({ fileName }) => fileName);
+  const specifiers = importsOf(text);
   const imports = specifiers
     .filter((specifier) => specifier.startsWith('.'))
     .map((specifier) => join(dirname(path), specifier).split(sep).join('/').replace(/\.js$/, '.ts'));
   const packages = specifiers.filter((specifier) => !specifier.startsWith('.'));
   return { path, part: partOf(path), text, imports, packages };
+}
+
+/** What a module names as static, dynamic or type import, or exports from elsewhere. */
+function importsOf(text: string): string[] {
+  const found: string[] = [];
+  const add = ({ source }: { source: object | null }): void => {
+    if (source && 'value' in source && typeof source.value === 'string') found.push(source.value);
+  };
+  const { program } = parseSync('module.ts', text);
+  new Visitor({
+    ImportDeclaration: add,
+    ExportAllDeclaration: add,
+    ExportNamedDeclaration: add,
+    ImportExpression: add,
+    TSImportType: add,
+  }).visit(program);
+  return found;
 }
 
 function partOf(path: string): string {

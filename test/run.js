@@ -17,10 +17,10 @@ const checks = [
   { title: 'type-check', script: 'typescript/bin/tsc', args: ['-p', 'test/tsconfig.json'] },
   {
     title: 'lint',
-    script: 'eslint/bin/eslint.js',
-    args: ['--config', 'test/eslint.config.js', '--max-warnings', '0', '.'],
+    script: 'oxlint/bin/oxlint',
+    args: ['--type-aware', '--deny-warnings', '--report-unused-disable-directives'],
   },
-  { title: 'format', script: 'prettier/bin/prettier.cjs', args: ['--check', '--log-level', 'warn', '.'] },
+  { title: 'format', script: 'oxfmt/bin/oxfmt', args: ['--check'] },
 ];
 // One core each: together they take as long as the longest of them.
 const outcomes = (slow ? [] : checks).map((check) => ({

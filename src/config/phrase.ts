@@ -73,7 +73,7 @@ function bound(origin: string, limit: number | bigint, relation: keyof typeof si
 
 /** What the file has there. Values of environment variables are often secrets, so they are told by type alone. */
 export function describeFound(located: Located | undefined): string {
-  if (located === undefined || located.content === null) return 'nothing';
+  if (located?.content == null) return 'nothing';
   const { content, origin } = located;
   if (content instanceof Map) return 'a mapping';
   if (Array.isArray(content)) return content.length === 0 ? 'an empty list' : 'a list';

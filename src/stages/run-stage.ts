@@ -27,7 +27,7 @@ export interface StageOrders {
 /* eslint-disable @typescript-eslint/no-explicit-any */
 type Wrapper = ListrTaskWrapper<any, any, any>;
 type List = Listr<any, any, any>;
-/* eslint-enable */
+/* eslint-enable @typescript-eslint/no-explicit-any */
 
 /**
  * The life of one stage as a task:

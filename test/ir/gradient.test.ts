@@ -72,12 +72,12 @@ async function openCase(
     dtype,
     session: await open(differentiate(check, know, dtype), threads, check.opset),
   });
-  if (check.single) return await openAs('float32');
+  if (check.single) return openAs('float32');
   try {
     return await openAs('float64');
   } catch (error) {
     if (!/Could not find an implementation|Type Error/.test(String(error))) throw error;
-    return await openAs('float32');
+    return openAs('float32');
   }
 }
 

@@ -10,7 +10,9 @@ export interface Watched {
 
 /** Undefined while it is too early to tell. */
 export type Verdict =
-  { readonly passed: true } | { readonly passed: false; readonly reason: string } | undefined;
+  | { readonly passed: true }
+  | { readonly passed: false; readonly reason: string }
+  | undefined;
 
 /** The figures as people compare them. Times are means, in milliseconds; what was never measured is undefined. */
 export interface Summary {

@@ -64,8 +64,7 @@ export async function compareWithTensorFlow(
     Slot[]
   >;
   const texts = withTexts(feeds, inputs);
-  const session = await openSession(file);
-  const wanted = await session.run(texts).finally(() => session.close());
+  const wanted = await runOnce(file, texts);
   const loaded = await tf.loadGraphModel(pathToFileURL(join(folder, 'model.json')).href);
   const given = tf.tidy(() => {
     const coded = Object.fromEntries(
@@ -96,6 +95,15 @@ export async function compareWithTensorFlow(
     text: `TensorFlow.js gives the same: at most ${difference.toExponential(1)} away over made-up rows`,
     figures: { rows, difference },
   };
+}
+
+async function runOnce(file: string, feeds: Feeds) {
+  const session = await openSession(file);
+  try {
+    return await session.run(feeds);
+  } finally {
+    await session.close();
+  }
 }
 
 function notCompared(why: string): Comparison {

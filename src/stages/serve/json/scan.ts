@@ -188,9 +188,9 @@ function scanNumber(cursor: Cursor, single: boolean): number | undefined {
     if (byte >= zero && byte <= nine) return undefined;
   } else {
     const first = at;
-    for (let end = at + 9; byte >= zero && byte <= nine && at < end; byte = bytes[++at]!)
+    for (const end = at + 9; byte >= zero && byte <= nine && at < end; byte = bytes[++at]!)
       high = (Math.imul(high, 10) + byte - zero) | 0;
-    for (let end = at + 9; byte >= zero && byte <= nine && at < end; byte = bytes[++at]!)
+    for (const end = at + 9; byte >= zero && byte <= nine && at < end; byte = bytes[++at]!)
       low = (Math.imul(low, 10) + byte - zero) | 0;
     digits = at - first;
     for (; byte >= zero && byte <= nine; byte = bytes[++at]!) scale++;
@@ -200,9 +200,13 @@ function scanNumber(cursor: Cursor, single: boolean): number | undefined {
     const first = at;
     if (digits === 0) while (byte === zero) byte = bytes[++at]!;
     const start = at;
-    for (let end = at + 9 - digits; byte >= zero && byte <= nine && at < end; byte = bytes[++at]!)
+    for (const end = at + 9 - digits; byte >= zero && byte <= nine && at < end; byte = bytes[++at]!)
       high = (Math.imul(high, 10) + byte - zero) | 0;
-    for (let end = start + mostDigits - digits; byte >= zero && byte <= nine && at < end; byte = bytes[++at]!)
+    for (
+      const end = start + mostDigits - digits;
+      byte >= zero && byte <= nine && at < end;
+      byte = bytes[++at]!
+    )
       low = (Math.imul(low, 10) + byte - zero) | 0;
     digits += at - start;
     scale += first - at;

@@ -35,7 +35,11 @@ export interface InferenceService {
 }
 
 export type Manifest =
-  Deployment | Service | PodDisruptionBudget | HorizontalPodAutoscaler | InferenceService;
+  | Deployment
+  | Service
+  | PodDisruptionBudget
+  | HorizontalPodAutoscaler
+  | InferenceService;
 
 /** Label and annotation of everything that a release brought; a label's value has at most 63 characters. */
 export const releaseLabel = 'maas.dev/release';

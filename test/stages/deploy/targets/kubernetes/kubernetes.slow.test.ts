@@ -63,7 +63,8 @@ describe.skipIf(!hasProgram('docker-registry') || !hasProgram('kubectl'))(
     /** The release of the pods, as the Deployment has them started. */
     function runningRelease(): string {
       const spec = cluster.object('deployments/plain')?.spec as
-        { template: { metadata: { annotations: Record<string, string> } } } | undefined;
+        | { template: { metadata: { annotations: Record<string, string> } } }
+        | undefined;
       return spec?.template.metadata.annotations[release] ?? '';
     }
 
