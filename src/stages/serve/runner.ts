@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { openSession, tensorsOf, type Feeds, type Session, type Slots } from '../../runtime/session.js';
 import type { Outputs } from './batcher.js';
 import type { Ports } from './check-inputs.js';
@@ -28,7 +29,10 @@ export interface Runner extends WarmUp {
   run(feeds: Feeds, owned: boolean): Promise<Outputs>;
   /** Worker threads; 0 when the model runs in this one. */
   readonly workers: number;
-  /** Rows of the longest runs that this thread does itself, although there are workers: they are over that soon. */
+  /**
+   * Rows of the longest runs that this thread does itself, although there are workers, or is one to come: they are over that
+   * soon.
+   */
   readonly rowsBeside: number;
   /** In rows. */
   readonly maxBatchSize: number;
@@ -53,7 +57,13 @@ export async function openRunner(files: ModelFiles, options: RunnerOptions): Pro
     const most = options.maxBatchSize === 'auto' ? defaultBatchSize : options.maxBatchSize;
     const rows = runner.rows === 'share' ? most : 1;
     const run = (feeds: Feeds): Promise<Outputs> => runner.run(feeds, false);
-    if (workers === 0 || !row || (await isQuick(run, row, rows))) return settle(opened, options);
+    if (workers === 0 || !row) return settle(opened, options);
+    if (await isQuick(run, row, rows)) {
+      const settled = await settle(opened, options);
+      if (availableParallelism() <= options.threads || runner.rows !== 'share') return settled;
+      const most = await countRowsBeside(run, row, longestRun);
+      return most < longestRun ? withHelp(settled, most, files, options) : settled;
+    }
     const beside = await countRowsBeside(run, row, rows);
     if (beside > 0) {
       try {
@@ -71,6 +81,54 @@ export async function openRunner(files: ModelFiles, options: RunnerOptions): Pro
 /** Where its size is to be measured and cannot be. */
 const defaultBatchSize = 64;
 
+/** No runs are tried that are longer. In rows. */
+const longestRun = 256;
+
+/**
+ * A model that is quick, and a worker for its longer runs, so that this thread reads requests meanwhile. The worker is started
+ * when the first of them comes: most models that are small never see one. Until it is up, and should it not start, they run
+ * here.
+ */
+function withHelp(inline: Runner, rowsBeside: number, files: ModelFiles, options: RunnerOptions): Runner {
+  let pool: Opened['runner'] | undefined;
+  let opening: Promise<void> | undefined;
+  let closed = false;
+  const open = async (): Promise<void> => {
+    try {
+      const { runner } = await openWorkers(files, { ...options, workers: 1 });
+      if (closed) await runner.close();
+      else pool = runner;
+    } catch (error) {
+      options.onLost?.(error instanceof Error ? error.message : String(error));
+    }
+  };
+  return {
+    ...inline,
+    rowsBeside,
+    maxBatchSize:
+      options.maxBatchSize === 'auto' ? Math.max(inline.maxBatchSize, defaultBatchSize) : inline.maxBatchSize,
+    run(feeds, owned) {
+      if (countRows(inline, feeds) <= rowsBeside) return inline.run(feeds, owned);
+      opening ??= open();
+      return (pool?.ready === true ? pool : inline).run(feeds, owned);
+    },
+    get live() {
+      return pool?.live ?? true;
+    },
+    async close() {
+      closed = true;
+      await opening;
+      await pool?.close();
+      await inline.close();
+    },
+  };
+}
+
+function countRows({ ports }: Pick<Runner, 'ports'>, feeds: Feeds): number {
+  const [first] = ports.inputs;
+  return first ? (feeds[first.name]!.dims[0] ?? 1) : 1;
+}
+
 export interface Opened {
   readonly runner: Omit<Runner, 'maxBatchSize'>;
   readonly golden: Golden | undefined;
@@ -78,9 +136,8 @@ export interface Opened {
 
 /** Runs of up to so many rows go to the one, longer ones to the workers. */
 export function besides(inline: Opened['runner'], rowsBeside: number, { runner, golden }: Opened): Opened {
-  const [first] = inline.ports.inputs;
   const isShort = (feeds: Feeds): boolean =>
-    first !== undefined && (inline.rows === 'as-given' || feeds[first.name]!.dims[0]! <= rowsBeside);
+    inline.ports.inputs.length > 0 && (inline.rows === 'as-given' || countRows(inline, feeds) <= rowsBeside);
   const both: Opened['runner'] = {
     ...runner,
     rowsBeside,

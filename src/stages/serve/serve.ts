@@ -250,7 +250,8 @@ function announce(
   const count = model.workers === 1 ? '1 worker thread' : `${model.workers} worker threads`;
   const few = model.rowsBeside === 1 ? 'a single row' : `up to ${model.rowsBeside} rows`;
   const beside = model.rowsBeside > 0 ? ` (${few} in the server's own)` : '';
-  const where = model.workers > 0 ? `${count}${beside}` : "the server's own thread";
+  const help = model.rowsBeside > 0 ? ` (more than ${model.rowsBeside} rows in another)` : '';
+  const where = model.workers > 0 ? `${count}${beside}` : `the server's own thread${help}`;
   const runs = model.maxBatchSize > 1 ? `up to ${model.maxBatchSize} rows a run` : 'one request a run';
   const threads = options.threads === 1 ? '1 thread' : `${options.threads} threads`;
   emit({

@@ -119,7 +119,7 @@ export class Plans {
     // With an id, or with data, no two are alike.
     const isOwn = plan.id !== undefined || plan.inputs.some(({ data }) => typeof data === 'object');
     if (isOwn || text.length > longestKept) return plan;
-    if (!known) this.#known.set(model.inputs, (known = new Map()));
+    if (!known) this.#known.set(model.inputs, (known = new Map<string, Plan>()));
     if (known.size >= this.#most) known.clear();
     known.set(text, plan);
     return plan;
