@@ -301,6 +301,7 @@ export interface HttpRequest {
   readonly path: string;
   readonly query: URLSearchParams;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  /** Its memory serves another request once this one is answered: what is kept for longer is to be copied. */
   readonly body: Buffer;
 }
 

@@ -89,7 +89,12 @@ const longestRun = 256;
  * when the first of them comes: most models that are small never see one. Until it is up, and should it not start, they run
  * here.
  */
-function withHelp(inline: Runner, rowsBeside: number, files: ModelFiles, options: RunnerOptions): Runner {
+export function withHelp(
+  inline: Runner,
+  rowsBeside: number,
+  files: ModelFiles,
+  options: RunnerOptions,
+): Runner {
   let pool: Opened['runner'] | undefined;
   let opening: Promise<void> | undefined;
   let closed = false;

@@ -76,11 +76,18 @@ export function withShadow(
     predict: {
       value: async (...asked: Parameters<ServedModel['predict']>) => {
         const outputs = await model.predict(...asked);
-        void repeat(asked[0], outputs);
+        // The inputs may lie in the request, whose memory serves another once it is answered.
+        void repeat(copyArrays(asked[0]), outputs);
         return outputs;
       },
     },
   }) as ServedModel;
+}
+
+function copyArrays(arrays: Feeds): Feeds {
+  return Object.fromEntries(
+    Object.entries(arrays).map(([name, array]) => [name, { ...array, data: array.data.slice() }]),
+  );
 }
 
 function compare(expected: Feeds, got: Feeds): Pick<ShadowReport, 'result' | 'difference'> {

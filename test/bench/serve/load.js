@@ -12,11 +12,17 @@ process.on('message', async (order) => {
   }
 });
 
+/** Answers that are counted at least, however long they take: a few large requests may last longer than the time that is set. */
+const fewest = 4;
+/** In seconds; who answers nothing for so long is given up. */
+const longest = 60;
+
 async function measure({ port, concurrency, seconds, warmUp, rows, ...what }) {
   const requests = makeRequests({ rows, ...what });
   const times = [];
   let [failures, first, counting, bytes] = [0, '', false, 0];
   let stop = false;
+  let onAnswered;
   const connections = Array.from({ length: concurrency }, (_, index) =>
     converse(port, {
       next: (turn) => requests[(index * 7 + turn) % requests.length],
@@ -27,16 +33,21 @@ async function measure({ port, concurrency, seconds, warmUp, rows, ...what }) {
           failures++;
           first ||= text();
         } else if (counting) times.push(time);
+        onAnswered?.();
       },
     }),
   );
   const all = Promise.all(connections);
-  const wait = (duration) =>
-    Promise.race([all, new Promise((resolve) => setTimeout(resolve, duration * 1000))]);
-  await wait(warmUp);
+  const sleep = (duration) => new Promise((resolve) => setTimeout(resolve, duration * 1000).unref());
+  /** Both begin and end with an answer, so that few of them give the right rate, too. */
+  const untilAnswered = async (answers) => {
+    for (let left = answers; left > 0; left--) await new Promise((resolve) => (onAnswered = resolve));
+  };
+  const within = (...work) => Promise.race([all, sleep(longest), ...work]);
+  await within(sleep(warmUp).then(() => untilAnswered(1)));
   counting = true;
   const start = performance.now();
-  await wait(seconds);
+  await within(sleep(seconds).then(() => untilAnswered(Math.max(1, fewest - times.length))));
   const elapsed = (performance.now() - start) / 1000;
   counting = false;
   const count = times.length;

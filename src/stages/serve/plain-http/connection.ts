@@ -1,12 +1,14 @@
 import type { Socket } from 'node:net';
 import type { HttpRequest } from '../../../plugin/api.js';
 import type { Answer, Caller } from '../http.js';
+import type { BodyPool } from './body-pool.js';
 import type { PlainHead, PlainHeads } from './head.js';
 import { PlainRequest } from './request.js';
 import { printHead } from './print-head.js';
 
 export interface PlainOptions {
   readonly heads: PlainHeads;
+  readonly bodies: BodyPool;
   readonly maxBodyBytes: number;
   /** Lets node:http have the connection, with what it sent and nobody has read. */
   readonly pass: (socket: Socket, unread: Buffer) => void;
@@ -125,10 +127,14 @@ export class PlainConnection {
       return;
     }
     if (chunk.length > missing) this.#hold(chunk.subarray(missing));
-    const body = joinAligned(this.#chunks, head.length);
+    const { bodies } = this.#options;
+    const body = joinInto(bodies.take(head.length), this.#chunks);
     this.#head = undefined;
     this.#chunks = [];
-    void this.#answer(head, body);
+    // What a request brought is of no use to anybody behind its answer.
+    void this.#answer(head, body).finally(() => {
+      bodies.give(body);
+    });
   }
 
   async #answer(head: PlainHead, body: Buffer): Promise<void> {
@@ -220,16 +226,13 @@ export class PlainConnection {
   };
 }
 
-/** The chunks one behind another; the end lies on a multiple of eight bytes, for numbers there to be read in place. */
-function joinAligned(chunks: readonly Buffer[], length: number): Buffer {
-  const padding = (8 - (length % 8)) % 8;
-  const joined = Buffer.allocUnsafeSlow(padding + length);
-  let at = padding;
+function joinInto(body: Buffer, chunks: readonly Buffer[]): Buffer {
+  let at = 0;
   for (const chunk of chunks) {
-    joined.set(chunk, at);
+    body.set(chunk, at);
     at += chunk.length;
   }
-  return joined.subarray(padding);
+  return body;
 }
 
 /** False where the connection closes before. */

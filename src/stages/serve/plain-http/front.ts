@@ -1,6 +1,7 @@
 import type { Server, Socket } from 'node:net';
 import type { Answer, Timeouts } from '../http.js';
 import { RequestError } from '../request-error.js';
+import { BodyPool } from './body-pool.js';
 import { PlainConnection, type PlainOptions } from './connection.js';
 import { PlainHeads } from './head.js';
 import { createClock } from './print-head.js';
@@ -11,7 +12,10 @@ export interface PlainFront {
   closeAll(): void;
 }
 
-export type PlainFrontOptions = Omit<PlainOptions, 'heads' | 'pass' | 'onClose' | 'keepAlive' | 'now'> & {
+export type PlainFrontOptions = Omit<
+  PlainOptions,
+  'heads' | 'bodies' | 'pass' | 'onClose' | 'keepAlive' | 'now'
+> & {
   readonly timeouts: Timeouts;
 };
 
@@ -25,6 +29,7 @@ export function takeConnections(server: Server, options: PlainFrontOptions): Pla
   const shared: PlainOptions = {
     ...options,
     heads: new PlainHeads(),
+    bodies: new BodyPool(),
     now: createClock(),
     keepAlive: Math.floor(timeouts.keepAlive / 1000),
     pass(socket, unread) {

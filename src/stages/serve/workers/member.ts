@@ -1,6 +1,7 @@
 import { MaasError } from '../../../errors.js';
 import { tensorsOf, type Feeds, type SessionOptions, type Slots } from '../../../runtime/session.js';
 import { SessionThread, ThreadLost, type ThreadSession } from '../../../runtime/thread/session-thread.js';
+import { allocate, type NdArray, type NumericDType, type TypedArray } from '../../../ir/tensor.js';
 import type { Outputs } from '../batcher.js';
 import { WorkerLost } from '../request-error.js';
 
@@ -19,6 +20,8 @@ export class Member {
   readonly #session: ThreadSession;
   readonly #fetches: readonly string[];
   #abandoned: string | undefined;
+  /** Memory by the input that it was for: it comes back from each run, to be filled again. */
+  readonly #spare = new Map<string, TypedArray>();
 
   private constructor(thread: SessionThread, session: ThreadSession, fetches: readonly string[]) {
     this.#thread = thread;
@@ -57,11 +60,28 @@ export class Member {
   /** `owned` arrays are the callee's to give away. @throws WorkerLost when the thread dies meanwhile. */
   async run(feeds: Feeds, owned: boolean): Promise<Outputs> {
     try {
-      return await this.#session.run(feeds, { fetches: this.#fetches, owned });
+      const options = { fetches: this.#fetches };
+      if (owned || !isLarge(feeds)) return await this.#session.run(feeds, { ...options, owned });
+      const { arrays, returned } = await this.#session.runLent(this.#copy(feeds), options);
+      for (const [name, { data }] of Object.entries(returned)) this.#spare.set(name, data as TypedArray);
+      return arrays;
     } catch (error) {
       if (!(error instanceof ThreadLost)) throw error;
       throw new WorkerLost(this.#abandoned ?? `the model's worker died: ${error.message}`);
     }
+  }
+
+  /** Into memory that was used before: fresh memory for each large request is slower, and makes V8 collect garbage. */
+  #copy(feeds: Feeds): Feeds {
+    return Object.fromEntries(
+      Object.entries(feeds).map(([name, { dtype, dims, data }]): [string, NdArray] => {
+        const spare = this.#spare.get(name);
+        this.#spare.delete(name);
+        const room = (spare && resize(spare, data.length)) ?? allocate(dtype as NumericDType, data.length);
+        room.set(data as never);
+        return [name, { dtype, dims, data: room as never }];
+      }),
+    );
   }
 
   /** Gives up on a run that does not end. */
@@ -74,4 +94,28 @@ export class Member {
   close(): Promise<void> {
     return this.#thread.close();
   }
+}
+
+/** Inputs of fewer bytes are posted as they are. */
+const large = 2 ** 17;
+
+/** True for numbers of some size; text has no memory to be used again. */
+function isLarge(feeds: Feeds): boolean {
+  let bytes = 0;
+  for (const { data } of Object.values(feeds)) {
+    if (!ArrayBuffer.isView(data)) return false;
+    bytes += data.byteLength;
+  }
+  return bytes >= large;
+}
+
+/** So many elements in the same memory; undefined where it is too small, or far too large. */
+function resize(array: TypedArray, length: number): TypedArray | undefined {
+  const room = array.buffer.byteLength / array.BYTES_PER_ELEMENT;
+  if (length > room || 4 * length < room) return undefined;
+  return new (array.constructor as new (buffer: ArrayBufferLike, at: number, length: number) => TypedArray)(
+    array.buffer,
+    0,
+    length,
+  );
 }

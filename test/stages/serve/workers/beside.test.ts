@@ -1,6 +1,10 @@
-import { expect, it } from 'vitest';
+import { afterEach, expect, it, vi } from 'vitest';
+import { GraphBuilder } from '../../../../src/ir/builder.js';
+import { encodeModel } from '../../../../src/ir/onnx/save.js';
+import { tensor } from '../../../../src/ir/tensor.js';
 import { countRowsBeside } from '../../../../src/stages/serve/placement.js';
-import { besides, type Opened } from '../../../../src/stages/serve/runner.js';
+import { besides, openRunner, withHelp, type Opened } from '../../../../src/stages/serve/runner.js';
+import { WorkerPool } from '../../../../src/stages/serve/workers/pool.js';
 import type { Feeds } from '../../../../src/runtime/session.js';
 
 const rowsOf = (count: number): Feeds => ({
@@ -51,4 +55,43 @@ it('runs few rows here and many in workers, and is ready when the workers are', 
   expect(both.ready).toBe(true);
   await both.close();
   expect(seen).toEqual(['here 1', 'here 4', 'worker 5', 'worker closed', 'here closed']);
+});
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+it('gives the longer runs of a quick model to a worker once there is one, and never another answer', async () => {
+  const graph = new GraphBuilder('sum');
+  graph.input('x', 'float32', ['N', 200]);
+  const ones = graph.constant(tensor('float32', [200, 3], new Array<number>(600).fill(1)));
+  graph.output(graph.op('MatMul', ['x', ones]), 'y');
+  const model = encodeModel({
+    irVersion: 10,
+    opsets: { '': 21 },
+    producer: 'test',
+    metadata: {},
+    graph: graph.build(),
+  });
+  const files = { name: 'sum', version: '1', projectName: 'sum', model, size: model.length };
+  const options = { threads: 1, maxBatchSize: 64 } as const;
+  const inline = await openRunner(files, { ...options, workers: 0 });
+  const helped = withHelp(inline, 4, files, options);
+  const asked = vi.spyOn(WorkerPool.prototype, 'run');
+  const ask = async (rows: number, value: number): Promise<void> => {
+    const data = new Float32Array(rows * 200).fill(value);
+    const { y } = await helped.run({ x: { dtype: 'float32', dims: [rows, 200], data } }, false);
+    expect(y!.dims).toEqual([rows, 3]);
+    expect(new Set(y!.data as Float32Array)).toEqual(new Set([200 * value]));
+  };
+  try {
+    expect(helped).toMatchObject({ workers: 0, rowsBeside: 4, ready: true, live: true });
+    for (let turn = 1; asked.mock.calls.length === 0; turn++) await ask(5, turn);
+    await Promise.all([300, 1, 200, 4, 500, 170, 6].map((rows, turn) => ask(rows, turn + 1)));
+    const rows = asked.mock.calls.map(([feeds]) => feeds['x']!.dims[0]!);
+    expect(rows.every((count) => count > 4)).toBe(true);
+    expect(rows.slice(1)).toEqual([300, 200, 500, 170, 6]);
+  } finally {
+    await helped.close();
+  }
 });

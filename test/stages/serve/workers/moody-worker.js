@@ -7,12 +7,13 @@ const carryOut = {
     model === 'broken'
       ? { id, failed: { message: 'this model is broken', code: 'MAAS_MODEL_INVALID' } }
       : { id, session: id },
-  run({ id, feeds }) {
+  run({ id, feeds, lent }) {
     const { dims, data } = feeds.x;
     if (data[0] === 13) throw new Error('out of luck');
     if (data[0] === 99) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500);
     if (data[0] === 500) return { id, failed: { message: 'cannot' } };
-    return { id, arrays: { y: { dtype: 'float32', dims, data: data.map((value) => value * 2) } } };
+    const arrays = { y: { dtype: 'float32', dims, data: data.map((value) => value * 2) } };
+    return { id, arrays, ...(lent && { returned: feeds }) };
   },
 };
 

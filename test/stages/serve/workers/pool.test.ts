@@ -41,6 +41,20 @@ describe('a pool of workers', () => {
     expect(lost).toEqual([]);
   });
 
+  it('takes large inputs over in memory that it uses again, and leaves the caller its own', async () => {
+    await open(2);
+    const sizes = [40_000, 80_000, 33_000, 10, 160_000, 40_000];
+    await Promise.all(
+      sizes.map(async (size, turn) => {
+        const data = Float32Array.from({ length: size }, (_, index) => 20 + index + turn);
+        const { y } = await pool.run({ x: { dtype: 'float32', dims: [size], data } });
+        expect(data).toHaveLength(size);
+        expect((y!.data as Float32Array).every((value, index) => value === 2 * data[index]!)).toBe(true);
+      }),
+    );
+    expect(lost).toEqual([]);
+  });
+
   it('fails the run of a worker that dies, once, and replaces the worker', async () => {
     await open(1);
     const error: unknown = await answer(13).catch((reason: unknown) => reason);
