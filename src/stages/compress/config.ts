@@ -4,6 +4,9 @@ import { named, parseInside, type Named } from '../../config/named.js';
 import type { Registry } from '../../plugin/api.js';
 import { instructionSets, type InstructionSet } from '../../runtime/cpu.js';
 
+const ratio = (most: number, description: string) =>
+  z.number().gt(0).max(most).default(1).describe(description);
+
 const gates = z
   .strictObject({
     confidence: z
@@ -64,37 +67,24 @@ const gates = z
       .prefault({})
       .describe('Regression only.'),
     size: z
-      .strictObject({
-        maxRatio: z
-          .number()
-          .gt(0)
-          .max(10)
-          .default(1)
-          .describe('Largest size of the model, as a share of its size before.'),
-      })
+      .strictObject({ maxRatio: ratio(10, 'Largest size of the model, as a share of its size before.') })
       .prefault({})
       .describe('Bytes of the model file.'),
     latency: z
       .strictObject({
-        maxRatio: z
-          .number()
-          .gt(0)
-          .max(100)
-          .default(1)
-          .describe(
-            'Largest time of a run, as a share of the time before; for 1 row and for 64. Fails when the time is larger with 99 % confidence.',
-          ),
+        maxRatio: ratio(
+          100,
+          'Largest time of a run, as a share of the time before; for 1 row and for 64. Fails when the time is larger with 99 % confidence.',
+        ),
       })
       .prefault({})
       .describe('Time of a run, measured side by side with the model before.'),
     memory: z
       .strictObject({
-        maxRatio: z
-          .number()
-          .gt(0)
-          .max(100)
-          .default(1)
-          .describe('Largest peak memory, as a share of that before. Differences below 4 MiB do not count.'),
+        maxRatio: ratio(
+          100,
+          'Largest peak memory, as a share of that before. Differences below 4 MiB do not count.',
+        ),
       })
       .optional()
       .describe(
