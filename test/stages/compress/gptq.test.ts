@@ -7,6 +7,7 @@ import {
   observeGrams,
   observeMagnitudes,
   observeMeans,
+  observeSpreads,
 } from '../../../src/stages/compress/passes/observe.js';
 import { quantizeBlocks, type BlockMatrix } from '../../../src/stages/compress/passes/quantize/blocks.js';
 import { factorUpper } from '../../../src/stages/compress/passes/quantize/cholesky.js';
@@ -262,6 +263,19 @@ describe.each([11, 21])('what is observed in operator set %i', (opset) => {
       expect(magnitudes.get(value.name)![channel]).toBeCloseTo(Math.max(...own.map(Math.abs)), 5);
       const product = column(2).reduce((sum, other, row) => sum + other * own[row]!, 0);
       expect(grams.get(value.name)![2 * 5 + channel]).toBeCloseTo(product, 4);
+    }
+  });
+
+  it('is how far values spread, and that they are no numbers, in one run with the means', async () => {
+    const { name } = value;
+    const { spreads, means } = await observeSpreads(model, ['x', name], [value], batches);
+    expect(spreads.get('x')).toEqual({ low: Math.min(...x), high: Math.max(...x) });
+    expect(spreads.get(name)).toEqual(spreads.get('x'));
+    expect(means).toEqual(await observeMeans(model, [value], batches));
+    for (const wrong of [NaN, Infinity, -Infinity]) {
+      const spoilt = batches.map((feeds) => ({ x: { ...feeds.x, data: feeds.x.data.with(0, wrong) } }));
+      const broken = await observeSpreads(model, [name], [], spoilt);
+      expect(broken.spreads.get(name)).toEqual({ low: NaN, high: NaN });
     }
   });
 

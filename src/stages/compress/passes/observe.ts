@@ -38,7 +38,7 @@ export interface Observer {
 export const mostHeld = 2 ** 26;
 
 /** Looks at what nobody has looked at before. */
-async function recall(
+export async function recall(
   kind: string,
   values: readonly Observed[],
   batches: readonly Feeds[],
@@ -46,10 +46,10 @@ async function recall(
   look: (values: readonly Observed[]) => Promise<Observations>,
 ): Promise<Observations> {
   const known = new Map<string, Float64Array>();
-  const keyOf = (name: string): string => `${kind} on ${batches.length} batches: ${name}`;
-  const unknown = values.filter(({ name, patches }) => {
-    const found = memory?.get(keyOf(patches?.key ?? name)) as Float64Array | undefined;
-    if (found) known.set(patches?.key ?? name, found);
+  const place = (name: string): string => `${kind} on ${batches.length} batches: ${name}`;
+  const unknown = values.filter((value) => {
+    const found = memory?.get(place(keyOf(value))) as Float64Array | undefined;
+    if (found) known.set(keyOf(value), found);
     return !found;
   });
   const seen = await look(unknown);
@@ -60,9 +60,16 @@ async function recall(
   for (const [name, found] of seen) {
     known.set(name, found);
     held += found.length;
-    if (held <= mostHeld) memory?.set(keyOf(name), found);
+    if (held <= mostHeld) memory?.set(place(name), found);
   }
   return known;
+}
+
+/** What the graph makes of a value, and who is told of it, batch after batch. */
+interface Look {
+  readonly value: Observed;
+  readonly emit: Emit;
+  readonly see: (found: Float32Array, batch: number) => void;
 }
 
 /**
@@ -76,16 +83,13 @@ export function observeGrams(
   batches: readonly Feeds[],
   observer: Observer = {},
 ): Promise<Observations> {
-  return recall('grams', values, batches, observer, async (unknown) => {
-    const grams: Observations = new Map();
-    const emit: Emit = (rows, add) =>
-      add('MatMul', [add('Transpose', [rows], { perm: attr.ints([1, 0]) }), rows]);
-    await gather(model, unknown, batches, observer, emit, (name, products) => {
-      const sums = roomFor(grams, name, products.length);
-      for (let at = 0; at < products.length; at++) sums[at]! += products[at]!;
-    });
-    return grams;
-  });
+  const emit: Emit = (rowsOf, add) => {
+    const rows = rowsOf();
+    return add('MatMul', [add('Transpose', [rows], { perm: attr.ints([1, 0]) }), rows]);
+  };
+  return recall('grams', values, batches, observer, (unknown) =>
+    addUp(model, unknown, batches, observer, emit),
+  );
 }
 
 /** As `observeGrams`, of rows with a 1 behind each: [channels + 1, channels + 1], with the sums and the number of rows. */
@@ -95,7 +99,8 @@ export function observeMoments(
   batches: readonly Feeds[],
   observer: Observer = {},
 ): Promise<Observations> {
-  const emit: Emit = (rows, add, _, { channels }) => {
+  const emit: Emit = (rowsOf, add, _, { channels }) => {
+    const rows = rowsOf();
     const constant = (dims: number[], value: number) =>
       add('Constant', [], {
         value: attr.tensor(tensor('float32', dims, new Float32Array(dims[0]!).fill(value))),
@@ -104,14 +109,29 @@ export function observeMoments(
     const wide = add('Concat', [rows, ones], { axis: attr.int(1) });
     return add('MatMul', [add('Transpose', [wide], { perm: attr.ints([1, 0]) }), wide]);
   };
-  return recall('moments', values, batches, observer, async (unknown) => {
-    const moments: Observations = new Map();
-    await gather(model, unknown, batches, observer, emit, (name, products) => {
-      const sums = roomFor(moments, name, products.length);
+  return recall('moments', values, batches, observer, (unknown) =>
+    addUp(model, unknown, batches, observer, emit),
+  );
+}
+
+async function addUp(
+  model: Model,
+  values: readonly Observed[],
+  batches: readonly Feeds[],
+  observer: Observer,
+  emit: Emit,
+): Promise<Observations> {
+  const all: Observations = new Map();
+  const looks = values.map((value): Look => {
+    const key = keyOf(value);
+    const see = (products: Float32Array): void => {
+      const sums = roomFor(all, key, products.length);
       for (let at = 0; at < products.length; at++) sums[at]! += products[at]!;
-    });
-    return moments;
+    };
+    return { value, emit, see };
   });
+  await gather(model, looks, batches, observer);
+  return all;
 }
 
 /** The mean of each channel. */
@@ -121,16 +141,68 @@ export function observeMeans(
   batches: readonly Feeds[],
   observer: Observer = {},
 ): Promise<Observations> {
+  return recall('means', values, batches, observer, async (unknown) => {
+    return (await observeSpreads(model, [], unknown, batches, observer)).means;
+  });
+}
+
+function meanLooks(
+  values: readonly Observed[],
+  batches: readonly Feeds[],
+  means: Observations,
+): readonly Look[] {
   const counts = batches.map((feeds) => Object.values(feeds)[0]?.dims[0] ?? 1);
   const all = counts.reduce((sum, count) => sum + count, 0);
-  return recall('means', values, batches, observer, async (unknown) => {
-    const means: Observations = new Map();
-    await gather(model, unknown, batches, observer, reduceRows('ReduceMean'), (name, found, batch) => {
-      const mean = roomFor(means, name, found.length);
+  const emit = reduceRows('ReduceMean');
+  return values.map((value) => {
+    const see = (found: Float32Array, batch: number): void => {
+      const mean = roomFor(means, keyOf(value), found.length);
       for (let at = 0; at < found.length; at++) mean[at]! += (found[at]! * counts[batch]!) / all;
-    });
-    return means;
+    };
+    return { value, emit, see };
   });
+}
+
+/** Least and greatest of all numbers that a value takes, NaN where one of them is no number or infinite. */
+export interface Spread {
+  readonly low: number;
+  readonly high: number;
+}
+
+/**
+ * The spread of values, and the means of the channels of values, in one go over the rows.
+ * @param names Float32 values.
+ */
+export async function observeSpreads(
+  model: Model,
+  names: readonly string[],
+  values: readonly Observed[],
+  batches: readonly Feeds[],
+  observer: Observer = {},
+): Promise<{ spreads: Map<string, Spread>; means: Observations }> {
+  const spreads = new Map<string, Spread>();
+  const means: Observations = new Map();
+  const emit: Emit = (_, add, first, { name }) => {
+    const flat = add('Reshape', [name, first.flat]);
+    const reduced = (['ReduceMin', 'ReduceMax', 'ReduceMean'] as const).map((op) =>
+      reduceFirst(op, flat, add, first, 1),
+    );
+    return add('Concat', reduced, { axis: attr.int(0) });
+  };
+  const looks = names.map((name): Look => {
+    const see = ([least, most, mean]: Float32Array): void => {
+      const { low, high } = spreads.get(name) ?? { low: Infinity, high: -Infinity };
+      // What is no number shows in the mean, whatever least and greatest make of it; NaN stays NaN.
+      const known = Number.isFinite(mean);
+      spreads.set(name, {
+        low: known ? Math.min(low, least!) : NaN,
+        high: known ? Math.max(high, most!) : NaN,
+      });
+    };
+    return { value: { name, channels: 1 }, emit, see };
+  });
+  await gather(model, [...looks, ...meanLooks(values, batches, means)], batches, observer);
+  return { spreads, means };
 }
 
 /** The largest magnitude in each channel. */
@@ -141,37 +213,48 @@ export async function observeMagnitudes(
   observer: Observer = {},
 ): Promise<Observations> {
   const largest: Observations = new Map();
-  const reduce = reduceRows('ReduceMax');
-  const emit: Emit = (rows, add, ...rest) => reduce(add('Abs', [rows]), add, ...rest);
-  await gather(model, values, batches, observer, emit, (name, found) => {
-    const most = roomFor(largest, name, found.length);
-    for (let at = 0; at < found.length; at++) most[at] = Math.max(most[at]!, found[at]!);
+  const emit: Emit = (rowsOf, add, first) => reduceFirst('ReduceMax', add('Abs', [rowsOf()]), add, first);
+  const looks = values.map((value): Look => {
+    const see = (found: Float32Array): void => {
+      const most = roomFor(largest, keyOf(value), found.length);
+      for (let at = 0; at < found.length; at++) most[at] = Math.max(most[at]!, found[at]!);
+    };
+    return { value, emit, see };
   });
+  await gather(model, looks, batches, observer);
   return largest;
 }
+
+const keyOf = ({ name, patches }: Observed): string => patches?.key ?? name;
 
 /** Adds a node, and gives the name of what it writes. */
 type Add = (op: string, inputs: string[], attributes?: Attributes) => string;
 
-/** @param rows Name of a value [rows, channels]. */
-type Emit = (rows: string, add: Add, first: FirstAxis, value: Observed) => string;
+/** @param rowsOf Writes the value down as rows [rows, channels], and gives its name. */
+type Emit = (rowsOf: () => string, add: Add, first: FirstAxis, value: Observed) => string;
 
 interface FirstAxis {
   readonly opset: number;
   /** Name of the constant [0]. */
   readonly axes: string;
+  /** Name of the constant [-1]. */
+  readonly flat: string;
 }
+
+type Reduction = 'ReduceMean' | 'ReduceMax' | 'ReduceMin';
 
 /** The operator set in which these operators take their axes as an input. */
 const axesAsInput = 18;
 
-function reduceRows(op: 'ReduceMean' | 'ReduceMax'): Emit {
-  return (rows, add, { opset, axes }) => {
-    const keepdims = attr.int(0);
-    return opset < axesAsInput
-      ? add(op, [rows], { axes: attr.ints([0]), keepdims })
-      : add(op, [rows, axes], { keepdims });
-  };
+function reduceRows(op: Reduction): Emit {
+  return (rowsOf, add, first) => reduceFirst(op, rowsOf(), add, first);
+}
+
+function reduceFirst(op: Reduction, name: string, add: Add, { opset, axes }: FirstAxis, keep = 0): string {
+  const keepdims = attr.int(keep);
+  return opset < axesAsInput
+    ? add(op, [name], { axes: attr.ints([0]), keepdims })
+    : add(op, [name, axes], { keepdims });
 }
 
 function roomFor(observations: Observations, name: string, length: number): Float64Array {
@@ -183,18 +266,18 @@ function roomFor(observations: Observations, name: string, length: number): Floa
 /** Runs the rows through the model, which itself makes of each value what `emit` says. */
 async function gather(
   model: Model,
-  values: readonly Observed[],
+  looks: readonly Look[],
   batches: readonly Feeds[],
   { signal }: Observer,
-  emit: Emit,
-  see: (name: string, found: Float32Array, batch: number) => void,
 ): Promise<void> {
-  if (values.length === 0 || batches.length === 0) return;
+  if (looks.length === 0 || batches.length === 0) return;
   const { graph } = model;
   const fresh = freshNames(graph);
   const nodes: Node[] = [...graph.nodes];
-  const first = { opset: model.opsets[''] ?? 0, axes: fresh('observed_axes') };
-  const initializers = new Map<string, Tensor>(graph.initializers).set(first.axes, int64s([0]));
+  const first = { opset: model.opsets[''] ?? 0, axes: fresh('observed_axes'), flat: fresh('observed_flat') };
+  const initializers = new Map<string, Tensor>(graph.initializers)
+    .set(first.axes, int64s([0]))
+    .set(first.flat, int64s([-1]));
   const add: Add = (op, inputs, attributes = {}) => {
     const name = fresh('observed');
     nodes.push({ op, domain: '', name, inputs, outputs: [name], attributes });
@@ -208,14 +291,14 @@ async function gather(
     initializers.set(name, tensor('float32', [places, ...kernel], eye));
     return name;
   };
-  const fetched = values.map((value) => {
-    const { name, channels, isImage, patches } = value;
+  const rowsOf = ({ name, channels, isImage, patches }: Observed): string => {
     const shape = fresh('observed_shape');
     initializers.set(shape, int64s([-1, channels]));
     const image = patches ? add('Conv', [name, eyeOf(channels, patches.kernel)], patches.attributes) : name;
     const last = isImage ? add('Transpose', [image], { perm: attr.ints([0, 2, 3, 1]) }) : image;
-    return emit(add('Reshape', [last, shape]), add, first, value);
-  });
+    return add('Reshape', [last, shape]);
+  };
+  const fetched = looks.map(({ value, emit }) => emit(() => rowsOf(value), add, first, value));
   const outputs = fetched.map((name) => ({ name, dtype: 'float32' as const }));
   const observing = { ...graph, nodes, initializers, outputs: [...graph.outputs, ...outputs] };
   const session = await openModel({ ...model, graph: observing });
@@ -223,9 +306,7 @@ async function gather(
     for (const [batch, feeds] of batches.entries()) {
       await giveWay(signal);
       const found = await session.run(feeds, fetched);
-      for (const [at, { name, patches }] of values.entries()) {
-        see(patches?.key ?? name, found[fetched[at]!]!.data as Float32Array, batch);
-      }
+      for (const [at, { see }] of looks.entries()) see(found[fetched[at]!]!.data as Float32Array, batch);
     }
   } finally {
     await session.close();

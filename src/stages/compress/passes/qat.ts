@@ -10,11 +10,13 @@ import { foldBatchNorms } from './fold-batch-norm.js';
 import { pretendIntegers } from './qat/pretend-integers.js';
 import { calibrate } from './quantize/calibrate.js';
 import { quantizeOptions } from './quantize/options.js';
+import type { Range } from './quantize/ranges.js';
 import {
   chooseConvolutions,
   chooseDense,
   describeMisfit,
   quantizeStatic,
+  type Calibrate,
 } from './quantize/quantize-static.js';
 
 const { calibration, perChannel, reduceRange: sevenBits, minElements, exclude } = quantizeOptions.shape;
@@ -67,14 +69,20 @@ export const qatPass = definePass<QatOptions>({
     const inputs = [...dense.chosen.values()].map(({ layer }) => layer.input);
     const names = [...new Set([...(convolutions.chosen.size > 0 ? convolutions.values : []), ...inputs])];
     const batches = names.length > 0 ? await context.calibration(settings.calibration.samples) : [];
-    const found = await calibrate(model, names, batches, settings.calibration, { signal: context.signal });
+    const { ranges: found } = await calibrate(model, names, batches, settings.calibration, {
+      signal: context.signal,
+    });
     const fits = (name: string): boolean => describeMisfit(found.get(name)) === undefined;
     const plan = {
       convolutions: convolutions.values.every(fits) ? convolutions : undefined,
       dense: [...dense.chosen].flatMap(([node, { layer }]) => (fits(layer.input) ? [{ node, layer }] : [])),
     };
+    const known =
+      (of: ReadonlyMap<string, Range>): Calibrate =>
+      () =>
+        Promise.resolve({ ranges: of, means: new Map() });
     const left = (): ReturnType<typeof quantizeStatic> =>
-      quantizeStatic(given, lifted, settings, context, () => Promise.resolve(found));
+      quantizeStatic(given, lifted, settings, context, known(found));
     if (plan.dense.length === 0 && (plan.convolutions?.chosen.size ?? 0) === 0) return left();
 
     const pretending = pretendIntegers(model, plan, found, settings);
@@ -90,7 +98,7 @@ export const qatPass = definePass<QatOptions>({
       { ...model, graph: { ...model.graph, initializers: trained } },
       settings,
       context,
-      () => Promise.resolve(new Map([...found, ...ranges])),
+      known(new Map([...found, ...ranges])),
     );
     const note = `trained for ${epochs} epoch${epochs === 1 ? '' : 's'} with the rounding in place`;
     return { model: made.model, report: { ...made.report, notes: [...(made.report.notes ?? []), note] } };

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { signalToNoise } from '../../../evaluate/metrics.js';
 import { attr, consumersOf, numberAttribute, type Model, type Node } from '../../../ir/graph.js';
 import { loadTensor } from '../../../ir/onnx/external.js';
 import {
@@ -12,6 +11,7 @@ import {
 import { dtypes, sizeOf, tensor, valuesOf, type Tensor } from '../../../ir/tensor.js';
 import { definePass } from '../../../plugin/api.js';
 import { constantAt, labelOf } from './dense-layer.js';
+import { roundGroups } from './round-groups.js';
 import { matchesAny } from '../../../config/index.js';
 
 const options = z.strictObject({
@@ -23,7 +23,6 @@ const options = z.strictObject({
 });
 
 const floatCode = dtypes.indexOf('float32') + 1;
-const largest = 127;
 
 /**
  * What: stores a table that rows are looked up in as int8, with a scale for each row.
@@ -96,22 +95,13 @@ async function quantizeTable(
   }
   const values = valuesOf(await loadTensor(table)) as Float32Array;
   const [rows, width] = table.dims as [number, number];
-  const scales = new Float32Array(rows);
-  const integers = new Int8Array(values.length);
-  const restored = new Float32Array(values.length);
-  for (let row = 0; row < rows; row++) {
-    const part = values.subarray(row * width, (row + 1) * width);
-    scales[row] = part.reduce((most, value) => Math.max(most, Math.abs(value)), 0) / largest || 1;
-    for (let at = row * width; at < (row + 1) * width; at++) {
-      integers[at] = Math.round(values[at]! / scales[row]!);
-      restored[at] = integers[at]! * scales[row]!;
-    }
-  }
-  if (!restored.every(Number.isFinite)) return 'its table is not finite';
+  const rounded = roundGroups(values, width);
+  if (!rounded) return 'its table is not finite';
+  const { integers, scales, signalToNoise: decibels } = rounded;
   return {
     names: [fresh(`${name}_int8`), fresh(`${name}_scale`)],
     constants: [tensor('int8', table.dims, integers), tensor('float32', [rows, 1], scales)],
-    decibels: signalToNoise(values, restored),
+    decibels,
   };
 }
 

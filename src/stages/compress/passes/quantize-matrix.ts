@@ -1,4 +1,4 @@
-import { signalToNoise } from '../../../evaluate/metrics.js';
+import { decibelsOf, roundTo, scaleFor } from './round-groups.js';
 
 export interface QuantizedMatrix {
   /** [rows, columns], row-major. */
@@ -21,40 +21,44 @@ export interface MatrixLayout {
 }
 
 /**
- * Rounds a matrix to symmetric integers: scale = max |w| / largest, over each column or the whole.
+ * Rounds a matrix to symmetric integers: scale = max |w| / largest, over each column or the whole. Runs in the order in
+ * which the weights lie: a model has millions, and most processes round them once, before the loops are compiled well.
  * @returns undefined when a weight is not finite.
  */
 export function quantizeMatrix(
   weights: Float32Array,
   { rows, columns, transposed, perChannel, largest }: MatrixLayout,
 ): QuantizedMatrix | undefined {
-  const at = (row: number, column: number): number =>
-    weights[transposed ? column * rows + row : row * columns + column]!;
+  const [lines, length] = transposed ? [columns, rows] : [rows, columns];
+  /** Places of the line's first weight among the scales and among the integers, and steps from one weight to the next. */
+  const scaleStep = perChannel && !transposed ? 1 : 0;
+  const valueStep = transposed ? columns : 1;
   const scales = new Float32Array(perChannel ? columns : 1);
-  const group = (column: number): number => (perChannel ? column : 0);
-  for (let row = 0; row < rows; row++) {
-    for (let column = 0; column < columns; column++) {
-      const weight = at(row, column);
-      if (!Number.isFinite(weight)) return undefined;
-      scales[group(column)] = Math.max(scales[group(column)]!, Math.abs(weight));
+  let signal = 0;
+  for (let line = 0; line < lines; line++) {
+    let group = perChannel && transposed ? line : 0;
+    for (let at = line * length; at < (line + 1) * length; at++, group += scaleStep) {
+      const weight = weights[at]!;
+      const magnitude = weight < 0 ? -weight : weight;
+      if (magnitude > scales[group]!) scales[group] = magnitude;
+      signal += weight * weight;
     }
   }
-  // A column of zeros, or of numbers too small for a float32 scale, needs some scale to be divided by.
-  for (let index = 0; index < scales.length; index++) {
-    scales[index] = scales[index]! / largest;
-    if (scales[index] === 0) scales[index] = 1;
-  }
+  if (!Number.isFinite(signal)) return undefined;
+  for (let index = 0; index < scales.length; index++) scales[index] = scaleFor(scales[index]!, largest);
   const values = new Int8Array(rows * columns);
-  const original = new Float32Array(rows * columns);
-  const restored = new Float32Array(rows * columns);
-  for (let row = 0; row < rows; row++) {
-    for (let column = 0; column < columns; column++) {
-      const index = row * columns + column;
-      const scale = scales[group(column)]!;
-      original[index] = at(row, column);
-      values[index] = Math.max(-largest, Math.min(largest, Math.round(original[index] / scale)));
-      restored[index] = values[index] * scale;
+  let noise = 0;
+  for (let line = 0; line < lines; line++) {
+    let group = perChannel && transposed ? line : 0;
+    let place = transposed ? line : line * length;
+    for (let at = line * length; at < (line + 1) * length; at++, group += scaleStep, place += valueStep) {
+      const weight = weights[at]!;
+      const scale = scales[group]!;
+      const integer = roundTo(weight / scale, largest);
+      const error = weight - integer * scale;
+      values[place] = integer;
+      noise += error * error;
     }
   }
-  return { values, scales, perChannel, signalToNoise: signalToNoise(original, restored) };
+  return { values, scales, perChannel, signalToNoise: decibelsOf(signal, noise) };
 }

@@ -1,10 +1,9 @@
-import { signalToNoise } from '../../../evaluate/metrics.js';
 import { attr, type Node } from '../../../ir/graph.js';
-import { dtypes, sizeOf, tensor } from '../../../ir/tensor.js';
+import { dtypes, tensor } from '../../../ir/tensor.js';
+import { roundGroups } from './round-groups.js';
 import { defineStorage } from './store-constants.js';
 
 const floatCode = dtypes.indexOf('float32') + 1;
-const largest = 127;
 /** Numbers that share a scale, at least: then scales are a sixteenth of what is stored. */
 const leastGroup = 64;
 /** Of a constant before and after: what loses more stays float32, as biases and tables of unlike rows may. In dB. */
@@ -22,22 +21,9 @@ export const storeBytesPass = defineStorage(
   1,
   (name, { dims }, values, fresh) => {
     const { group, scaleDims } = groupOf(dims);
-    const scales = new Float32Array(sizeOf(scaleDims));
-    const integers = new Int8Array(values.length);
-    const restored = new Float32Array(values.length);
-    for (let index = 0; index < scales.length; index++) {
-      const [from, to] = [index * group, (index + 1) * group];
-      let most = 0;
-      for (let at = from; at < to; at++) most = Math.max(most, Math.abs(values[at]!));
-      scales[index] = most / largest || 1;
-      const scale = scales[index]!;
-      for (let at = from; at < to; at++) {
-        integers[at] = Math.round(values[at]! / scale);
-        restored[at] = integers[at]! * scale;
-      }
-    }
-    if (!restored.every(Number.isFinite)) return 'it holds numbers that are not finite';
-    const decibels = signalToNoise(values, restored);
+    const rounded = roundGroups(values, group);
+    if (!rounded) return 'it holds numbers that are not finite';
+    const { integers, scales, signalToNoise: decibels } = rounded;
     if (!(decibels >= leastSignal)) return `it would keep ${decibels.toFixed(1)} dB only`;
     const [stored, factors, floats] = ['int8', 'scale', 'float'].map((part) => fresh(`${name}_${part}`)) as [
       string,

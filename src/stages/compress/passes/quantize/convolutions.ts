@@ -232,7 +232,10 @@ async function integersOf(
   const channels = dims[0]!;
   const width = values.length / channels;
   // The matrix has a column for each channel, the weights a row.
-  const turned = Int8Array.from(values, (_, at) => values[(at % width) * channels + Math.floor(at / width)]!);
+  const turned = new Int8Array(values.length);
+  for (let channel = 0; channel < channels; channel++) {
+    for (let at = 0; at < width; at++) turned[channel * width + at] = values[at * channels + channel]!;
+  }
   const each = perChannel ? [channels] : [];
   const weights = {
     name: `${name}_int8`,

@@ -1,53 +1,59 @@
 import type { Model, Node } from '../../../../ir/graph.js';
 import type { PassContext, PassReport } from '../../../../plugin/api.js';
-import type { Feeds } from '../../../../runtime/session.js';
 import { labelOf } from '../dense-layer.js';
-import type { Observer } from '../observe.js';
 import { foldBatchNorms } from '../fold-batch-norm.js';
+import type { Observations, Observed, Observer } from '../observe.js';
 import { quantizeMatrix, type QuantizedMatrix } from '../quantize-matrix.js';
-import { calibrate } from './calibrate.js';
+import { calibrate, type Calibration } from './calibrate.js';
 import { chooseLayers, describeWeights, eachUnit, refuseSize, rewrite, type Found } from './choose-layers.js';
 import { findConvolutions, quantizeConvolutions, type Convolutions } from './convolutions.js';
-import { correctBiases } from './correct-bias.js';
+import { correctBiases, inputsToCorrect } from './correct-bias.js';
 import type { QuantizedLayer } from './layer.js';
 import type { QuantizeOptions } from './options.js';
 import type { Range } from './ranges.js';
 import { createStaticEmitter } from './static.js';
 
-/** Finds the ranges of values of a model; those that it does not know are left out. */
-export type FindRanges = (
+/** Finds the ranges of values of a model, and the means of others; those that it does not know are left out. */
+export type Calibrate = (
   model: Model,
   names: readonly string[],
-  observer: Observer,
-) => Promise<ReadonlyMap<string, Range>>;
+  observer: Observer & { readonly observed: readonly Observed[] },
+) => Promise<Calibration>;
 
 /**
  * Convolutions first: their output is rounded, so that the layers behind them are calibrated on what they will get.
  * @param given The model as it came, which stays when nothing is chosen.
  * @param lifted The same with its constants as initializers.
- * @param findRanges Default: as the settings say, on calibration rows.
+ * @param look Default: as the settings say, on calibration rows.
  */
 export async function quantizeStatic(
   given: Model,
   lifted: Model,
   settings: QuantizeOptions,
   context: PassContext,
-  findRanges: FindRanges = calibrated(settings, context),
+  look: Calibrate = calibrated(settings, context),
 ): Promise<{ model: Model; report: PassReport }> {
   const { model: folded } = await foldBatchNorms(lifted);
   const convolutions = await chooseConvolutions(folded, settings);
   const { values } = convolutions;
   const { signal, memory } = context;
-  const rows = async () => context.calibration(settings.calibration.samples);
-  const spread = convolutions.chosen.size > 0 ? await findRanges(folded, values, { signal }) : undefined;
+  const toCorrect = (model: Model, nodes: Iterable<Node>): Observed[] =>
+    settings.biasCorrection ? inputsToCorrect(model, nodes) : [];
+  const seen =
+    convolutions.chosen.size > 0
+      ? await look(folded, values, {
+          signal,
+          observed: toCorrect(folded, convolutions.chosen.keys()),
+        })
+      : undefined;
   const misfit = values
-    .map((name) => describeMisfit(spread?.get(name)))
+    .map((name) => describeMisfit(seen?.ranges.get(name)))
     .find((reason) => reason !== undefined);
-  const convolves = convolutions.chosen.size > 0 && misfit === undefined;
+  const convolves = seen !== undefined && misfit === undefined;
   const before = convolves
     ? await quantizeConvolutions(
-        ...(await correctConvolutions(folded, convolutions, settings, rows, { signal })),
-        spread!,
+        ...(await correctConvolutions(folded, convolutions, settings, seen.means)),
+        seen.ranges,
       )
     : lifted;
 
@@ -55,14 +61,17 @@ export async function quantizeStatic(
   const observer = convolves ? { signal } : { signal, memory };
   const found = await chooseDense(before, settings);
   const inputs = [...new Set([...found.chosen.values()].map(({ layer }) => layer.input))];
-  const ranges = inputs.length > 0 ? await findRanges(before, inputs, observer) : new Map<string, Range>();
+  const { ranges, means } =
+    inputs.length > 0
+      ? await look(before, inputs, { ...observer, observed: toCorrect(before, found.chosen.keys()) })
+      : nothing;
   for (const [node, { layer }] of found.chosen) {
     const reason = describeMisfit(ranges.get(layer.input));
     if (reason === undefined) continue;
     found.chosen.delete(node);
     found.skipped.push({ node: labelOf(node), reason });
   }
-  const corrected = await correctDense(before, found.chosen, settings, rows, observer);
+  const corrected = await correctDense(before, found.chosen, settings, means);
   const dense = rewrite(
     convolves ? before : given,
     corrected.model,
@@ -116,23 +125,22 @@ export function largestOf({ reduceRange }: Pick<QuantizeOptions, 'reduceRange'>)
   return reduceRange ? 63 : 127;
 }
 
-function calibrated({ calibration }: QuantizeOptions, context: PassContext): FindRanges {
+const nothing: Calibration = { ranges: new Map(), means: new Map() };
+
+function calibrated({ calibration }: QuantizeOptions, context: PassContext): Calibrate {
   return async (model, names, observer) =>
     calibrate(model, names, await context.calibration(calibration.samples), calibration, observer);
 }
-
-type ReadRows = () => Promise<readonly Feeds[]>;
 
 /** Convolutions whose biases take back what rounding their weights adds. */
 async function correctConvolutions(
   model: Model,
   convolutions: Convolutions,
   { biasCorrection }: QuantizeOptions,
-  rows: ReadRows,
-  observer: Observer,
+  means: Observations,
 ): Promise<[Model, Convolutions]> {
   if (!biasCorrection) return [model, convolutions];
-  const { model: extended, biases } = await correctBiases(model, convolutions.chosen, await rows(), observer);
+  const { model: extended, biases } = await correctBiases(model, convolutions.chosen, means);
   const nodes = new Map(
     [...biases].map(([node, bias]) => [node, { ...node, inputs: [...node.inputs.slice(0, 2), bias] }]),
   );
@@ -150,12 +158,11 @@ async function correctDense(
   model: Model,
   chosen: ReadonlyMap<Node, QuantizedLayer<QuantizedMatrix>>,
   { biasCorrection }: QuantizeOptions,
-  rows: ReadRows,
-  observer: Observer,
+  means: Observations,
 ): Promise<{ model: Model; chosen: Map<Node, QuantizedLayer<QuantizedMatrix>> }> {
   if (!biasCorrection || chosen.size === 0) return { model, chosen: new Map(chosen) };
   const matrices = new Map([...chosen].map(([node, { matrix }]) => [node, matrix]));
-  const { model: extended, biases } = await correctBiases(model, matrices, await rows(), observer);
+  const { model: extended, biases } = await correctBiases(model, matrices, means);
   const layers = [...chosen].map(([node, { layer, matrix }]) => {
     const bias = biases.get(node) ?? layer.bias;
     return [node, { layer: { ...layer, bias }, matrix }] as const;
