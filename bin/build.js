@@ -28,6 +28,7 @@ const ownEntries = [
   'commands/engines/install',
   'runtime/thread/worker',
   'runtime/peak-memory-process',
+  'runtime/prepared/prepare-process',
   'stages/train/distributed/rank',
   'stages/train/distributed/probe',
 ];

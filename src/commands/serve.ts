@@ -24,6 +24,7 @@ const withoutOthers = {
   grpcPort: undefined,
   sample: undefined,
   tracing: undefined,
+  prepare: false,
 };
 
 export default class Serve extends ProjectCommand<typeof Serve> {
@@ -80,6 +81,7 @@ export default class Serve extends ProjectCommand<typeof Serve> {
     const served = await serveRelease(
       {
         ...found,
+        cache: this.config.cacheDir,
         overrides: {
           ...(host !== undefined && { host }),
           ...(port !== undefined && { port }),
@@ -94,7 +96,7 @@ export default class Serve extends ProjectCommand<typeof Serve> {
     return { json: { service: 'serve', status: 'done', ...served }, text: '' };
   }
 
-  private async findModels(): Promise<Omit<ServeOrder, 'overrides'>> {
+  private async findModels(): Promise<Omit<ServeOrder, 'overrides' | 'cache'>> {
     const source = this.namedSource();
     if (!source) {
       const context = await this.open();

@@ -116,6 +116,8 @@ export interface ServiceContext<Options = unknown> {
   readonly registry: Registry;
   /** Folder that paths of the options are relative to. Default: the one that the process is in. */
   readonly root?: string;
+  /** Folder for what can be made again. Without one the service keeps nothing of the kind. */
+  readonly cache?: string;
   readonly source: ModelSource;
   readonly signal: AbortSignal;
   readonly emit: (event: ProgressEvent) => void;

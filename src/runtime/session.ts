@@ -13,6 +13,11 @@ export interface SessionOptions {
   readonly optimization?: 'disabled' | 'basic' | 'extended' | 'all';
   /** Beginning of the name of a file that onnxruntime writes down in what took how long, until `endProfile`. */
   readonly profile?: string;
+  /**
+   * Where onnxruntime writes what it has made of the model, and under which name beside it the weights, as they are and as this
+   * processor's kernels have packed them.
+   */
+  readonly saveTo?: { readonly model: string; readonly weights: string };
 }
 
 /** An input or output as the model itself describes it. */
@@ -76,6 +81,7 @@ export async function openSession(
     ...(options.profile !== undefined && { enableProfiling: true, profileFilePrefix: options.profile }),
     // Costs nothing in speed and keeps peak memory down.
     enableMemPattern: false,
+    ...(options.saveTo && { optimizedModelFilePath: options.saveTo.model }),
     // Errors are thrown; at 3 the native log would print each to stderr as well.
     logSeverityLevel: 4,
     extra: {
@@ -84,6 +90,12 @@ export async function openSession(
         // not, as by default, for as long as takes the processor from others.
         intra_op: { allow_spinning: '1', spin_duration_us: '50' },
         inter_op: { allow_spinning: '0' },
+        ...(options.saveTo && {
+          save_external_prepacked_constant_initializers: '1',
+          optimized_model_external_initializers_file_name: options.saveTo.weights,
+          // Smaller ones may be constants that kernels want to see while the graph is put together.
+          optimized_model_external_initializers_min_size_in_bytes: '1024',
+        }),
       },
     },
   };

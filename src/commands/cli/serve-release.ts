@@ -16,6 +16,8 @@ export interface ServeOrder {
   readonly source: ModelSource;
   /** Folder of the config. */
   readonly root?: string;
+  /** Folder for what can be made again. */
+  readonly cache?: string;
 }
 
 export interface Served {
@@ -27,7 +29,7 @@ export interface Served {
 
 /** Serves a release until `signal` says to stop, then answers what is under way and returns. */
 export async function serveRelease(
-  { registry, options, overrides, source, root }: ServeOrder,
+  { registry, options, overrides, source, root, cache }: ServeOrder,
   reporter: Reporter,
   signal: AbortSignal,
 ): Promise<Served> {
@@ -40,6 +42,7 @@ export async function serveRelease(
       registry,
       source,
       ...(root !== undefined && { root }),
+      ...(cache !== undefined && { cache }),
       signal,
       emit: (event) => {
         reporter.emit(event);

@@ -1,6 +1,6 @@
 import type { Json } from '../../artifacts/index.js';
 import { readFile, stat } from 'node:fs/promises';
-import { basename } from 'node:path';
+import { basename, resolve } from 'node:path';
 import type { Reference } from '../../data/drift/reference.js';
 import type { Signature } from '../../data/signature.js';
 import { MaasError } from '../../errors.js';
@@ -14,6 +14,8 @@ export interface ModelFiles {
   readonly projectName: string;
   /** Bytes of model.onnx; its path when it is large or has external data, which the runtime finds beside it. */
   readonly model: Uint8Array | string;
+  /** Where model.onnx lies, if it lies anywhere. */
+  readonly path?: string;
   /** In bytes, external data and all. */
   readonly size: number;
   /** Models that maas trained bring these; any other is tried out with made-up rows. */
@@ -33,7 +35,7 @@ export async function readOnnxFile(
   path: string,
   { name = basename(path).replace(/\.onnx$/i, ''), version = '1' } = {},
 ): Promise<ModelFiles> {
-  const identity = { name, version, projectName: name };
+  const identity = { name, version, projectName: name, path: resolve(path) };
   try {
     const { size } = await stat(path);
     if (size > largestToTry) return { ...identity, model: path, size };

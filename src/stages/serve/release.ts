@@ -52,6 +52,7 @@ export async function readRelease(path: string): Promise<ReleaseFiles> {
     manifest,
     target: manifest.metrics['target'],
     size: Object.values(manifest.files).reduce((sum, { size }) => sum + size, 0),
+    path: join(folder, 'model.onnx'),
     model: hasExternalData(manifest) ? join(folder, 'model.onnx') : take(folder, files, 'model.onnx'),
     signature,
     golden: parseGolden(parse(folder, 'golden.json', take(folder, files, 'golden.json'))),

@@ -4,7 +4,14 @@ import type { Outputs } from './batcher.js';
 import type { Ports } from './check-inputs.js';
 import type { Golden } from './golden.js';
 import type { ModelFiles } from './model-files.js';
-import { chooseBatchSize, countRowsBeside, countWorkers, isQuick, isTooLargeToTry } from './placement.js';
+import {
+  chooseBatchSize,
+  countRowsBeside,
+  countWorkers,
+  isQuick,
+  isTooLargeToTry,
+  largestToTry,
+} from './placement.js';
 import { takeRows } from './rows.js';
 import { tryOut } from './try-out.js';
 import { warmUp, type WarmUp } from './warm-up.js';
@@ -21,6 +28,10 @@ export interface RunnerOptions {
   readonly onLost?: (reason: string) => void;
   /** Script of the workers. */
   readonly workerEntry?: URL;
+  /** Folder for what can be made again. Without one no model is prepared. */
+  readonly cacheFolder?: string | undefined;
+  /** Told that a model has been prepared, or why it could not be. */
+  readonly onPrepared?: (error?: Error) => void;
 }
 
 /** A model that is open and warm, in this thread or in workers. */
@@ -209,13 +220,23 @@ async function openInline(files: ModelFiles, { threads }: RunnerOptions): Promis
 }
 
 async function openWorkers(files: ModelFiles, options: RunnerOptions): Promise<Opened> {
-  const { signature, model, size } = files;
-  const { threads, workers = 'auto', runTimeout = 60, onLost, workerEntry } = options;
+  const { signature, model, path, size } = files;
+  const { threads, workers = 'auto', runTimeout = 60, onLost, workerEntry, cacheFolder } = options;
   // Loaded here: most models that are tried out are small and never need it.
   const { WorkerPool } = await import('./workers/pool.js');
+  // What a model that is small could save is not worth a look.
+  const preparation =
+    cacheFolder !== undefined && path !== undefined && size > largestToTry
+      ? await (await import('./preparation.js')).Preparation.open(cacheFolder, path)
+      : undefined;
   let first: RunIn | undefined;
   const pool = await WorkerPool.open({
-    setup: { model, session: { threads }, fetches: signature?.outputs.map(({ name }) => name) },
+    setup: {
+      model,
+      prepared: preparation?.path,
+      session: { threads },
+      fetches: signature?.outputs.map(({ name }) => name),
+    },
     size: workers === 'auto' ? countWorkers(size, threads) : workers,
     runTimeout: runTimeout * 1000,
     ...(workerEntry && { entry: workerEntry }),
@@ -226,6 +247,7 @@ async function openWorkers(files: ModelFiles, options: RunnerOptions): Promise<O
     onLost: (reason) => onLost?.(reason),
   });
   const { rows, reason, ports, golden } = first!;
+  void preparation?.goOn({ size, requests: golden ? [golden.inputs] : [], told: options.onPrepared });
   const runner: Opened['runner'] = {
     rows,
     ...(reason !== undefined && { reason }),
@@ -239,7 +261,10 @@ async function openWorkers(files: ModelFiles, options: RunnerOptions): Promise<O
     get live() {
       return pool.live;
     },
-    close: () => pool.close(),
+    close: async () => {
+      await preparation?.close();
+      await pool.close();
+    },
   };
   return { runner, golden };
 }

@@ -110,6 +110,13 @@ export async function startServing(context: ServiceContext<ServeOptions>): Promi
           }
         : metrics.ran,
       onCache: metrics.cacheUsed,
+      cacheFolder: options.prepare ? context.cache : undefined,
+      onPrepared: (error) => {
+        const text = error
+          ? `${files.name} cannot be prepared for the next start: ${error.message}`
+          : `${files.name} is prepared for this processor: it opens sooner from now on`;
+        emit({ event: 'note', stage: 'serve', text });
+      },
       onLost: (reason) => {
         metrics.workerLost();
         warn(`a worker is replaced: ${reason}`);

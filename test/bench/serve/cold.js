@@ -1,5 +1,6 @@
 // `npm run bench:cold`: from the start of `maas serve FILE` until it is ready, warmed up and all, and has given its first
-// answer; and what one worker and two take of memory. Medians. Linux only: it reads /proc.
+// answer: the first start of a model, and medians of those after, which find it prepared; and what one worker and two take of
+// memory. Linux only: it reads /proc.
 //   --megabytes 10,100,1000   --rounds 5   --json
 import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -49,7 +50,7 @@ async function writeModel(megabytes) {
 }
 
 /** Starts it, asks once, stops it. In milliseconds and MB. */
-async function serveOnce(path, workers) {
+async function serveOnce(path, workers, isFirst = false) {
   const folder = join(scratch, `workers-${workers}`);
   mkdirSync(folder, { recursive: true });
   const config = [
@@ -62,12 +63,17 @@ async function serveOnce(path, workers) {
   const child = spawn(process.execPath, [command, 'serve', path, '--port', '0', '--events'], {
     cwd: folder,
     stdio: ['ignore', 'pipe', 2],
+    env: { ...process.env, XDG_CACHE_HOME: join(scratch, 'cache') },
+  });
+  const lines = createInterface({ input: child.stdout });
+  const prepared = new Promise((resolve) => {
+    lines.on('line', (line) => line.includes(' prepared for ') && resolve());
+    child.once('exit', resolve);
   });
   try {
-    for await (const line of createInterface({ input: child.stdout })) {
+    for await (const line of lines) {
       const event = JSON.parse(line);
       if (event.event !== 'serving') continue;
-      child.stdout.resume();
       while (!(await fetch(`${event.url}/v2/health/ready`)).ok)
         await new Promise((resolve) => setTimeout(resolve, 1));
       const ready = performance.now() - start;
@@ -80,6 +86,7 @@ async function serveOnce(path, workers) {
       if (!answer.ok) throw new Error(await answer.text());
       await answer.arrayBuffer();
       const first = performance.now() - start;
+      if (isFirst) await prepared;
       // The other workers follow the first.
       for (;;) {
         const before = memoryOf(child.pid);
@@ -104,16 +111,15 @@ try {
   for (const megabytes of flags.megabytes.split(',').map(Number)) {
     const path = await writeModel(megabytes);
     const one = [];
-    // The first fills the disk's cache.
-    for (let round = -1; round < Number(flags.rounds); round++) {
-      const figures = await serveOnce(path, 1);
-      if (round >= 0) one.push(figures);
-    }
+    // Which fills the disk's cache, too.
+    const first = await serveOnce(path, 1, true);
+    for (let round = 0; round < Number(flags.rounds); round++) one.push(await serveOnce(path, 1));
     const two = await serveOnce(path, 2);
     const size = statSync(path).size / 2 ** 20;
     const memory = median(one.map((each) => each.memory));
     rows.push({
       megabytes: size,
+      firstReadyMs: first.ready,
       readyMs: median(one.map((each) => each.ready)),
       firstAnswerMs: median(one.map((each) => each.first)),
       memoryMB: memory,
@@ -128,10 +134,10 @@ try {
 if (flags.json)
   console.log(JSON.stringify({ machine: { cpu: cpus()[0].model, load: loadavg()[0] }, rows }, null, 2));
 else {
-  for (const { megabytes, readyMs, firstAnswerMs, memoryMB, secondWorkerMB, secondWorkerShare } of rows) {
+  for (const row of rows) {
     console.log(
-      `${megabytes.toFixed(0)} MB: ready after ${readyMs.toFixed(0)} ms, first answer ${firstAnswerMs.toFixed(0)} ms; ` +
-        `${memoryMB.toFixed(0)} MB with one worker, ${secondWorkerMB.toFixed(0)} MB more with two (${(100 * secondWorkerShare).toFixed(0)} % of the model)`,
+      `${row.megabytes.toFixed(0)} MB: ready after ${row.readyMs.toFixed(0)} ms (the first time ${row.firstReadyMs.toFixed(0)} ms), first answer ${row.firstAnswerMs.toFixed(0)} ms; ` +
+        `${row.memoryMB.toFixed(0)} MB with one worker, ${row.secondWorkerMB.toFixed(0)} MB more with two (${(100 * row.secondWorkerShare).toFixed(0)} % of the model)`,
     );
   }
 }

@@ -10,6 +10,8 @@ export interface WorkerSetup {
   /** Bytes of the model; its path when it has external data. */
   readonly model: Uint8Array | string;
   readonly session: SessionOptions;
+  /** The same model as it was prepared for this processor; where it does not open, `model` does. */
+  readonly prepared?: string | undefined;
   /** Outputs that are wanted; undefined for all tensors that it gives. */
   readonly fetches: readonly string[] | undefined;
 }
@@ -32,7 +34,7 @@ export class Member {
   /** @throws MaasError MAAS_MODEL_INVALID when the runtime refuses the model, MAAS_RUNTIME when the thread dies. */
   static async open(
     entry: URL | undefined,
-    { model, session: options, fetches }: WorkerSetup,
+    { model, prepared, session: options, fetches }: WorkerSetup,
     onLost: (reason: string) => void,
   ): Promise<Member> {
     let up = false;
@@ -43,7 +45,12 @@ export class Member {
       },
     });
     try {
-      const session = await thread.open(model, options);
+      const session = await (prepared === undefined
+        ? thread.open(model, options)
+        : thread.open(prepared, { ...options, optimization: 'disabled' }).catch((error: unknown) => {
+            if (error instanceof ThreadLost) throw error;
+            return thread.open(model, options);
+          }));
       up = true;
       return new Member(thread, session, fetches ?? tensorsOf(session.slots));
     } catch (error) {
