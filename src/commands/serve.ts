@@ -99,7 +99,7 @@ export default class Serve extends ProjectCommand<typeof Serve> {
   private async findModels(): Promise<Omit<ServeOrder, 'overrides' | 'cache'>> {
     const source = this.namedSource();
     if (!source) {
-      const context = await this.open();
+      const context = await this.open(['deploy', 'serve']);
       const { currentReleaseLink, openTarget } = await import('../stages/deploy/index.js');
       const path = await currentReleaseLink(openTarget(context));
       const { registry, project } = context;
@@ -111,13 +111,17 @@ export default class Serve extends ProjectCommand<typeof Serve> {
       };
     }
     try {
-      const { registry, project } = await this.open();
+      const { registry, project } = await this.open(['serve']);
       return { registry, options: project.config['serve'], root: project.root, source };
     } catch (error) {
       // A model is whole in itself: where there is no project, the defaults serve it.
       const isOptional = error instanceof MaasError && error.code === 'MAAS_CONFIG_MISSING';
       if (!isOptional || !this.defaulted.has('config')) throw error;
-      return { registry: await loadRegistry(this.config), options: undefined, source };
+      return {
+        registry: await loadRegistry(this.config, { sections: ['serve'] }),
+        options: undefined,
+        source,
+      };
     }
   }
 

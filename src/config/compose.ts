@@ -47,6 +47,7 @@ export function composeSchema(registry: Registry): z.ZodType<Record<string, unkn
     ]),
   ]) as Record<string, z.ZodType>;
   return z.strictObject({
+    ...Object.fromEntries((registry.unread ?? []).map((section) => [section, z.unknown().optional()])),
     name,
     seed,
     plugins: pluginList,

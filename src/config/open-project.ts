@@ -13,6 +13,8 @@ import { validate } from './validate.js';
 export interface OpenOptions extends ReadOptions {
   /** The running command's `this.config`. */
   readonly oclif: Config;
+  /** Those that the command reads: the built-ins' others are neither loaded nor checked. Undefined for all. */
+  readonly sections?: readonly string[] | undefined;
 }
 
 /**
@@ -23,6 +25,7 @@ export interface OpenOptions extends ReadOptions {
  */
 export async function openProject({
   oclif,
+  sections,
   ...options
 }: OpenOptions): Promise<{ project: Project; registry: Registry }> {
   const root = await readConfig(options);
@@ -31,7 +34,8 @@ export async function openProject({
     place: placeOf(find(root, ['plugins', index]).nearest.origin),
   }));
   await addProjectPlugins(oclif, dirname(options.file), requests);
-  const registry = await loadRegistry(oclif);
+  // A plugin may build on any other part.
+  const registry = await loadRegistry(oclif, requests.length === 0 && sections ? { sections } : {});
   const project = toProject(root, options.file, registry, { cache: oclif.cacheDir, overrides: options.set });
   return { project, registry };
 }

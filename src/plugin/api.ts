@@ -333,6 +333,8 @@ export interface Registration {
   readonly targets?: readonly Target[];
   readonly protocols?: readonly Protocol[];
   readonly services?: readonly Service[];
+  /** Sections of the config that the command does not read, and whose stages are left out. */
+  readonly unread?: readonly string[];
 }
 
 /** Everything that is registered, built-in and third-party alike, by name. */
@@ -344,6 +346,8 @@ export interface Registry {
   readonly targets: ReadonlyMap<string, Target>;
   readonly protocols: ReadonlyMap<string, Protocol>;
   readonly services: ReadonlyMap<string, Service>;
+  /** Sections of the config that may hold anything: the command does not read them. */
+  readonly unread?: readonly string[];
 }
 
 // The definers keep the options' type inside a definition and widen it outside.

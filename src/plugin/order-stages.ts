@@ -10,11 +10,12 @@ export interface OwnedStage {
  * Stages in pipeline order: each behind the one it names in `after`. What the first plugin (the built-ins) registered
  * is the main line; a stage that another plugin puts after `train` comes between `train` and whatever follows it in the
  * main line. Otherwise the order of registration stands.
+ * @param absent Stages that others may follow although they are not there.
  *
  * @throws MaasError MAAS_PLUGIN_FAILED when a stage follows one that there is not, or itself.
  */
-export function orderStages(stages: readonly OwnedStage[]): Stage[] {
-  const known = new Set(stages.map(({ stage }) => stage.name));
+export function orderStages(stages: readonly OwnedStage[], absent: readonly string[] = []): Stage[] {
+  const known = new Set([...stages.map(({ stage }) => stage.name), ...absent]);
   for (const { stage, plugin } of stages) {
     if (stage.after !== undefined && !known.has(stage.after)) {
       throw new MaasError(
@@ -29,7 +30,7 @@ export function orderStages(stages: readonly OwnedStage[]): Stage[] {
   const candidates = [...guests, ...stages.filter(({ plugin }) => plugin === mainLine)];
   const followersOf = (name: string | undefined): Stage[] =>
     candidates
-      .filter(({ stage }) => stage.after === name)
+      .filter(({ stage: { after } }) => (absent.includes(after ?? '') ? undefined : after) === name)
       .flatMap(({ stage }) => [stage, ...followersOf(stage.name)]);
   const ordered = followersOf(undefined);
   const stuck = stages.filter(({ stage }) => !ordered.includes(stage));

@@ -69,13 +69,15 @@ export function createRegistry(entries: readonly RegistryEntry[]): Registry {
       stages.push({ stage, plugin });
     }
   }
+  const unread = checked.flatMap(({ registration }) => registration.unread ?? []);
   return Object.freeze({
+    unread,
     services: collect('service', ({ services }) => services, claimSection),
     engines: collect('engine', ({ engines }) => engines),
     passes: collect('pass', ({ passes }) => passes),
     targets: collect('target', ({ targets }) => targets),
     protocols: collect('protocol', ({ protocols }) => protocols),
-    stages: Object.freeze(orderStages(stages)),
+    stages: Object.freeze(orderStages(stages, unread)),
   });
 }
 

@@ -65,4 +65,5 @@ export const registrationShape = z.strictObject({
     )
     .optional(),
   protocols: z.array(z.looseObject({ ...described, handle: method })).optional(),
+  unread: z.array(z.string()).optional(),
 });

@@ -197,7 +197,7 @@ card: {author: Ada}
     );
     const { addProjectPlugins } = await import('../../src/plugin/project-plugins.js');
     await addProjectPlugins(config, root, [{ specifier: './', place: { file: 'maas.config.yaml' } }]);
-    expect(await failure(loadRegistry(config, 50))).toMatchObject({
+    expect(await failure(loadRegistry(config, { timeoutMs: 50 }))).toMatchObject({
       code: 'MAAS_PLUGIN_FAILED',
       message: 'maas-plugin-stuck: Timed out after 50 ms.',
     });

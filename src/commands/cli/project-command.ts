@@ -45,13 +45,15 @@ export abstract class ProjectCommand<T extends typeof Command> extends BaseComma
 
   private pipeline: Pipeline | undefined;
 
-  protected async open(): Promise<RunnerContext> {
+  /** @param sections Those of the config that the command reads; all where it does not say. */
+  protected async open(sections?: readonly string[]): Promise<RunnerContext> {
     const { config: file, set } = this.flags as unknown as { config: string; set?: string[] };
     const { project, registry } = await openProject({
       oclif: this.config,
       file: resolve(file),
       set,
       env: process.env,
+      sections,
     });
     return {
       project,
