@@ -1,3 +1,4 @@
+import { expect } from 'vitest';
 import { GraphBuilder } from '../../src/ir/builder.js';
 import { attr, type Model } from '../../src/ir/graph.js';
 import { sizeOf, tensor, type NdArray, type Tensor } from '../../src/ir/tensor.js';
@@ -10,9 +11,16 @@ export interface PassModel {
   readonly feeds: Feeds;
 }
 
-const random = noise(11);
+let random = noise(11);
+let drawsFor: string | undefined;
 
+/** Every file of tests gets the same numbers, whichever files ran before it in its process. */
 export function values(...dims: number[]): NdArray<'float32'> {
+  const { testPath } = expect.getState();
+  if (testPath !== drawsFor) {
+    drawsFor = testPath;
+    random = noise(11);
+  }
   return { dtype: 'float32', dims, data: Float32Array.from({ length: sizeOf(dims) }, random) };
 }
 
