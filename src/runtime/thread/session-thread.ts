@@ -53,17 +53,18 @@ export class SessionThread {
   readonly #worker: Worker;
   readonly #exited: Promise<void>;
   readonly #waiters = new Map<number, Waiter>();
-  readonly #onLost: ((reason: string) => void) | undefined;
+  /** Told once, when the thread dies unasked. */
+  onLost: ((reason: string) => void) | undefined;
   #orders = 0;
   #ended = false;
   #lost: ThreadLost | undefined;
 
-  /** @param options.onLost Told once, when the thread dies unasked. @param options.entry Its script. */
+  /** @param options.entry Its script. */
   constructor({
     onLost,
     entry = ownFile('dist/runtime/thread/worker.js'),
   }: { onLost?: (reason: string) => void; entry?: URL } = {}) {
-    this.#onLost = onLost;
+    this.onLost = onLost;
     this.#worker = new Worker(entry, { execArgv: [] });
     this.#worker.on('message', (report: Report) => {
       this.#settle(report);
@@ -155,7 +156,7 @@ export class SessionThread {
     const asked = this.#ended;
     this.#ended = true;
     this.#fail(reason);
-    if (!asked) this.#onLost?.(reason);
+    if (!asked) this.onLost?.(reason);
   }
 
   #fail(reason: string): void {

@@ -3,9 +3,13 @@
 import { MessageChannel, parentPort } from 'node:worker_threads';
 import { MaasError } from '../../errors.js';
 import type { NdArray } from '../../ir/tensor.js';
+import { loadRuntime } from '../load.js';
 import { openSession, type Feeds, type Session } from '../session.js';
 import { openBank, type Bank, type BankPlan } from './bank.js';
 import { buffersOf, packArrays, type Order, type Report, type RunOptions } from './messages.js';
+
+// Every thread needs it, and its first order may be a while in coming. What goes wrong is told with that.
+loadRuntime().catch(() => undefined);
 
 const port = parentPort!;
 const sessions = new Map<number, Session>();

@@ -15,6 +15,7 @@ import {
 import { takeRows } from './rows.js';
 import { tryOut } from './try-out.js';
 import { warmUp, type WarmUp } from './warm-up.js';
+import type { SpareThread } from './workers/spare-thread.js';
 
 export interface RunnerOptions {
   readonly threads: number;
@@ -28,6 +29,8 @@ export interface RunnerOptions {
   readonly onLost?: (reason: string) => void;
   /** Script of the workers. */
   readonly workerEntry?: URL;
+  /** Of the first worker, if there are to be any. */
+  readonly spare?: SpareThread | undefined;
   /** Folder for what can be made again. Without one no model is prepared. */
   readonly cacheFolder?: string | undefined;
   /** Told that a model has been prepared, or why it could not be. */
@@ -240,6 +243,7 @@ async function openWorkers(files: ModelFiles, options: RunnerOptions): Promise<O
     size: workers === 'auto' ? countWorkers(size, threads) : workers,
     runTimeout: runTimeout * 1000,
     ...(workerEntry && { entry: workerEntry }),
+    spare: options.spare,
     warmUp: async (run, slots) => {
       if (!first) first = await runIn(files, slots, run);
       else if (first.golden) await run(first.golden.inputs);

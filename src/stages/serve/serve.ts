@@ -19,15 +19,20 @@ import { followCredentials, readCredentials } from './tls.js';
 import type { FolderRepository } from './repository/repository.js';
 import { Trial } from './trial.js';
 import { openWatch } from './watch/open-watch.js';
+import type { SpareThread } from './workers/spare-thread.js';
 
 /**
  * Listens, loads what is to be served, and is ready. With `follow` it goes over to each new release as the link is
  * switched, or to the file or the models as they change: loaded and warmed up beside the old one, which answers until
  * then and finishes what it began.
+ * @param spare A thread for the first worker; the caller closes it, should this fail.
  * @throws MaasError MAAS_PORT, MAAS_RELEASE_MISSING, MAAS_ARTIFACT_CORRUPT, MAAS_MODEL_INVALID, MAAS_VERIFY_FAILED,
  * MAAS_USAGE, MAAS_INTERRUPTED
  */
-export async function startServing(context: ServiceContext<ServeOptions>): Promise<RunningService> {
+export async function startServing(
+  context: ServiceContext<ServeOptions>,
+  spare?: SpareThread,
+): Promise<RunningService> {
   const { options, source, registry, signal, emit } = context;
   const warn = (text: string): void => {
     emit({ event: 'warning', stage: 'serve', text });
@@ -110,6 +115,7 @@ export async function startServing(context: ServiceContext<ServeOptions>): Promi
           }
         : metrics.ran,
       onCache: metrics.cacheUsed,
+      spare,
       cacheFolder: options.prepare ? context.cache : undefined,
       onPrepared: (error) => {
         const text = error
@@ -122,6 +128,7 @@ export async function startServing(context: ServiceContext<ServeOptions>): Promi
         warn(`a worker is replaced: ${reason}`);
       },
     });
+    await spare?.close();
     announce(model, front, grpc, context);
     const watched = watch?.attend(model, files) ?? model;
     return tracing?.attend(watched) ?? watched;

@@ -4,6 +4,7 @@ import { SessionThread, ThreadLost, type ThreadSession } from '../../../runtime/
 import { allocate, type NdArray, type NumericDType, type TypedArray } from '../../../ir/tensor.js';
 import type { Outputs } from '../batcher.js';
 import { WorkerLost } from '../request-error.js';
+import type { SpareThread } from './spare-thread.js';
 
 /** What a worker is started with. */
 export interface WorkerSetup {
@@ -36,14 +37,13 @@ export class Member {
     entry: URL | undefined,
     { model, prepared, session: options, fetches }: WorkerSetup,
     onLost: (reason: string) => void,
+    spare?: SpareThread,
   ): Promise<Member> {
     let up = false;
-    const thread = new SessionThread({
-      ...(entry && { entry }),
-      onLost: (reason) => {
-        if (up) onLost(reason);
-      },
-    });
+    const thread = spare?.take() ?? new SessionThread({ ...(entry && { entry }) });
+    thread.onLost = (reason) => {
+      if (up) onLost(reason);
+    };
     try {
       const session = await (prepared === undefined
         ? thread.open(model, options)

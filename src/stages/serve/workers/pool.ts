@@ -2,6 +2,7 @@ import type { Feeds, Slots } from '../../../runtime/session.js';
 import type { Outputs } from '../batcher.js';
 import { WorkerLost } from '../request-error.js';
 import { Member, type WorkerSetup } from './member.js';
+import type { SpareThread } from './spare-thread.js';
 
 export interface PoolOptions {
   readonly setup: WorkerSetup;
@@ -14,6 +15,8 @@ export interface PoolOptions {
   readonly onLost: (reason: string) => void;
   /** Script of the workers. */
   readonly entry?: URL;
+  /** The first worker's, which has been started already. */
+  readonly spare?: SpareThread | undefined;
 }
 
 /** In milliseconds, between tries to start a worker that fails to. */
@@ -131,10 +134,11 @@ export class WorkerPool {
   }
 
   async #add(): Promise<void> {
-    const { setup, warmUp, entry } = this.#options;
-    const member: Member = await Member.open(entry, setup, (reason) => {
+    const { setup, warmUp, entry, spare } = this.#options;
+    const onLost = (reason: string): void => {
       this.#lose(member, reason);
-    });
+    };
+    const member: Member = await Member.open(entry, setup, onLost, spare);
     try {
       await warmUp((feeds) => member.run(feeds, false), member.slots);
     } catch (error) {
