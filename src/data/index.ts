@@ -4,6 +4,7 @@ export type { Dataset, SplitName, Statistics, Table } from './dataset.js';
 export type { ColumnSchema, DataSchema } from './describe-schema.js';
 export { encodeRows, type EncodedRows, type FieldError } from './encode-rows.js';
 export { digestDataset, loadDataset, type LoadOptions } from './load.js';
+export { readUnlabelled } from './unlabelled.js';
 export { readSignature } from './read-signature.js';
 export { measureAmounts, scaleOf } from './statistics.js';
 export { countPresent, idOf } from './transforms/text-ids.js';

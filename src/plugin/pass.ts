@@ -1,4 +1,6 @@
 import type { z } from 'zod';
+import type { ConfigPath } from '../config/place.js';
+import type { Place } from '../errors.js';
 import type { Model } from '../ir/graph.js';
 import type { InstructionSet } from '../runtime/cpu.js';
 import type { Feeds } from '../runtime/session.js';
@@ -15,6 +17,8 @@ export interface PassContext {
   readonly target?: InstructionSet | undefined;
   /** Trains on the project's own rows; undefined where a model is compressed without a project. */
   readonly trainer?: Trainer;
+  /** Where a value of the pass's own options is written. */
+  readonly placeOf?: (path: ConfigPath) => Place;
   /** Aborted when a pass is to stop. One that works for long gives way to timers now and then, and looks at it. */
   readonly signal?: AbortSignal;
   /** What has been found out about the very model that a pass is given, for one that is run on it again. */

@@ -26,6 +26,8 @@ export interface FitOrder {
   readonly trainable?: readonly string[];
   /** What the model itself adds to the loss of the project. */
   readonly objective?: Objective;
+  /** Trains on the rows without a target, too, which the loss of the project cannot look at: for objectives of share 0. */
+  readonly unlabelled?: boolean;
   readonly epochs: number;
   readonly learningRate: number;
   /** Default: that of the training before. */

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Named } from '../config/named.js';
 import type { Dataset } from '../data/index.js';
+import { addUnlabelled } from './add-unlabelled.js';
 import { MaasError } from '../errors.js';
 import type { Graph, Model } from '../ir/graph.js';
 import { freshNames, removeDead } from '../ir/rewrite.js';
@@ -39,6 +40,7 @@ export function openTrainer(
       model,
       trainable,
       objective,
+      unlabelled = false,
       epochs,
       learningRate,
       batchSize: given = batchSize,
@@ -49,12 +51,13 @@ export function openTrainer(
         throw new MaasError('MAAS_ENGINE_MISSING', `there is no engine ${engineName} to train with`);
       const part = `fit-${++fits}`;
       const { graph, prediction } = findPrediction(model, dataset);
+      const rows = unlabelled ? await addUnlabelled(dataset, project, signal) : dataset;
       const { model: fitted } = await engine.train({
         model: { ...model, graph },
         trainable: trainable ?? findWeights(graph),
         prediction,
         ...(objective && { objective }),
-        dataset,
+        dataset: rows,
         loss: resolveLoss(loss, dataset, project),
         optimizer: { name: 'adam', learningRate },
         schedule: { name: 'cosine', floor: 0, warmup: 0 },

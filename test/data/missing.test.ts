@@ -3,7 +3,14 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { dataSchema, encodeRows, loadDataset, type Dataset, type Feature } from '../../src/data/index.js';
+import {
+  dataSchema,
+  encodeRows,
+  loadDataset,
+  readUnlabelled,
+  type Dataset,
+  type Feature,
+} from '../../src/data/index.js';
 import { GraphBuilder } from '../../src/ir/builder.js';
 import { saveModel } from '../../src/ir/onnx/save.js';
 import { openSession } from '../../src/runtime/session.js';
@@ -127,6 +134,23 @@ describe('missing values', () => {
     const { splits, notes } = await load(content, { missing: { target: 'drop' } });
     expect(splits.train.rows + splits.validation.rows + splits.test.rows).toBe(60);
     expect(notes![0]).toBe('left out 2 rows without a value for kind');
+  });
+
+  it('of the target leave rows that can be read by themselves, as those of the splits are', async () => {
+    const content = `${gaps}1,red,\n,red,NA\n`;
+    const config = { missing: { target: 'drop' } };
+    const dataset = await load(content, config);
+    const data = dataSchema.parse({ source: 'data.csv', target: 'kind', ...config });
+    const { rows, lines, inputs } = await readUnlabelled(data, dataset, { root });
+    expect(rows).toBe(2);
+    expect([...(lines as Uint32Array)]).toEqual([62, 63]);
+    expect(inputs['features']).toEqual({ dtype: 'float32', dims: [2, 1], data: Float32Array.of(1, NaN) });
+    expect(inputs['colour']).toEqual({ dtype: 'string', dims: [2, 1], data: ['red', 'red'] });
+    await writeFile(join(root, 'data.csv'), `${gaps}1,red,\nmany,red,\n`);
+    await expect(readUnlabelled(data, dataset, { root })).rejects.toMatchObject({
+      code: 'MAAS_DATA_VALUE',
+      place: { line: 63 },
+    });
   });
 
   it('refuse a rule of the other type', async () => {

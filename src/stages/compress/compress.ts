@@ -1,4 +1,5 @@
 import type { Named } from '../../config/named.js';
+import type { ConfigPath } from '../../config/place.js';
 import type { Place } from '../../errors.js';
 import { compareLatency, type Latency } from '../../evaluate/index.js';
 import type { Model } from '../../ir/graph.js';
@@ -31,6 +32,8 @@ export interface CompressJob {
   readonly signal: AbortSignal;
   /** Where the gates are written. */
   readonly place?: Place;
+  /** Where a value of the config is written. */
+  readonly placeOf?: ((path: ConfigPath) => Place) | undefined;
 }
 
 /** A compression under way: the model goes through the passes one by one, then is measured and held to the gates. */
@@ -48,8 +51,13 @@ export class Compression {
   /** Runs one pass over the model. */
   async apply(choice: Named): Promise<PassReport> {
     this.job.signal.throwIfAborted();
-    const { subject, passes } = this.job;
-    const { model, record } = await applyPass(this.model, choice, passes, subject.context);
+    const { subject, passes, options, placeOf } = this.job;
+    const at = ['compress', 'passes', options.passes.indexOf(choice), choice.name];
+    const context = {
+      ...subject.context,
+      ...(placeOf && { placeOf: (path: ConfigPath) => placeOf([...at, ...path]) }),
+    };
+    const { model, record } = await applyPass(this.model, choice, passes, context);
     this.model = model;
     this.records.push(record);
     return record;

@@ -26,7 +26,15 @@ export function compressTasks(run: StageRun<CompressOptions>): ListrTask[] {
         fitting.tell(describeFit(progress));
       });
       const place = { file: project.configFile };
-      const job = { subject, options, passes: registry.passes, out: join(out, 'model.onnx'), signal, place };
+      const job = {
+        subject,
+        options,
+        passes: registry.passes,
+        out: join(out, 'model.onnx'),
+        signal,
+        place,
+        placeOf: project.placeOf,
+      };
       return new work.Compression(job);
     },
     keep: async ({ text, metrics }: WrittenReport) => {

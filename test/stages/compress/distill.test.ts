@@ -6,7 +6,7 @@ import { createDistillPass } from '../../../src/stages/compress/index.js';
 import { teach } from '../../../src/stages/compress/passes/distill/teach.js';
 import { students } from '../../../src/stages/students.js';
 import { contextOf, runModel } from '../../conformance/pass-suite.js';
-import { classifier, flowers, regressor } from '../../evaluate/models.js';
+import { classifier, flowers, regressor, signatureOf } from '../../evaluate/models.js';
 
 const distill = createDistillPass(students);
 const feeds = { features: flowers(16) };
@@ -122,9 +122,29 @@ describe('distill', () => {
     [{ student: { width: 1 } }, /width/],
     [{ temperature: 0 }, /temperature/],
     [{ alpha: 2 }, /alpha/],
+    [{ unlabelled: true, alpha: 0.5 }, /rows without a label can be learned from the model alone/],
+    [{ epochs: 0 }, /epochs/],
+    [{ learningRate: -1 }, /learningRate/],
+    [{ hidden: [{ teacher: '' }] }, /teacher/],
   ])('refuses %j', (options, message) => {
     const { error } = distill.options.safeParse(options);
     expect(JSON.stringify(error?.issues)).toMatch(message);
+  });
+
+  it('names a student that does not fit as the config does', async () => {
+    const statistics = { features: { mean: new Float32Array(4), deviation: new Float32Array(4).fill(1) } };
+    const dataset = { signature: signatureOf('classification'), statistics, splits: {} };
+    const layers = students.fields.layers.parse([{ lstm: { units: 8 } }, { dense: {} }]);
+    const placeOf = (path: readonly (string | number)[]) => ({ file: 'maas.config.yaml', line: path.length });
+    const build = students.build(
+      { layers, preset: undefined },
+      { dataset: dataset as never, seed: 1, placeOf },
+    );
+    await expect(build).rejects.toMatchObject({
+      code: 'MAAS_MODEL_SHAPE',
+      message: expect.stringMatching(/^distill\.student\.layers\[0\]/) as string,
+      place: { file: 'maas.config.yaml' },
+    });
   });
 
   it('needs rows to train on', async () => {

@@ -16,7 +16,7 @@ export interface Students<Options = unknown> {
   readonly fields: { readonly [Key in keyof Options]-?: z.ZodType<Options[Key]> };
   build(
     options: Options,
-    context: { readonly dataset: Dataset; readonly seed: number },
+    context: { readonly dataset: Dataset; readonly seed: number } & Pick<PassContext, 'placeOf'>,
   ): Promise<{ readonly model: Model; readonly trainable: readonly string[] }>;
 }
 
@@ -43,7 +43,7 @@ function optionsWith(fields: Record<string, z.ZodType>) {
           : `a student is made in one way: remove ${given[0]}, or ${given[1]}`;
       context.issues.push({ code: 'custom', input: context.value, path: given.slice(1, 2), message });
     });
-  return z.strictObject({
+  const settings = z.strictObject({
     student: student.prefault({ width: 0.5 }).describe('The smaller model that takes the place of this one.'),
     temperature: z
       .number()
@@ -54,8 +54,16 @@ function optionsWith(fields: Record<string, z.ZodType>) {
       .number()
       .min(0)
       .max(1)
-      .default(0.9)
-      .describe('How much of the loss is the distance from the teacher; the rest is the loss of the data.'),
+      .optional()
+      .describe(
+        'How much of the loss is the distance from the teacher; the rest is the loss of the data. Default: 0.9; with unlabelled 1.',
+      ),
+    unlabelled: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Learn from the rows whose target is missing, too, which data.missing.target: drop leaves out of all else: the model tells what they lack. Pays where few rows have a label.',
+      ),
     hidden: z
       .array(
         z.strictObject({
@@ -74,6 +82,12 @@ function optionsWith(fields: Record<string, z.ZodType>) {
       .unwrap()
       .default(1e-3)
       .describe('Of Adam; falls along half a cosine to 0.'),
+  });
+  return settings.check((context) => {
+    const { unlabelled, alpha = 1 } = context.value;
+    if (!unlabelled || alpha === 1) return;
+    const message = 'rows without a label can be learned from the model alone: remove alpha, or set it to 1';
+    context.issues.push({ code: 'custom', input: alpha, path: ['alpha'], message });
   });
 }
 export type DistillOptions = z.output<ReturnType<typeof optionsWith>>;
@@ -101,17 +115,19 @@ export function createDistillPass<Described>(students: Students<Described>): Pas
       const described: unknown = rest;
       const { model: student, trainable } =
         width === undefined
-          ? await students.build(described as Described, { dataset: trainer.dataset, seed: context.seed })
+          ? await students.build(described as Described, { ...context, dataset: trainer.dataset })
           : await narrow(teacher, width, context);
       if (student === teacher) {
         const skipped = [{ node: 'model', reason: 'it has no units that can be taken out' }];
         return { model: given, report: { changed: false, skipped } };
       }
-      const lesson = teach(teacher, student, settings);
+      const { unlabelled, alpha = unlabelled ? 1 : 0.9 } = settings;
+      const lesson = teach(teacher, student, { ...settings, alpha });
       const fitted = await trainer.fit({
         model: lesson.model,
         trainable: [...trainable, ...lesson.projections],
-        objective: { value: lesson.loss, share: 1 - settings.alpha },
+        objective: { value: lesson.loss, share: 1 - alpha },
+        unlabelled,
         epochs: settings.epochs,
         learningRate: settings.learningRate,
         batchSize: settings.batchSize,
