@@ -41,12 +41,27 @@ export function readBody(message: IncomingMessage, limit: number): Promise<Buffe
   });
 }
 
-/** Loaded when the first packed body comes. */
-const unpackers: Readonly<Record<string, 'gunzip' | 'inflate'>> = {
+type Unpacker = 'gunzip' | 'inflate' | 'zstdDecompress';
+
+/** By content encoding; those of zlib, which is loaded when the first packed body comes. */
+const unpackers: Readonly<Record<string, Unpacker>> = {
   gzip: 'gunzip',
   'x-gzip': 'gunzip',
   deflate: 'inflate',
+  // Node 22.15 and 23.8 brought it.
+  ...('zstd' in process.versions && { zstd: 'zstdDecompress' }),
 };
+
+/** What to answer as `Accept-Encoding` (RFC 9110, 12.5.3): the encodings that this Node.js unpacks. */
+export const acceptedEncodings = Object.keys(unpackers)
+  .filter((name) => name !== 'x-gzip')
+  .join(', ');
+
+type Unpack = (
+  body: Buffer,
+  options: { maxOutputLength: number },
+  done: (error: Error | null, unpacked: Buffer) => void,
+) => void;
 
 /**
  * Unpacks a body that was sent with a content encoding; undefined when it was not, or with one that is not known here.
@@ -59,8 +74,8 @@ export async function unpackBody(
 ): Promise<Buffer | undefined> {
   const name = encoding === undefined ? undefined : unpackers[encoding.trim().toLowerCase()];
   if (name === undefined) return undefined;
-  const zlib = await import('node:zlib');
-  const unpack = promisify<Buffer, { maxOutputLength: number }, Buffer>(zlib[name]);
+  const zlib = (await import('node:zlib')) as unknown as Readonly<Record<Unpacker, Unpack>>;
+  const unpack = promisify(zlib[name]);
   try {
     return await unpack(body, { maxOutputLength: limit });
   } catch (error) {

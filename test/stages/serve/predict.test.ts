@@ -1,4 +1,4 @@
-import { deflateSync, gzipSync } from 'node:zlib';
+import * as zlib from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { flowers, makeShelf, type Shelf } from './releases.js';
 import { post, start, type Served } from './start.js';
@@ -102,9 +102,22 @@ describe('POST /predict', () => {
     expect(await bytes.json()).toEqual({ error: 'the body is not valid UTF-8' });
   });
 
-  it.each([
-    ['gzip', gzipSync],
-    ['deflate', deflateSync],
+  type Pack = (body: string | Buffer) => Buffer;
+  const zstd = (zlib as { zstdCompressSync?: Pack }).zstdCompressSync;
+
+  it.runIf(zstd === undefined)('names what it unpacks; zstd needs Node.js 22.15', async () => {
+    const packed = await post(`${server.url}/predict`, '(\u00b5/\u00fd', { 'content-encoding': 'zstd' });
+    expect(packed.status).toBe(415);
+    expect(packed.headers.get('accept-encoding')).toBe('gzip, deflate');
+    expect(await packed.json()).toEqual({
+      error: 'content encoding zstd is not supported; send gzip, deflate, or the body as it is',
+    });
+  });
+
+  it.each<[string, Pack]>([
+    ['gzip', zlib.gzipSync],
+    ['deflate', zlib.deflateSync],
+    ...(zstd ? [['zstd', zstd] satisfies [string, Pack]] : []),
   ])('unpacks %s, within the limit of a body', async (encoding, pack) => {
     const send = (body: Buffer): Promise<Response> =>
       fetch(`${server.url}/predict`, { method: 'POST', body, headers: { 'content-encoding': encoding } });

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import type { HttpRequest, HttpResponse } from '../../../plugin/api.js';
+import { acceptedEncodings } from '../read-body.js';
 import { RequestError } from '../request-error.js';
 import { JsonSyntaxError, parseJson } from './parse.js';
 
@@ -15,10 +16,8 @@ function checkType(headers: HttpRequest['headers']): void {
   if (encoding.toLowerCase() !== 'identity') {
     throw new RequestError(
       415,
-      `content encoding ${encoding} is not supported; send gzip, deflate, or the body as it is`,
-      {
-        headers: { 'accept-encoding': 'gzip, deflate' },
-      },
+      `content encoding ${encoding} is not supported; send ${acceptedEncodings}, or the body as it is`,
+      { headers: { 'accept-encoding': acceptedEncodings } },
     );
   }
 }
