@@ -1,6 +1,6 @@
 import { MaasError } from '../errors.js';
 import { kindOf, whyMissing, whyNoNumber } from './cells.js';
-import { cellType, type CellType, type DataConfig } from './config.js';
+import { cellType, targetsOf, type CellType, type DataConfig } from './config.js';
 import { fillRuleOf, missingTest, type FillRule } from './missing.js';
 import type { RawTable } from './readers/index.js';
 import { didYouMean } from '../suggest.js';
@@ -36,6 +36,8 @@ export interface Columns {
   /** In the order of the source. */
   readonly features: readonly Column[];
   readonly target: Column;
+  /** Further targets. */
+  readonly others?: readonly Column[];
 }
 
 /** Names of the graph's own inputs and outputs. */
@@ -59,8 +61,12 @@ export async function selectColumns(
     config.task === 'reconstruction'
       ? nothing(config.target, table.lines.length)
       : await readColumn(table, config.target, config);
+  const others: Column[] = [];
+  for (const { name } of config.others ?? []) others.push(await readColumn(table, name, config));
+  const outputs = namesOfOutputs(config);
   const features: Column[] = [];
   for (const name of names) {
+    if (outputs.has(name)) throw await nameTaken(table, name, 'a column');
     const column = await readColumn(table, name, config);
     if (column.type === 'category') {
       const distinct = new Set(column.values).size;
@@ -68,7 +74,16 @@ export async function selectColumns(
     }
     features.push(column);
   }
-  return { features, target };
+  return { features, target, ...(others.length > 0 && { others }) };
+}
+
+/** Names of the outputs of several targets, whatever these are. */
+function namesOfOutputs({ target, others = [] }: DataConfig): Set<string> {
+  if (others.length === 0) return new Set();
+  const parts = ['label', 'probabilities', 'prediction'];
+  return new Set(
+    [target, ...others.map(({ name }) => name)].flatMap((name) => parts.map((part) => `${name}.${part}`)),
+  );
 }
 
 /** The error of a row that comes back as it was. */
@@ -86,13 +101,22 @@ export type Located = Pick<RawTable, 'path' | 'header' | 'locate'>;
  */
 export async function chooseFeatures(table: Located, config: DataConfig): Promise<string[]> {
   await checkNames(table, config);
-  const excluded = new Set([config.target, config.split.group, config.split.time, ...(config.exclude ?? [])]);
+  const excluded = new Set([
+    ...targetsOf(config),
+    config.split.group,
+    config.split.time,
+    ...(config.exclude ?? []),
+  ]);
   const names = table.header.filter((name) => config.features?.includes(name) ?? !excluded.has(name));
   if (names.length === 0) {
-    throw new MaasError('MAAS_DATA_COLUMN', `no column is left to predict "${config.target}" from`, {
-      place: { file: table.path },
-      hint: 'Check data.features and data.exclude.',
-    });
+    throw new MaasError(
+      'MAAS_DATA_COLUMN',
+      `no column is left to predict "${targetsOf(config).join('", "')}" from`,
+      {
+        place: { file: table.path },
+        hint: 'Check data.features and data.exclude.',
+      },
+    );
   }
   return names;
 }
@@ -110,7 +134,7 @@ async function checkNames(table: Located, config: DataConfig): Promise<void> {
     );
   }
   const named = [
-    { key: 'target', names: isMadeUp ? [] : [config.target] },
+    { key: 'target', names: isMadeUp ? [] : targetsOf(config) },
     { key: 'features', names: config.features ?? [] },
     { key: 'exclude', names: config.exclude ?? [] },
     { key: 'transforms.columns', names: Object.keys(config.transforms.columns ?? {}) },
@@ -140,7 +164,8 @@ async function readColumn(table: RawTable, name: string, config: DataConfig): Pr
   const guessed = guessType(cells);
   if (guessed === undefined) throw await noValues(table, name, config);
   const type = cellType(config, name) ?? guessed;
-  const rule = name === config.target ? 'error' : fillRuleOf(name, type, config, table.path);
+  const isTarget = targetsOf(config).includes(name);
+  const rule = isTarget ? 'error' : fillRuleOf(name, type, config, table.path);
   const isMissing = missingTest(type, config);
   const problemOf = (cell: string): string | undefined => {
     if (isMissing(cell)) return rule === 'error' ? whyMissing(cell) : undefined;
@@ -168,7 +193,7 @@ async function readColumn(table: RawTable, name: string, config: DataConfig): Pr
 export async function noValues(table: Located, name: string, config: DataConfig): Promise<MaasError> {
   return new MaasError('MAAS_DATA_VALUE', `column "${name}" has no value in any row`, {
     place: await table.locate(0, table.header.indexOf(name)),
-    hint: name === config.target ? 'Check data.target.' : 'List it under data.exclude.',
+    hint: targetsOf(config).includes(name) ? 'Check data.target.' : 'List it under data.exclude.',
   });
 }
 
@@ -216,7 +241,7 @@ function hintFor(name: string, type: CellType, cell: string, config: DataConfig)
     if (transform) return `data.transforms says ${transform}, which takes numbers: choose another transform.`;
     return `Correct the value or drop the row; if the column is not meant as numbers, set data.types: {${name}: category}.`;
   }
-  return name === config.target
+  return targetsOf(config).includes(name)
     ? 'Fill in a value, or set data.missing: {target: drop} to leave such rows out.'
     : `Fill in a value, drop the row, list "${name}" under data.exclude, or say in data.missing how to fill it.`;
 }

@@ -30,7 +30,9 @@ const splitTolerance = 0.005;
 
 const split = z
   .strictObject({
-    train: share.meta({ description: 'Share of the rows that the weights are fitted to.' }),
+    train: share.meta({
+      description: 'Share of the rows that the weights are fitted to.',
+    }),
     validation: share.meta({
       description: 'Share that is watched during training and calibrates compression.',
     }),
@@ -131,8 +133,32 @@ const columnKeys = [
 /** The one feature of running text. */
 export const textFeature = 'text';
 
+const targetTask = z.enum(['classification', 'regression', 'auto']);
+
+const targets = z.union(
+  [z.string().min(1), z.array(z.string().min(1)).min(1), z.record(z.string().min(1), targetTask)],
+  {
+    error: 'expected the name of a column, a list of names, or names with classification, regression or auto',
+  },
+);
+
+/** Every target with its task, where the config says it. */
+function readTargets(given: z.output<typeof targets>): readonly Goal[] {
+  if (typeof given === 'string') return [{ name: given }];
+  if (Array.isArray(given)) return given.map((name) => ({ name }));
+  return Object.entries(given).map(([name, task]) => ({
+    name,
+    ...(task !== 'auto' && { task }),
+  }));
+}
+
+interface Goal {
+  readonly name: string;
+  readonly task?: 'classification' | 'regression';
+}
+
 /** The config's `data` section. */
-export const dataSchema = z
+const written = z
   .strictObject({
     source: z
       .string()
@@ -145,16 +171,16 @@ export const dataSchema = z
         description:
           'File with one row per line: delimited text with the column names first, or JSON Lines, both also packed with gzip; Parquet; arrays: NPZ, NPY, IDX; or a folder that has the images of each class in a folder of their own. Relative to this file.',
       }),
-    target: z.string().min(1).meta({
+    target: targets.meta({
       description:
-        'Column to predict; of arrays the name of one, or the file that holds it (NPY, IDX); of a folder of images what to call its class folders; of running text what to call the next character; of a reconstruction what to call its error.',
+        'Column to predict, or a list of several, or each with its task: {species: classification, mass: regression}; of arrays the name of one, or the file that holds it (NPY, IDX); of a folder of images what to call its class folders; of running text what to call the next character; of a reconstruction what to call its error.',
     }),
-    features: columnNames
-      .optional()
-      .meta({ description: 'Columns to predict from. Default: all but the target.' }),
-    exclude: columnNames
-      .optional()
-      .meta({ description: 'Columns to leave out, such as identifiers and copies of the target.' }),
+    features: columnNames.optional().meta({
+      description: 'Columns to predict from. Default: all but the target.',
+    }),
+    exclude: columnNames.optional().meta({
+      description: 'Columns to leave out, such as identifiers and copies of the target.',
+    }),
     types: z
       .record(z.string(), z.enum(['number', 'category', 'text', 'tokens', 'image']))
       .optional()
@@ -182,7 +208,9 @@ export const dataSchema = z
       .length(1, 'expected a single character')
       .refine((text) => !/["\r\n]/.test(text), 'a quote or line break cannot separate fields')
       .optional()
-      .meta({ description: 'Character between fields. Default: a comma, in .tsv files a tab.' }),
+      .meta({
+        description: 'Character between fields. Default: a comma, in .tsv files a tab.',
+      }),
     sql: z.string().regex(/\S/, 'expected a query').optional().meta({
       description:
         'Query whose rows are the data; the file is its table `source`: SELECT size, kind FROM source WHERE size > 0. Needs the package @duckdb/node-api.',
@@ -211,9 +239,11 @@ export const dataSchema = z
     }),
   })
   .check((context) => {
+    const goals = readTargets(context.value.target);
+    const names = goals.map(({ name }) => name);
+    const target = names[0] ?? '';
     const {
       source,
-      target,
       delimiter,
       features = [],
       exclude = [],
@@ -223,8 +253,35 @@ export const dataSchema = z
       sql,
     } = context.value;
     const conflict = (path: (string | number)[], message: string): void => {
-      context.issues.push({ code: 'custom', input: context.value, path, message });
+      context.issues.push({
+        code: 'custom',
+        input: context.value,
+        path,
+        message,
+      });
     };
+    if (goals.length === 0) conflict(['target'], 'expected a column to predict');
+    const copy = names.findIndex((name, at) => names.indexOf(name) !== at);
+    if (copy >= 0) conflict(['target', copy], `"${names[copy]}" is a target already`);
+    if (goals.length > 1) {
+      const where = Array.isArray(context.value.target) ? 1 : names[1]!;
+      const one = context.value.text
+        ? 'running text'
+        : formatOf(source)?.kind === 'folder' || holdsArrays(source)
+          ? basename(source)
+          : context.value.task === 'reconstruction'
+            ? 'a reconstruction'
+            : undefined;
+      if (one !== undefined) conflict(['target', where], `${one} has one target: remove all but ${target}`);
+    }
+    if (
+      context.value.task !== undefined &&
+      (goals.length > 1 || goals.some(({ task }) => task !== undefined))
+    )
+      conflict(
+        ['task'],
+        `each target has a task of its own: write target: {${target}: ${context.value.task}, …}`,
+      );
     if (context.value.text) {
       for (const key of columnKeys) {
         const choice = context.value[key];
@@ -241,7 +298,7 @@ export const dataSchema = z
     if (delimiter !== undefined && formatOf(source)?.kind !== 'delimited')
       conflict(['delimiter'], `${basename(source)} has no delimiters`);
     features.forEach((name, index) => {
-      if (name === target)
+      if (names.includes(name))
         conflict(['features', index], `"${name}" is the target, it cannot be a feature too`);
       if (exclude.includes(name)) conflict(['features', index], `"${name}" is under data.exclude too`);
     });
@@ -249,7 +306,7 @@ export const dataSchema = z
       const path = ['transforms', 'columns', name];
       const { takes } = transforms[choice.name as TransformName];
       const type = types[name];
-      if (name === target) conflict(path, `"${name}" is the target, it is not transformed`);
+      if (names.includes(name)) conflict(path, `"${name}" is the target, it is not transformed`);
       else if (type !== undefined && type !== takes)
         conflict(path, `${choice.name} is for columns of type ${takes}, and data.types says ${type}`);
     }
@@ -263,7 +320,8 @@ export const dataSchema = z
         conflict(['missing', 'target'], 'a reconstruction has no target that could be missing');
     }
     for (const type of ['text', 'tokens', 'image'] as const) {
-      if (types[target] === type) conflict(['types', target], 'the target is a number or a category');
+      for (const name of names)
+        if (types[name] === type) conflict(['types', name], 'the target is a number or a category');
     }
     if (holdsArrays(source)) {
       for (const [name, type] of Object.entries(types))
@@ -278,9 +336,26 @@ export const dataSchema = z
         `"${folderColumn}" is what the images are called: give their classes another name`,
       );
     exclude.forEach((name, index) => {
-      if (name === target) conflict(['exclude', index], `"${name}" is the target, it cannot be excluded`);
+      if (names.includes(name))
+        conflict(['exclude', index], `"${name}" is the target, it cannot be excluded`);
     });
   });
+
+/** With the first target as `target`, and further ones as `others`. */
+export const dataSchema = written.transform(({ target, ...rest }) => {
+  const [{ name, task } = { name: '' }, ...others] = readTargets(target);
+  return {
+    ...rest,
+    target: name,
+    ...(task && { task }),
+    ...(others.length > 0 && { others }),
+  };
+});
+
+/** Names of all targets. */
+export function targetsOf({ target, others = [] }: Pick<DataConfig, 'target' | 'others'>): string[] {
+  return [target, ...others.map(({ name }) => name)];
+}
 
 export type DataConfig = z.output<typeof dataSchema>;
 export type Split = DataConfig['split'];

@@ -37,6 +37,8 @@ export interface Table {
   readonly inputs: Readonly<Record<string, Column>>;
   /** Classification: class index, int64 [rows]. Regression: float32 [rows, 1]. */
   readonly target: Column;
+  /** The same of further targets, by name. */
+  readonly others?: Readonly<Record<string, Column>>;
 }
 
 /**

@@ -39,7 +39,7 @@ const maxCategories = 100;
 
 export function describeSchema(
   table: RawTable,
-  { features, target }: Columns,
+  { features, target, others = [] }: Columns,
   splits: SplitRows,
   arrays: readonly (ArrayColumn | ImageColumn)[] = [],
 ): DataSchema {
@@ -52,7 +52,8 @@ export function describeSchema(
       test: splits.test.length,
     },
     columns: table.header.map((name): ColumnSchema => {
-      if (name === target.name) return describe(target, 'target');
+      const goal = [target, ...others].find((each) => each.name === name);
+      if (goal) return describe(goal, 'target');
       const column = features.find((feature) => feature.name === name);
       const array = arrays.find((each) => each.name === name);
       if (array && 'spec' in array) return { name, role: 'feature', type: 'image', shape: array.shape };

@@ -2,7 +2,8 @@ import type { CategoryColumn, Column, Columns } from './columns.js';
 import type { ArrayColumn } from './arrays/read-arrays.js';
 import type { ImageColumn } from './images/open-images.js';
 import { fillOf } from './missing.js';
-import type { Feature, Port, Signature } from './signature.js';
+import { headsOf, portsOf } from './heads.js';
+import type { Feature, Port, Signature, TargetFacts } from './signature.js';
 import type { Target } from './target.js';
 
 /** The model input that takes all numbers, [N, columns]. */
@@ -16,6 +17,7 @@ export function describeSignature(
   name: string,
   digest: string,
   arrays: readonly (ArrayColumn | ImageColumn)[] = [],
+  others: readonly Target[] = [],
 ): Signature {
   return assembleSignature(
     [
@@ -31,6 +33,7 @@ export function describeSignature(
     target,
     name,
     digest,
+    others,
   );
 }
 
@@ -57,6 +60,7 @@ export function assembleSignature(
   target: Pick<Target, 'task' | 'name'> & { readonly labels?: readonly string[] },
   name: string,
   digest: string,
+  others: readonly Target[] = [],
 ): Signature {
   let numbers = 0;
   const described = features.map(({ name: feature, type, ...facts }): Feature => {
@@ -78,21 +82,25 @@ export function assembleSignature(
           : { name: input, dtype: 'string', shape: ['N', 1] },
       ),
   ];
-  const outputs: Port[] =
-    target.labels !== undefined
-      ? [
-          { name: 'label', dtype: 'string', shape: ['N'] },
-          { name: 'probabilities', dtype: 'float32', shape: ['N', target.labels.length] },
-        ]
-      : [{ name: 'prediction', dtype: 'float32', shape: ['N'] }];
+  const factsOf = ({ name: of, task, labels }: Pick<Target, 'task' | 'name' | 'labels'>): TargetFacts => ({
+    name: of,
+    task,
+    ...(labels && { labels }),
+  });
+  const targets = {
+    task: target.task,
+    target: { name: target.name, ...(target.labels && { labels: target.labels }) },
+    ...(others.length > 0 && { others: others.map(factsOf) }),
+  };
   return {
     schemaVersion: 1,
     name,
-    task: target.task,
+    task: targets.task,
     features: described,
     inputs,
-    outputs,
-    target: { name: target.name, ...(target.labels && { labels: target.labels }) },
+    outputs: headsOf(targets).flatMap(portsOf),
+    target: targets.target,
+    ...(targets.others && { others: targets.others }),
     data: { digest },
   };
 }

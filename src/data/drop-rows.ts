@@ -1,5 +1,5 @@
 import { MaasError } from '../errors.js';
-import { cellType, type DataConfig } from './config.js';
+import { cellType, targetsOf, type DataConfig } from './config.js';
 import { missingTest } from './missing.js';
 import type { RawTable } from './readers/index.js';
 
@@ -8,7 +8,7 @@ export function dropUnlabelled(table: RawTable, config: DataConfig): { table: Ra
   const isMissing = config.missing.target === 'drop' ? targetTest(table, config) : undefined;
   if (!isMissing) return { table, dropped: 0 };
   const kept = keepRows(table, (row) => !isMissing(row));
-  if (kept.lines.length === 0) throw noTargets(config.target, table.path);
+  if (kept.lines.length === 0) throw noTargets(targetsOf(config), table.path);
   return { dropped: table.lines.length - kept.lines.length, table: kept };
 }
 
@@ -18,13 +18,19 @@ export function takeUnlabelled(table: RawTable, config: DataConfig): RawTable {
   return keepRows(table, (row) => isMissing?.(row) ?? false);
 }
 
+/** Whether a row lacks a target; undefined where the table has none. */
 function targetTest(
   { header, columns }: RawTable,
   config: DataConfig,
 ): ((row: number) => boolean) | undefined {
-  const cells = columns[header.indexOf(config.target)];
-  const isMissing = missingTest(cellType(config, config.target) ?? 'category', config);
-  return cells && ((row) => isMissing(cells[row]!));
+  const tests = targetsOf(config)
+    .filter((name) => header.includes(name))
+    .map((name) => {
+      const cells = columns[header.indexOf(name)]!;
+      const isMissing = missingTest(cellType(config, name) ?? 'category', config);
+      return (row: number) => isMissing(cells[row]!);
+    });
+  return tests.length > 0 ? (row) => tests.some((isMissing) => isMissing(row)) : undefined;
 }
 
 function keepRows(table: RawTable, keeps: (row: number) => boolean): RawTable {
@@ -37,8 +43,10 @@ function keepRows(table: RawTable, keeps: (row: number) => boolean): RawTable {
   };
 }
 
-export function noTargets(name: string, path: string): MaasError {
-  return new MaasError('MAAS_DATA_VALUE', `column "${name}" has no value in any row`, {
+export function noTargets([name, ...others]: readonly string[], path: string): MaasError {
+  const which =
+    others.length > 0 ? `no row has a value for each target` : `column "${name}" has no value in any row`;
+  return new MaasError('MAAS_DATA_VALUE', which, {
     place: { file: path },
     hint: 'Check data.target.',
   });

@@ -9,4 +9,5 @@ export { readSignature } from './read-signature.js';
 export { measureAmounts, scaleOf } from './statistics.js';
 export { countPresent, idOf } from './transforms/text-ids.js';
 export { idsOf, transformOf } from './transforms/index.js';
+export { figureOf, headsOf, onlyHead, onlyTarget, readFigure, type Head } from './heads.js';
 export type { Feature, Port, Signature } from './signature.js';

@@ -6,7 +6,7 @@ import { asDiskError, MaasError, type Place } from '../errors.js';
 import { sizeOf, type NdArray } from '../ir/tensor.js';
 import { digestArrays, readArrays, type ArrayColumn, type ArraySource } from './arrays/read-arrays.js';
 import { selectColumns, type CategoryColumn, type NumberColumn } from './columns.js';
-import { declaredType, holdsTokens, type DataConfig } from './config.js';
+import { declaredType, holdsTokens, targetsOf, type DataConfig } from './config.js';
 import type { Column, Dataset, Statistics, Table } from './dataset.js';
 import { describeSchema, type ColumnSchema } from './describe-schema.js';
 import { inspectData } from './inspect.js';
@@ -72,6 +72,12 @@ export async function loadDataset(config: DataConfig, options: LoadOptions): Pro
       hint: 'Raise data.memory, or leave train.folds out: so many rows validate well without.',
     });
   }
+  if (large && config.others) {
+    throw new MaasError('MAAS_DATA_COLUMN', 'several targets are for data in memory, and this is larger', {
+      place: { file: path },
+      hint: 'Raise data.memory, take part of the rows with data.sql, or train a model for each target.',
+    });
+  }
   if (large && config.task === 'reconstruction') {
     throw new MaasError(
       'MAAS_DATA_COLUMN',
@@ -130,6 +136,7 @@ async function loadSmall(path: string, config: DataConfig, options: LoadOptions)
     wide.map(({ name }) => name),
   );
   const target = readTarget(columns.target, config, path);
+  const others = (columns.others ?? []).map((column, at) => readTarget(column, config.others![at]!, path));
   const rows = splitRows(table, target, config.split, options.seed, options.fold);
   options.signal?.throwIfAborted();
 
@@ -162,18 +169,23 @@ async function loadSmall(path: string, config: DataConfig, options: LoadOptions)
       ...Object.fromEntries(images.map(({ name }) => [name, takePixels(pixels[name]!, part)])),
     },
     target: encodeTarget(target, part),
+    ...(others.length > 0 && {
+      others: Object.fromEntries(others.map((other) => [other.name, encodeTarget(other, part)])),
+    }),
   });
   const digest = digestParts(table.sha256, config, options.seed);
   const notes = [
     ...found,
-    ...(dropped > 0 ? [`left out ${dropped} rows without a value for ${config.target}`] : []),
+    ...(dropped > 0
+      ? [`left out ${dropped} rows without a value for ${targetsOf(config).join(' or ')}`]
+      : []),
     ...noteFilled(columns.features, rows.train),
     ...inspectData(columns, target, rows, table.lines, asColumns(wide, table)),
   ];
   return {
     digest,
     signature: {
-      ...describeSignature(columns, target, rows.train, options.name, digest, wide),
+      ...describeSignature(columns, target, rows.train, options.name, digest, wide, others),
       ...(config.task === 'reconstruction' && { reconstructs: true as const }),
     },
     statistics,
@@ -300,7 +312,8 @@ async function digestBytes(
 
 /** Where the source lies does not matter, what is in it does. Large data is shuffled block by block. */
 function digestParts(sha256: string, config: DataConfig, seed: number, large = false): string {
-  const { target, features, exclude, types, task, split, missing, delimiter, sql, transforms, text } = config;
+  const { target, others, features, exclude, types, task, split, missing, delimiter, sql, transforms, text } =
+    config;
   // What a transform does to a value is no matter of the rows.
   const implied = Object.fromEntries(
     Object.keys(transforms.columns ?? {}).map((name) => [name, declaredType(config, name)]),
@@ -321,6 +334,7 @@ function digestParts(sha256: string, config: DataConfig, seed: number, large = f
     delimiter ?? formatOf(config.source)?.delimiter ?? ',',
     ...(large ? ['large'] : []),
     ...(sql === undefined ? [] : ['sql', sql]),
+    ...(others ? ['others', ...others.map(({ name, task: its }) => [name, its ?? null])] : []),
     ...(text ? ['text', text.context, text.stride ?? text.context] : []),
   ];
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex');

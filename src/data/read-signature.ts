@@ -43,6 +43,15 @@ const signatureSchema = z.strictObject({
   inputs: z.array(portSchema).min(1),
   outputs: z.array(portSchema).min(1),
   target: z.strictObject({ name: z.string(), labels: z.array(z.string()).min(2).optional() }),
+  others: z
+    .array(
+      z.strictObject({
+        name: z.string(),
+        task: z.enum(['classification', 'regression']),
+        labels: z.array(z.string()).min(2).optional(),
+      }),
+    )
+    .optional(),
   generates: z.strictObject({ feature: z.string(), context: z.int().positive() }).optional(),
   reconstructs: z.literal(true).optional(),
   data: z.strictObject({ digest: z.string() }),

@@ -43,6 +43,13 @@ export interface Port {
   readonly shape: readonly (number | string)[];
 }
 
+/** What there is to predict. */
+export interface TargetFacts {
+  readonly name: string;
+  readonly task: 'classification' | 'regression';
+  readonly labels?: readonly string[];
+}
+
 /**
  * `signature.json`: what a model takes and gives in the user's words. It is written by train and handed on unchanged,
  * so that a row is encoded the same way in training, in evaluation and when it is served.
@@ -53,9 +60,14 @@ export interface Signature {
   readonly task: 'classification' | 'regression';
   readonly features: readonly Feature[];
   readonly inputs: readonly Port[];
-  /** Classification: `label` (string [N]) and `probabilities` (float32 [N, classes]). Regression: `prediction` (float32 [N]). */
+  /**
+   * Classification: `label` (string [N]) and `probabilities` (float32 [N, classes]). Regression: `prediction` (float32 [N]).
+   * Of several targets each has its own, see `headsOf`.
+   */
   readonly outputs: readonly Port[];
   readonly target: { readonly name: string; readonly labels?: readonly string[] };
+  /** Further targets; `task` and `target` are of the first. */
+  readonly others?: readonly TargetFacts[];
   /** Where the target is what comes after a text: the feature that holds the text, and how many of its characters count. */
   readonly generates?: { readonly feature: string; readonly context: number };
   /** Set where the model gives rows back, and its prediction is how badly: the target is 0 for all. */

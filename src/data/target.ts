@@ -26,9 +26,9 @@ export type Target =
  * Decides what is predicted, classes or an amount.
  * @throws MaasError MAAS_DATA_VALUE for text where amounts are wanted, or a single class.
  */
-export function readTarget(column: Column, config: DataConfig, path: string): Target {
+export function readTarget(column: Column, { task: wanted }: Pick<DataConfig, 'task'>, path: string): Target {
   const { name } = column;
-  const given = config.task === 'reconstruction' ? 'regression' : config.task;
+  const given = wanted === 'reconstruction' ? 'regression' : wanted;
   const task = given ?? (looksLikeClasses(column) ? 'classification' : 'regression');
   if (task === 'regression') {
     if (column.type === 'number') return { task, name, values: column.values };

@@ -1,11 +1,12 @@
 import type { Column, Table } from '../data/dataset.js';
+import { figureOf, headsOf, onlyHead, onlyTarget } from '../data/heads.js';
 import { numbersOf } from '../data/rows.js';
 import type { Signature } from '../data/signature.js';
 import { MaasError } from '../errors.js';
 import { explainedVariance, mae, mape, medianAbsoluteError, mse, r2 } from './amounts.js';
 import { averageScores, confusionMatrix, countLabels, scoreLabels } from './confusion.js';
 import { agreement, signalToNoise } from './metrics.js';
-import { concat, predict, type Predictions } from './predict.js';
+import { concat, onlyPredictions, predict, type Predictions } from './predict.js';
 import { calibrationError, logLoss, rocAucOfClasses, topAccuracy } from './probabilities.js';
 
 /** Measures a model on a table, in bounded batches; see `score`. */
@@ -18,15 +19,30 @@ export async function evaluate(
 }
 
 /**
- * The figures of a table's predictions, by the names of `figures`; those that are not defined for these rows are left
+ * The figures of a table's predictions, by the names of `figures`, of several targets as `accuracy of species`; those that are not defined for these rows are left
  * out. Of labels that occur among truth or predictions also `precision.<label>` and `f1.<label>`, and of those among the
  * truth `recall.<label>`.
  */
 export function score(predictions: Predictions, table: Table, signature: Signature): Record<string, number> {
+  if (signature.others) {
+    const all = headsOf(signature).map((head) => {
+      const [own, rows] = [onlyPredictions(predictions, head.name), onlyTarget(table, head.name)];
+      return nameFigures(score(own, rows, onlyHead(signature, head)), head.name);
+    });
+    return Object.assign({}, ...all) as Record<string, number>;
+  }
   const { values } = predictions;
   if (signature.task === 'regression')
     return scoreAmounts(values, numbersOf(table.target), signature.reconstructs);
   return withText(signature, scoreClasses({ ...indexLabels(predictions, table, signature), values }));
+}
+
+/** Figures of one of several targets: `accuracy` → `accuracy of species`. */
+export function nameFigures(
+  figures: Readonly<Record<string, number>>,
+  target: string,
+): Record<string, number> {
+  return Object.fromEntries(Object.entries(figures).map(([name, value]) => [figureOf(name, target), value]));
 }
 
 /**
@@ -155,6 +171,21 @@ export function confusionOf(
   if (signature.task === 'regression' || count > mostLabels) return undefined;
   const { labels, truth, predicted } = indexLabels(predictions, table, signature);
   return { labels, counts: confusionMatrix(truth, predicted, labels.length) };
+}
+
+/** The matrix; of several targets those of each, by name. */
+export function confusionsOf(
+  predictions: Predictions,
+  table: Table,
+  signature: Signature,
+): Confusion | Readonly<Record<string, Confusion>> | undefined {
+  if (!signature.others) return confusionOf(predictions, table, signature);
+  const found = headsOf(signature).flatMap((head) => {
+    const [own, rows] = [onlyPredictions(predictions, head.name), onlyTarget(table, head.name)];
+    const confusion = confusionOf(own, rows, onlyHead(signature, head));
+    return confusion ? [[head.name, confusion] as const] : [];
+  });
+  return found.length > 0 ? Object.fromEntries(found) : undefined;
 }
 
 function indexLabels({ labels: found }: Predictions, { target }: Table, signature: Signature) {

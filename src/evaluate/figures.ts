@@ -86,11 +86,16 @@ export const figures: Readonly<Record<string, Figure>> = {
 /** Figures that there are for each label too: `recall.setosa`. */
 const ofLabels: readonly string[] = ['precision', 'recall', 'f1'];
 
-/** What a name with a label looks like. */
-export const labelFigurePattern = `^(${ofLabels.join('|')})\\..+$`;
+/** What a name with a label, or with one of several targets, looks like. */
+export const labelFigurePattern = `^((${ofLabels.join('|')})\\..+|(${Object.keys(figures).join('|')}) of .+)$`;
 
-/** A figure by its name, `accuracy` or `recall.setosa`; undefined when there is none of that name. */
+/**
+ * A figure by its name, `accuracy` or `recall.setosa`, and of one of several targets `accuracy of species`; undefined when
+ * there is none of that name.
+ */
 export function findFigure(name: string): (Figure & { readonly label?: string }) | undefined {
+  const ofOne = / of ./.exec(name);
+  if (ofOne && !name.slice(0, ofOne.index).includes('.')) return findFigure(name.slice(0, ofOne.index));
   const dot = name.indexOf('.');
   if (dot < 0) return Object.hasOwn(figures, name) ? figures[name] : undefined;
   const base = name.slice(0, dot);
@@ -98,7 +103,13 @@ export function findFigure(name: string): (Figure & { readonly label?: string })
   return ofLabels.includes(base) && label !== '' ? { ...figures[base]!, label } : undefined;
 }
 
+/** True for figures of all rows, not of those of single labels. */
+export function isOfAll(name: string): boolean {
+  return findFigure(name)?.label === undefined;
+}
+
 /** True for what a line of figures should show: nothing of single labels, and of the known figures the most common. */
 export function isBrief(name: string): boolean {
-  return Object.hasOwn(figures, name) ? figures[name]!.brief === true : !name.includes('.');
+  const [figure = ''] = name.split(' of ');
+  return Object.hasOwn(figures, figure) ? figures[figure]!.brief === true : !figure.includes('.');
 }

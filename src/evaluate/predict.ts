@@ -1,4 +1,5 @@
 import type { Table } from '../data/dataset.js';
+import { headsOf } from '../data/heads.js';
 import { sliceRows } from '../data/rows.js';
 import type { Signature } from '../data/signature.js';
 import { MaasError } from '../errors.js';
@@ -12,6 +13,8 @@ export interface Predictions {
   readonly labels: readonly string[];
   /** Class probabilities [rows, classes], or the predicted values [rows]. */
   readonly values: Float32Array;
+  /** The same of further targets, by name. */
+  readonly others?: Readonly<Record<string, Pick<Predictions, 'labels' | 'values'>>>;
 }
 
 /** Keeps the activations of a batch within a few MB for models of any common width. */
@@ -35,18 +38,32 @@ export async function predict(
 ): Promise<Predictions> {
   const session = await openSession(model);
   try {
-    const labels: string[] = [];
-    const chunks: Float32Array[] = [];
+    const said = headsOf(signature).map((head) => ({
+      head,
+      labels: [] as string[],
+      chunks: [] as Float32Array[],
+    }));
     for (let start = 0; start < table.rows; start += batchSize) {
       const feeds = sliceRows(table.inputs, start, Math.min(start + batchSize, table.rows));
       await giveWay(signal);
       const outputs = await session.run(feeds);
-      const classification = signature.task === 'classification';
-      if (classification) for (const label of outputOf(session, outputs, 'label')) labels.push(String(label));
-      const values = outputOf(session, outputs, classification ? 'probabilities' : 'prediction');
-      chunks.push(Float32Array.from(values as ArrayLike<number>));
+      for (const { head, labels, chunks } of said) {
+        if (head.label !== undefined)
+          for (const label of outputOf(session, outputs, head.label)) labels.push(String(label));
+        chunks.push(Float32Array.from(outputOf(session, outputs, head.values) as ArrayLike<number>));
+      }
     }
-    return { rows: table.rows, labels, values: concat(chunks) };
+    const [first, ...others] = said.map(({ head, labels, chunks }) => ({
+      name: head.name,
+      facts: { labels, values: concat(chunks) },
+    }));
+    return {
+      rows: table.rows,
+      ...first!.facts,
+      ...(others.length > 0 && {
+        others: Object.fromEntries(others.map(({ name, facts }) => [name, facts])),
+      }),
+    };
   } finally {
     await session.close();
   }
@@ -63,6 +80,12 @@ function outputOf(
     throw new MaasError('MAAS_MODEL_INVALID', message);
   }
   return output.data;
+}
+
+/** What a model says of one of its targets. */
+export function onlyPredictions(predictions: Predictions, name: string): Predictions {
+  const { others, rows, labels, values } = predictions;
+  return { rows, labels, values, ...others?.[name] };
 }
 
 export function concat(chunks: readonly Float32Array[]): Float32Array {

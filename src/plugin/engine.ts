@@ -21,6 +21,8 @@ export interface TrainJob extends TrainOrder {
    * so that learning goes on alike whatever the amounts are measured in. Without it, it looks at them as they are.
    */
   readonly amounts?: { readonly mean: number; readonly deviation: number };
+  /** Further targets, by name: what `prediction` and `amounts` are for the first. */
+  readonly others?: Readonly<Record<string, Pick<TrainJob, 'prediction' | 'amounts'>>>;
   /**
    * Where each step of a row predicts the id after it: the loss then looks at all steps, and `prediction` is that of the
    * last one, whose class is the row's target.
@@ -43,10 +45,18 @@ export interface Objective {
   readonly share: number;
 }
 
+/** A loss by the names of the config, with its options. */
+export interface LossChoice {
+  readonly name: string;
+  readonly [option: string]: unknown;
+}
+
 /** What every engine is told, whoever brings the model. */
 export interface TrainOrder {
   readonly dataset: Dataset;
-  readonly loss: { readonly name: string; readonly [option: string]: unknown };
+  readonly loss: LossChoice;
+  /** Of several targets: the loss of each, and how much it counts in the sum, by name. Then `loss` is that of the first. */
+  readonly losses?: Readonly<Record<string, { readonly loss: LossChoice; readonly weight: number }>>;
   readonly optimizer: {
     readonly name: string;
     readonly learningRate: number;

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { placeIn } from '../config/index.js';
 import type { Named } from '../config/named.js';
 import type { Dataset } from '../data/index.js';
 import { addUnlabelled } from './add-unlabelled.js';
@@ -49,6 +50,16 @@ export function openTrainer(
       const engine = registry.engines.get(engineName) as FittingEngine | undefined;
       if (!engine)
         throw new MaasError('MAAS_ENGINE_MISSING', `there is no engine ${engineName} to train with`);
+      if (dataset.signature.others) {
+        throw new MaasError(
+          'MAAS_CONFIG_INVALID',
+          'a pass that trains does not know of several targets yet',
+          {
+            place: placeIn(project, ['compress']),
+            hint: 'Choose passes that only rewrite the model, such as quantize.',
+          },
+        );
+      }
       const part = `fit-${++fits}`;
       const { graph, prediction } = findPrediction(model, dataset);
       const rows = unlabelled ? await addUnlabelled(dataset, project, signal) : dataset;

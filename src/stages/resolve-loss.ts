@@ -1,4 +1,4 @@
-import { placeIn } from '../config/index.js';
+import { placeIn, type ConfigPath } from '../config/index.js';
 import type { Named } from '../config/named.js';
 import type { Dataset } from '../data/index.js';
 import { partsOf } from '../data/rows.js';
@@ -10,19 +10,21 @@ import type { Project, TrainJob } from '../plugin/api.js';
  * The loss that the config names, or the one that goes with the target, with class weights by index.
  * @throws MaasError MAAS_CONFIG_INVALID when the loss is for another kind of target, or weighs a class that is not there.
  */
-export function resolveLoss(chosen: Named | undefined, dataset: Dataset, project: Project): TrainJob['loss'] {
+export function resolveLoss(
+  chosen: Named | undefined,
+  dataset: Dataset,
+  project: Project,
+  at: ConfigPath = ['train', 'loss'],
+): TrainJob['loss'] {
+  const shown = at.join('.');
   const { task, reconstructs } = dataset.signature;
   // The mean of the rows' errors, which are squared already.
   if (reconstructs && !chosen) return { name: 'meanAbsoluteError' };
   if (reconstructs) {
-    throw new MaasError(
-      'MAAS_CONFIG_INVALID',
-      'train.loss: a reconstruction is learned by its squared error',
-      {
-        place: placeIn(project, ['train', 'loss']),
-        hint: 'Leave train.loss out.',
-      },
-    );
+    throw new MaasError('MAAS_CONFIG_INVALID', `${shown}: a reconstruction is learned by its squared error`, {
+      place: placeIn(project, at),
+      hint: `Leave ${shown} out.`,
+    });
   }
   const fallback = task === 'classification' ? 'sparseCategoricalCrossentropy' : 'meanSquaredError';
   if (!chosen) return { name: fallback };
@@ -30,10 +32,10 @@ export function resolveLoss(chosen: Named | undefined, dataset: Dataset, project
   if (losses[name]!.task !== task) {
     throw new MaasError(
       'MAAS_CONFIG_INVALID',
-      `train.loss ${name} is for ${losses[name]!.task}, the data is for ${task}`,
+      `${shown} ${name} is for ${losses[name]!.task}, the data is for ${task}`,
       {
-        place: placeIn(project, ['train', 'loss']),
-        hint: `Choose ${fallback}, or leave train.loss out.`,
+        place: placeIn(project, at),
+        hint: `Choose ${fallback}, or leave ${shown} out.`,
       },
     );
   }
@@ -47,9 +49,9 @@ export function resolveLoss(chosen: Named | undefined, dataset: Dataset, project
   if (unknown !== undefined) {
     throw new MaasError(
       'MAAS_CONFIG_INVALID',
-      `train.loss weighs the class ${unknown}, which the data does not have`,
+      `${shown} weighs the class ${unknown}, which the data does not have`,
       {
-        place: placeIn(project, ['train', 'loss', name, 'classWeights', unknown]),
+        place: placeIn(project, [...at, name, 'classWeights', unknown]),
         hint: `The classes are: ${labels.join(', ')}.`,
       },
     );

@@ -1,4 +1,5 @@
 import { sizeOf, type NdArray } from '../../ir/tensor.js';
+import { headsOf, type Head } from '../heads.js';
 import type { Feature, Signature } from '../signature.js';
 import type { Counts } from './distribution.js';
 
@@ -44,15 +45,18 @@ export function watchedFeatures({ features }: Pick<Signature, 'features'>): Watc
 }
 
 /** Classification: the label, and the greatest probability as `confidence`. Regression: the number. */
-export function watchedPredictions({ task }: Pick<Signature, 'task'>): Watched[] {
-  if (task === 'regression')
-    return [{ name: 'prediction', type: 'number', read: outputReader('prediction') }];
+export function watchedPredictions(signature: Pick<Signature, 'task' | 'target' | 'others'>): Watched[] {
+  return headsOf(signature).flatMap(watchedHead);
+}
+
+function watchedHead({ label, values }: Head): Watched[] {
+  if (label === undefined) return [{ name: values, type: 'number', read: outputReader(values) }];
   return [
-    { name: 'label', type: 'category', read: outputReader('label') },
+    { name: label, type: 'category', read: outputReader(label) },
     {
-      name: 'confidence',
+      name: label.replace(/label$/, 'confidence'),
       type: 'number',
-      read: ({ probabilities }, row) => {
+      read: ({ [values]: probabilities }, row) => {
         const width = probabilities!.data.length / probabilities!.dims[0]!;
         let greatest = -Infinity;
         for (let at = row * width; at < (row + 1) * width; at++) {

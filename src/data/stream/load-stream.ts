@@ -46,7 +46,7 @@ export async function loadStream(reader: Reader, options: StreamOptions): Promis
   const { path } = reader;
   const { found, header, sha256 } = await ingestAll(reader, options);
   const table: Located = { path, header, locate: (row, column) => reader.locate(row, column) };
-  if (found.rows === 0) throw noTargets(config.target, path);
+  if (found.rows === 0) throw noTargets([config.target], path);
   await checkTallies(table, found, config);
   const goal = settleTarget(found.tallies[0]!, config, path);
   if (found.badUnit) throw found.badUnit;

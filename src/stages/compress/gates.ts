@@ -34,13 +34,20 @@ export interface Verdict {
 
 /** The gates that the same model passes or fails every time: quality and size. */
 export function checkQuality(gates: Gates, measurement: Measurement): Verdict[] {
-  const { task, before, after, difference, bytesBefore, bytesAfter, paired = {} } = measurement;
+  const { heads, bytesBefore, bytesAfter } = measurement;
   const ratio = bytesAfter / bytesBefore;
+  const ofHeads = Object.entries(heads ?? {}).flatMap(([name, { paired, ...own }]) =>
+    // Nothing is left to chance where nothing has changed.
+    checkAnswers(gates, {
+      ...own,
+      ...(measurement.paired && paired && { paired }),
+    }).map((result) => ({
+      ...result,
+      text: `${name}: ${result.text}`,
+    })),
+  );
   return [
-    ...(task === 'classification' ? labelGates(gates, before, after, paired) : []),
-    ...(task === 'regression' ? errorGates(gates, before, after, paired) : []),
-    ...agreementGate(gates, difference, paired),
-    ...signalGate(gates, difference, paired),
+    ...(heads ? ofHeads : checkAnswers(gates, measurement)),
     verdict(
       'size',
       'maxRatio',
@@ -71,11 +78,26 @@ const logLossMay = { grow: 0.05, rise: 0.005 };
  * stay as they are while all that is known of their odds is lost.
  */
 export function checkLogLoss({ before, after }: Pick<Measurement, 'before' | 'after'>): Verdict[] {
-  const [from, to] = [before['logLoss'], after['logLoss']];
-  if (from === undefined || to === undefined) return [];
-  const limit = Math.max(logLossMay.rise, logLossMay.grow * from);
-  const text = `log loss rose by ${show(to - from)} (${show(from)} → ${show(to)})`;
-  return [verdict('logLoss', 'maxRise', limit, to - from, text)];
+  // Of several targets each has one: `logLoss of species`.
+  const names = Object.keys(before).filter((name) => /^logLoss( of |$)/.test(name));
+  return names.flatMap((name) => {
+    const [from, to] = [before[name], after[name]];
+    if (from === undefined || to === undefined) return [];
+    const limit = Math.max(logLossMay.rise, logLossMay.grow * from);
+    const text = `${name.replace('logLoss', 'log loss')} rose by ${show(to - from)} (${show(from)} → ${show(to)})`;
+    return [verdict('logLoss', 'maxRise', limit, to - from, text)];
+  });
+}
+
+/** The gates of quality: what the model says of one target. */
+function checkAnswers(gates: Gates, judged: Omit<Judgement, 'rows' | 'isWhole' | 'heads'>): Verdict[] {
+  const { task, before, after, difference, paired = {} } = judged;
+  return [
+    ...(task === 'classification' ? labelGates(gates, before, after, paired) : []),
+    ...(task === 'regression' ? errorGates(gates, before, after, paired) : []),
+    ...agreementGate(gates, difference, paired),
+    ...signalGate(gates, difference, paired),
+  ];
 }
 
 /** The latency gate, for each batch size. It fails when the ratio is above its limit with 99 % confidence. */
@@ -85,7 +107,14 @@ export function checkLatency(gates: Gates, latencies: readonly Latency[]): Verdi
     const between = `${show(low)} to ${show(high)}`;
     const text = `${show(ratio)} × the time for ${rows} (${between} × with 99 % confidence; ${show(before)} → ${show(after)} µs)`;
     const limit = gates.latency.maxRatio;
-    return { gate: 'latency', option: 'maxRatio', limit, figure: ratio, passed: low <= limit, text };
+    return {
+      gate: 'latency',
+      option: 'maxRatio',
+      limit,
+      figure: ratio,
+      passed: low <= limit,
+      text,
+    };
   });
 }
 
@@ -104,7 +133,16 @@ export function checkMemory({ memory: gate }: Gates, { before, after }: MemoryUs
   const megabytes = (bytes: number): string => (bytes / 2 ** 20).toFixed(1);
   const text = `${show(ratio)} × the peak memory (${megabytes(before)} → ${megabytes(after)} MiB)`;
   const passed = after <= gate.maxRatio * before + memoryNoise;
-  return [{ gate: 'memory', option: 'maxRatio', limit: gate.maxRatio, figure: ratio, passed, text }];
+  return [
+    {
+      gate: 'memory',
+      option: 'maxRatio',
+      limit: gate.maxRatio,
+      figure: ratio,
+      passed,
+      text,
+    },
+  ];
 }
 
 type Figures = Readonly<Record<string, number>>;
@@ -159,7 +197,10 @@ function boundDrop(
   if (!change || confidence === undefined) return undefined;
   const figure = dropAtMost(change, confidence);
   const text = `, by at most ${show(figure)} ${surely(confidence, change.rows)}`;
-  return { figure, text: figure > limit ? `${text}${wantsRows(limit, change.rows, confidence)}` : text };
+  return {
+    figure,
+    text: figure > limit ? `${text}${wantsRows(limit, change.rows, confidence)}` : text,
+  };
 }
 
 function surely(confidence: number, rows: number): string {
@@ -239,11 +280,25 @@ function verdict(
   figure: number,
   text: string,
 ): Verdict {
-  return { gate, option, limit, figure, passed: figure <= limit + rounding, text };
+  return {
+    gate,
+    option,
+    limit,
+    figure,
+    passed: figure <= limit + rounding,
+    text,
+  };
 }
 
 function atLeast(gate: Verdict['gate'], limit: number, figure: number, text: string): Verdict {
-  return { gate, option: 'min', limit, figure, passed: figure >= limit - rounding, text };
+  return {
+    gate,
+    option: 'min',
+    limit,
+    figure,
+    passed: figure >= limit - rounding,
+    text,
+  };
 }
 
 /** A figure with the digits that matter. */
@@ -274,9 +329,16 @@ export function enforce(verdicts: readonly Verdict[], { layers, saturated }: Cau
     .map(({ gate, option, limit, figure, text }) => {
       const message = `compress.gates.${gate}.${option} is ${limit}: ${text}; ${changed}`;
       const details = {
-        ...{ gate, option, limit, figure: Number.isFinite(figure) ? figure : null },
+        ...{
+          gate,
+          option,
+          limit,
+          figure: Number.isFinite(figure) ? figure : null,
+        },
         layers: layers.map(({ node }) => node),
-        ...(saturated.length > 0 && { saturated: saturated.map(({ node }) => node) }),
+        ...(saturated.length > 0 && {
+          saturated: saturated.map(({ node }) => node),
+        }),
       };
       return { message, details };
     });

@@ -1,6 +1,9 @@
 import { join } from 'node:path';
 import {
+  headsOf,
   loadDataset,
+  onlyHead,
+  onlyTarget,
   readSignature,
   type DataConfig,
   type Dataset,
@@ -9,7 +12,15 @@ import {
 } from '../../data/index.js';
 import { gatherColumn, gatherRows, lineOf, sliceRows } from '../../data/rows.js';
 import { MaasError } from '../../errors.js';
-import { compare, pairRows, predict, requestsOf, score, type Predictions } from '../../evaluate/index.js';
+import {
+  compare,
+  onlyPredictions,
+  pairRows,
+  predict,
+  requestsOf,
+  score,
+  type Predictions,
+} from '../../evaluate/index.js';
 import { openInputs, type Model } from '../../ir/graph.js';
 import { loadModel, sizeOnDisk } from '../../ir/onnx/load.js';
 import type { StageRun, TrainProgress } from '../../plugin/api.js';
@@ -39,7 +50,12 @@ export async function openProjectSubject(
   const folder = inputs.model!.path;
   const path = join(folder, 'model.onnx');
   const signature = await readSignature(join(folder, 'signature.json'));
-  const dataset = await loadDataset(config['data'] as DataConfig, { root, seed, name, signal });
+  const dataset = await loadDataset(config['data'] as DataConfig, {
+    root,
+    seed,
+    name,
+    signal,
+  });
   if (dataset.digest !== signature.data.digest) {
     const model = inputs.model!.digest.slice(0, 12);
     throw new MaasError('MAAS_DATA_CHANGED', `the data has changed since model ${model} was trained`);
@@ -74,8 +90,21 @@ export async function openProjectSubject(
       const reference = await referenceOf(table, until);
       requireOpenBatch(await loadModel(other));
       const found = other === path ? reference : await predict(other, table, signature, { signal: until });
-      const judged = { ...judge(reference, found, table, signature), isWhole: table === test };
-      return other === path ? judged : { ...judged, paired: pairRows(reference, found, table, signature) };
+      const judgePair = (old: Predictions, now: Predictions, part: Table, facts: Signature) => {
+        const judged = {
+          ...judge(old, now, part, facts),
+          isWhole: table === test,
+        };
+        return other === path ? judged : { ...judged, paired: pairRows(old, now, part, facts) };
+      };
+      const whole = judgePair(reference, found, table, signature);
+      if (!signature.others) return whole;
+      const heads = headsOf(signature).map((head) => {
+        const [old, now] = [reference, found].map((each) => onlyPredictions(each, head.name));
+        const part = onlyTarget(table, head.name);
+        return [head.name, judgePair(old!, now!, part, onlyHead(signature, head))] as const;
+      });
+      return { ...whole, heads: Object.fromEntries(heads) };
     },
     probe: () => sliceRows(test.inputs, 0, Math.min(test.rows, probed)),
     requests: () => requestsOf(test),
@@ -128,6 +157,11 @@ function spreadTable(table: Table, count: number): Table {
     lines: Uint32Array.from(rows, (row) => lineOf(table, row)),
     inputs: gatherRows(table.inputs, rows),
     target: gatherColumn(table.target, rows),
+    ...(table.others && {
+      others: Object.fromEntries(
+        Object.entries(table.others).map(([name, column]) => [name, gatherColumn(column, rows)]),
+      ),
+    }),
   };
 }
 

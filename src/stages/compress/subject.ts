@@ -43,4 +43,6 @@ export interface Judgement {
   readonly difference: Readonly<Record<string, number>>;
   /** Row by row; missing where the two are the same model, and nothing is left to chance. */
   readonly paired?: Paired;
+  /** Of several targets each by itself, by name. */
+  readonly heads?: Readonly<Record<string, Omit<Judgement, 'rows' | 'isWhole' | 'heads'>>>;
 }

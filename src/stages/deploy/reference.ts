@@ -7,6 +7,7 @@ import {
   type Reference,
   type Watched,
 } from '../../data/drift/reference.js';
+import { headsOf } from '../../data/heads.js';
 import { gatherRows } from '../../data/rows.js';
 import type { Signature } from '../../data/signature.js';
 import { sizeOf, type NdArray } from '../../ir/tensor.js';
@@ -46,11 +47,13 @@ export async function makeReference(
   } finally {
     await session.close();
   }
-  const { labels } = signature.target;
+  const known = headsOf(signature).flatMap(({ label, labels }) =>
+    label && labels ? [[label, labels] as const] : [],
+  );
   return {
     schemaVersion: 1,
     features: features.end(),
-    predictions: predictions.end({ ...(labels && { label: labels }) }),
+    predictions: predictions.end(Object.fromEntries(known)),
   };
 }
 

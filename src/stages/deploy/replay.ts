@@ -1,4 +1,5 @@
 import { performance } from 'node:perf_hooks';
+import { headsOf, type Head } from '../../data/heads.js';
 import type { Signature } from '../../data/signature.js';
 import { MaasError } from '../../errors.js';
 import { ask, type Door } from './ask.js';
@@ -42,9 +43,9 @@ const datatypes: Readonly<Record<string, string>> = {
 export async function replayGolden(
   server: Replayed,
   golden: Golden,
-  { target }: Pick<Signature, 'target'>,
+  signature: Pick<Signature, 'task' | 'target' | 'others'>,
 ): Promise<Replay> {
-  const labels = target.labels ?? [];
+  const heads = headsOf(signature);
   const times: number[] = [];
   let maxError = 0;
   for (const [row, raw] of golden.rows.entries()) {
@@ -61,7 +62,7 @@ export async function replayGolden(
     const predicted = await send(server, '/predict', raw);
     maxError = Math.max(
       maxError,
-      compare(row, '/predict', expected, listPrediction(predicted, labels), golden.tolerance),
+      compare(row, '/predict', expected, listPredictions(predicted, heads), golden.tolerance),
     );
   }
   times.sort((a, b) => a - b);
@@ -107,6 +108,17 @@ async function infer(
     );
   }
   return Object.fromEntries(answer.outputs.map(({ name, data }) => [name, data]));
+}
+
+/** Those of several targets are by the names of these. */
+function listPredictions(predicted: unknown, heads: readonly Head[]): Record<string, unknown[]> {
+  if (heads.length === 1) return listPrediction(predicted, heads[0]!.labels ?? []);
+  const each = heads.flatMap(({ name, labels = [] }) => {
+    const own = (predicted as Record<string, unknown>)[name];
+    const listed = Object.entries(listPrediction(own ?? {}, labels));
+    return listed.map(([member, values]) => [`${name}.${member}`, values] as const);
+  });
+  return Object.fromEntries(each);
 }
 
 /** The members of a prediction, each as a row of the output that it comes from. */

@@ -1,3 +1,4 @@
+import { headsOf, type Head } from '../../data/heads.js';
 import type { Port } from '../../data/signature.js';
 import type { ServedModel, ServeHost } from '../../plugin/api.js';
 import { readToolchain } from '../toolchain.js';
@@ -109,17 +110,22 @@ function describePredict(model: ServedModel): Schema {
     Object.fromEntries(features.map((feature) => [feature.name, featureSchema(feature)])),
     features.filter(({ missing }) => missing === undefined).map(({ name }) => name),
   );
-  const { labels = [] } = signature.target;
+  const heads = headsOf(signature);
   const prediction =
-    signature.task === 'classification'
-      ? object({
-          label: { type: 'string', enum: labels },
-          probabilities: object(Object.fromEntries(labels.map((label) => [label, { type: 'number' }]))),
-        })
-      : object({ prediction: { type: 'number' } });
+    heads.length === 1
+      ? predictionSchema(heads[0])
+      : object(Object.fromEntries(heads.map((head) => [head.name, predictionSchema(head)])));
   const isImage = features.length === 1 && features[0]!.type === 'image';
   const content = { ...json(oneOrMany(closed(row))), ...(isImage && { 'image/*': {} }) };
-  return operation(`Predict ${signature.target.name}`, content, oneOrMany(prediction));
+  return operation(`Predict ${heads.map(({ name }) => name).join(', ')}`, content, oneOrMany(prediction));
+}
+
+function predictionSchema({ task, labels = [] }: Head): Schema {
+  if (task === 'regression') return object({ prediction: { type: 'number' } });
+  return object({
+    label: { type: 'string', enum: labels },
+    probabilities: object(Object.fromEntries(labels.map((label) => [label, { type: 'number' }]))),
+  });
 }
 
 /** Rows by the names of the inputs. The only input, or output, may stand for itself. */

@@ -1,9 +1,19 @@
 import type { ConfigPath } from '../../config/index.js';
-import { idOf, idsOf, measureAmounts, type Dataset, type Feature, type Signature } from '../../data/index.js';
+import {
+  headsOf,
+  idOf,
+  idsOf,
+  measureAmounts,
+  onlyTarget,
+  type Dataset,
+  type Feature,
+  type Head,
+  type Signature,
+} from '../../data/index.js';
 import { MaasError, type Place } from '../../errors.js';
 import type { TrainJob } from '../../plugin/api.js';
 import { GraphBuilder } from '../../ir/builder.js';
-import type { Dim, Model } from '../../ir/graph.js';
+import { attr, type Dim, type Model } from '../../ir/graph.js';
 import { removeDead } from '../../ir/rewrite.js';
 import { tensor } from '../../ir/tensor.js';
 import { emitFeatures, featureOpsets } from './emit-features.js';
@@ -26,6 +36,8 @@ export interface Draft {
   /** The value that the loss looks at: probabilities [N, classes], or amounts [N, 1]. */
   readonly prediction: string;
   readonly amounts?: TrainJob['amounts'];
+  /** The same of further targets, by name. */
+  readonly others?: Readonly<Record<string, Pick<Draft, 'prediction' | 'amounts'>>>;
   /** Where each step predicts the token after it: what the loss looks at instead. */
   readonly steps?: TrainJob['steps'];
   /** Lines for the person who trains. */
@@ -89,12 +101,19 @@ export function buildModel(
   const steps = isNext && g.rankOf(x) === 3 ? { logits: x, ids: whole(), first: idOf(0) } : undefined;
   const flat = steps ? emitLastStep(g, steps) : x;
   if (g.rankOf(flat) !== 2) throw notFlat(g.shapeOf(flat), place([...path, findHead(choices)!]));
-  // What an activation bounds is meant as the amount itself.
-  const isFree = signature.task === 'regression' && !reconstructs && isLinear(choices);
-  const amounts = isFree ? measureAmounts(dataset.splits.train.target) : undefined;
   if (reconstructs && embeddings.length > 0) throw learnedInputs(place(['data', 'transforms']));
   const given = reconstructs ? emitErrors(g, flat, whole()) : flat;
-  const prediction = emitOutputs(g, given, signature, amounts);
+  // What an activation bounds is meant as the amount itself.
+  const isFree = !reconstructs && isLinear(choices);
+  const heads = headsOf(signature);
+  const parts = heads.length > 1 ? splitHeads(g, given, heads) : [given];
+  const { train } = dataset.splits;
+  const [first, ...others] = heads.map((head, at) => {
+    const amounts =
+      isFree && head.task === 'regression' ? measureAmounts(onlyTarget(train, head.name).target) : undefined;
+    const prediction = emitOutputs(g, parts[at]!, head, amounts);
+    return [head.name, { prediction, ...(amounts && { amounts }) }] as const;
+  });
   const model: Model = {
     irVersion: 10,
     opsets: featureOpsets,
@@ -103,7 +122,22 @@ export function buildModel(
     metadata: {},
   };
   const trainable = [...embeddings, ...layers.trainable];
-  return { model, trainable, prediction, ...(amounts && { amounts }), ...(steps && { steps }) };
+  return {
+    model,
+    trainable,
+    ...first![1],
+    ...(others.length > 0 && { others: Object.fromEntries(others) }),
+    ...(steps && { steps }),
+  };
+}
+
+/** Outputs of the last layer for a target. */
+const widthOf = ({ labels }: Head): number => labels?.length ?? 1;
+
+/** What the last layer gives [N, outputs of all targets] → [N, outputs] for each. */
+function splitHeads(g: GraphBuilder, x: string, heads: readonly Head[]): string[] {
+  const sizes = g.int64s(heads.map(widthOf));
+  return g.ops('Split', [x, sizes], { axis: attr.int(1) }, { name: 'heads', outputs: heads.length });
 }
 
 /** The first weights of embeddings do not depend on them. */
@@ -133,18 +167,22 @@ function fitToData(
   width = 1,
 ): LayerChoice[] {
   const { labels } = signature.target;
-  const wanted = labels?.length ?? width;
+  const heads = headsOf(signature);
+  const isMany = heads.length > 1;
+  const wanted = isMany ? heads.reduce((sum, each) => sum + widthOf(each), 0) : (labels?.length ?? width);
   const at = findHead(choices)!;
   const head = choices[at]!.options as DenseOptions;
   const { units } = head;
   const path = `train.model.layers[${at}].dense`;
   const placeOf = (...keys: string[]): Place => place(['train', 'model', 'layers', at, 'dense', ...keys]);
   if (units !== 'auto' && units !== wanted) {
-    const needs = labels
-      ? `the data has ${wanted} classes (${shorten(labels)})`
-      : signature.reconstructs
-        ? `a row has ${wanted} numbers to give back`
-        : 'the data has one amount to predict';
+    const needs = isMany
+      ? `the targets have ${wanted} outputs (${heads.map((each) => `${each.name}: ${widthOf(each)}`).join(', ')})`
+      : labels
+        ? `the data has ${wanted} classes (${shorten(labels)})`
+        : signature.reconstructs
+          ? `a row has ${wanted} numbers to give back`
+          : 'the data has one amount to predict';
     throw new MaasError('MAAS_MODEL_SHAPE', `the last layer, ${path}, has ${units} units: ${needs}`, {
       place: placeOf('units'),
       hint: `Write units: ${wanted}, or leave units out.`,
@@ -154,18 +192,26 @@ function fitToData(
   const functions = [head.activation, (after?.options ?? 'linear') as ActivationName].filter(
     (name) => name !== 'linear',
   );
-  const misfit = labels
-    ? functions.length > 1 || functions.some((name) => name !== 'softmax')
-    : functions.includes('softmax');
+  const misfit = isMany
+    ? functions.length > 0
+    : labels
+      ? functions.length > 1 || functions.some((name) => name !== 'softmax')
+      : functions.includes('softmax');
   if (misfit) {
     const misplaced = after ? place(['train', 'model', 'layers', at + 1]) : placeOf('activation');
-    const needs = labels ? 'probabilities of classes come from softmax alone' : 'an amount is no probability';
+    const needs = isMany
+      ? 'each target has a function of its own, which is added'
+      : labels
+        ? 'probabilities of classes come from softmax alone'
+        : 'an amount is no probability';
     throw new MaasError(
       'MAAS_MODEL_SHAPE',
       `the last layer, ${path}, ends in ${functions.join(' and ')}: ${needs}`,
       {
         place: misplaced,
-        hint: `Write activation: ${labels ? 'softmax' : 'linear'}, or leave activation out.`,
+        hint: isMany
+          ? 'Leave activation out.'
+          : `Write activation: ${labels ? 'softmax' : 'linear'}, or leave activation out.`,
       },
     );
   }

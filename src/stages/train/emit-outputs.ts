@@ -1,21 +1,16 @@
-import { countPresent, type Signature } from '../../data/index.js';
+import { countPresent, type Head } from '../../data/index.js';
 import type { GraphBuilder } from '../../ir/builder.js';
 import { attr } from '../../ir/graph.js';
 import type { TrainJob } from '../../plugin/api.js';
 
 /**
- * Turns what the layers give, logits [N, classes] or amounts [N, 1], into the outputs of the signature.
+ * Turns what the layers give, logits [N, classes] or amounts [N, 1], into the outputs of a target.
  * @param amounts Of amounts that the layers give in standard deviations from a mean.
  * @returns the value that the loss looks at.
  */
-export function emitOutputs(
-  g: GraphBuilder,
-  x: string,
-  signature: Signature,
-  amounts?: TrainJob['amounts'],
-): string {
-  if (signature.task === 'classification') return emitLabels(g, x, signature);
-  return emitAmount(g, amounts ? emitScaling(g, x, amounts) : x);
+export function emitOutputs(g: GraphBuilder, x: string, head: Head, amounts?: TrainJob['amounts']): string {
+  if (head.label !== undefined) return emitLabels(g, x, head);
+  return emitAmount(g, amounts ? emitScaling(g, x, amounts) : x, head);
 }
 
 /** The mean squared error of each row [N, width] that came back → [N, 1]. */
@@ -43,10 +38,12 @@ export function emitLastStep(g: GraphBuilder, { logits, ids }: NonNullable<Train
   return g.op('GatherND', [logits, at], { batch_dims: attr.int(1) }, { name: 'last_step' });
 }
 
-/** Logits [N, C] → `probabilities` [N, C] and `label` [N]. */
-function emitLabels(g: GraphBuilder, logits: string, { target }: Signature): string {
-  const labels = target.labels!;
-  const probabilities = 'probabilities';
+/** Logits [N, C] → probabilities [N, C] and label [N]. */
+function emitLabels(
+  g: GraphBuilder,
+  logits: string,
+  { labels = [], label, values: probabilities }: Head,
+): string {
   const node = (op: string, inputs: string[], output: string) => ({
     op,
     domain: '',
@@ -57,25 +54,25 @@ function emitLabels(g: GraphBuilder, logits: string, { target }: Signature): str
   g.add({ ...node('Softmax', [logits], probabilities), attributes: { axis: attr.int(-1) } });
   const index = g.op('ArgMax', [probabilities], { axis: attr.int(-1), keepdims: attr.int(0) });
   g.add({
-    ...node('LabelEncoder', [index], 'label'),
+    ...node('LabelEncoder', [index], label!),
     domain: 'ai.onnx.ml',
     attributes: { keys_int64s: attr.ints(labels.map((_, at) => at)), values_strings: attr.strings(labels) },
   });
-  g.output('label');
+  g.output(label!);
   g.output(probabilities);
   return probabilities;
 }
 
-/** Amounts [N, 1] → `prediction` [N]. */
-function emitAmount(g: GraphBuilder, amounts: string): string {
+/** Amounts [N, 1] → prediction [N]. */
+function emitAmount(g: GraphBuilder, amounts: string, { values }: Head): string {
   g.add({
     op: 'Squeeze',
     domain: '',
-    name: 'prediction',
+    name: values,
     inputs: [amounts, g.int64s([1])],
-    outputs: ['prediction'],
+    outputs: [values],
     attributes: {},
   });
-  g.output('prediction');
+  g.output(values);
   return amounts;
 }

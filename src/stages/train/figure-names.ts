@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Signature } from '../../data/index.js';
+import { figureOf, headsOf, onlyHead, readFigure, type Signature } from '../../data/index.js';
 import { figures, findFigure, labelFigurePattern, type Figure } from '../../evaluate/figures.js';
 import { didYouMean } from '../../suggest.js';
 
@@ -17,8 +17,26 @@ export const figureName = z
 /** Why a model with this signature cannot have the figure, if it cannot. */
 export function explainMisfit(
   name: string,
-  { task, target: { labels = [] }, generates, reconstructs }: Signature,
+  signature: Signature,
 ): { readonly message: string; readonly hint: string } | undefined {
+  if (signature.others) {
+    const read = readFigure(name, signature);
+    if (read) return explainMisfit(read.figure, onlyHead(signature, read.head));
+    const figure = name.split(' of ')[0]!;
+    const heads = headsOf(signature);
+    const able = heads.filter((head) => explainMisfit(figure, onlyHead(signature, head)) === undefined);
+    const names = (able.length > 0 ? able : heads).map((head) => figureOf(figure, head.name));
+    return {
+      message: `${name}: the model has several targets`,
+      hint: didYouMean(name, names) ?? `Say of which: ${names.join(', ')}.`,
+    };
+  }
+  const {
+    task,
+    target: { labels = [] },
+    generates,
+    reconstructs,
+  } = signature;
   const figure = findFigure(name);
   const isOfText = generates !== undefined;
   const fits = (each: Figure): boolean =>

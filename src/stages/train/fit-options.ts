@@ -83,12 +83,21 @@ function mapValues<From, To>(
 export interface FitOptions {
   readonly optimizer: Named;
   readonly loss?: Named;
+  readonly losses?: Readonly<Record<string, Named>>;
+  readonly lossWeights?: Readonly<Record<string, number>>;
   readonly schedule?: Named;
   readonly clipNorm?: number;
   readonly clipValue?: number;
   readonly earlyStopping?: EarlyStopping;
   readonly metrics?: readonly string[];
   readonly sampling?: 'shuffle' | 'balanced';
+}
+
+function lossChoice(): z.ZodType<Named> {
+  return named(
+    mapValues(losses, (loss) => ({ summary: loss.summary, options: lossSchema(loss) })),
+    'loss',
+  );
 }
 
 export const fitOptions = {
@@ -101,14 +110,19 @@ export const fitOptions = {
   )
     .prefault('adam')
     .describe('How the weights follow the gradients.'),
-  loss: named(
-    mapValues(losses, (loss) => ({ summary: loss.summary, options: lossSchema(loss) })),
-    'loss',
-  )
+  loss: lossChoice()
     .optional()
     .describe(
       'What is made small. Default: sparseCategoricalCrossentropy for classes, meanSquaredError for amounts.',
     ),
+  losses: z
+    .record(z.string(), lossChoice())
+    .optional()
+    .describe('Of several targets: the loss of each, by its name; others have their default.'),
+  lossWeights: z
+    .record(z.string(), z.number().min(0))
+    .optional()
+    .describe('Of several targets: how much the loss of each counts in the sum, by its name. Default: 1.'),
   schedule: named(schedules, 'schedule')
     .optional()
     .describe('How the learning rate goes over the training. Default: it stays as it is.'),

@@ -1,5 +1,14 @@
 import { placeIn } from '../../config/index.js';
-import type { Dataset } from '../../data/index.js';
+import {
+  figureOf,
+  headsOf,
+  onlyHead,
+  onlyTarget,
+  type Dataset,
+  type SplitName,
+  type Table,
+} from '../../data/index.js';
+import { didYouMean } from '../../suggest.js';
 import { MaasError } from '../../errors.js';
 import type { Project, TrainJob } from '../../plugin/api.js';
 import { explainMisfit } from './figure-names.js';
@@ -12,10 +21,24 @@ import { watchedFigure } from './watch.js';
  * @throws MaasError MAAS_CONFIG_INVALID when the loss, or a figure that is watched, does not go with the target.
  */
 export function resolveFit(
-  { optimizer, loss, schedule, clipNorm, clipValue, earlyStopping, metrics = [], sampling }: FitOptions,
+  {
+    optimizer,
+    loss,
+    losses,
+    lossWeights,
+    schedule,
+    clipNorm,
+    clipValue,
+    earlyStopping,
+    metrics = [],
+    sampling,
+  }: FitOptions,
   dataset: Dataset,
   project: Project,
-): Pick<TrainJob, 'optimizer' | 'loss' | 'schedule' | 'clip' | 'earlyStopping' | 'metrics' | 'sampling'> {
+): Pick<
+  TrainJob,
+  'optimizer' | 'loss' | 'losses' | 'schedule' | 'clip' | 'earlyStopping' | 'metrics' | 'sampling'
+> {
   const scheduled = schedule?.options as { readonly monitor?: string } | undefined;
   const wanted = [
     ...metrics.map((figure, at) => ({ figure, path: ['metrics', at] })),
@@ -32,7 +55,10 @@ export function resolveFit(
     });
   }
   if (sampling === 'balanced') checkBalance(dataset, project);
-  const usual = signature.task === 'classification' ? ['accuracy'] : [];
+  const heads = headsOf(signature);
+  const usual = heads
+    .filter(({ task }) => task === 'classification')
+    .map(({ name }) => (heads.length > 1 ? figureOf('accuracy', name) : 'accuracy'));
   const figures = wanted.map(({ figure }) => figure).filter((figure) => figure !== undefined);
   return {
     optimizer: {
@@ -40,7 +66,7 @@ export function resolveFit(
       ...(optimizer.options as { readonly learningRate: number }),
     },
     metrics: [...new Set([...usual, ...figures])],
-    loss: resolveLoss(loss, dataset, project),
+    ...resolveLosses({ loss, losses, lossWeights }, dataset, project),
     ...(schedule && { schedule: { name: schedule.name, ...scheduled } }),
     ...((clipNorm !== undefined || clipValue !== undefined) && {
       clip: {
@@ -51,6 +77,59 @@ export function resolveFit(
     ...(earlyStopping && { earlyStopping }),
     ...(sampling && { sampling }),
   };
+}
+
+/**
+ * The loss, and of several targets that of each with its weight.
+ * @throws MaasError MAAS_CONFIG_INVALID for options that are for several targets where there is one, or the other way
+ * round, and names that no target has.
+ */
+function resolveLosses(
+  { loss, losses = {}, lossWeights = {} }: Pick<FitOptions, 'loss' | 'losses' | 'lossWeights'>,
+  dataset: Dataset,
+  project: Project,
+): Pick<TrainJob, 'loss' | 'losses'> {
+  const { signature, splits } = dataset;
+  const heads = headsOf(signature);
+  const names = heads.map(({ name }) => name);
+  const wrong = (path: string[], message: string, hint: string): MaasError =>
+    new MaasError('MAAS_CONFIG_INVALID', `train.${path.join('.')}: ${message}`, {
+      place: placeIn(project, ['train', ...path]),
+      hint,
+    });
+  for (const [key, given] of Object.entries({ losses, lossWeights })) {
+    const [name] = Object.keys(given).filter((each) => heads.length === 1 || !names.includes(each));
+    if (name === undefined) continue;
+    if (heads.length === 1)
+      throw wrong(
+        [key],
+        'is for several targets',
+        `The one target is ${names[0]!}: write train.loss, or remove ${key}.`,
+      );
+    throw wrong(
+      [key, name],
+      `there is no target "${name}"`,
+      didYouMean(name, names) ?? `Targets: ${names.join(', ')}.`,
+    );
+  }
+  if (heads.length === 1) return { loss: resolveLoss(loss, dataset, project) };
+  if (loss) {
+    const example = `losses: {${names[0]!}: ${loss.name}}`;
+    throw wrong(['loss'], 'the model has several targets, each with a loss of its own', `Write ${example}.`);
+  }
+  const each = heads.map((head) => {
+    const split = (name: SplitName): Table => onlyTarget(splits[name], head.name);
+    const own: Dataset = {
+      ...dataset,
+      signature: onlyHead(signature, head),
+      splits: { train: split('train'), validation: split('validation'), test: split('test') },
+    };
+    const chosen = resolveLoss(losses[head.name], own, project, ['train', 'losses', head.name]);
+    return [head.name, { loss: chosen, weight: lossWeights[head.name] ?? 1 }] as const;
+  });
+  if (each.every(([, { weight }]) => weight === 0))
+    throw wrong(['lossWeights'], 'no target counts', 'Give one of them a weight above 0.');
+  return { loss: each[0]![1].loss, losses: Object.fromEntries(each) };
 }
 
 /** @throws MaasError MAAS_CONFIG_INVALID when there are no classes. */

@@ -73,10 +73,15 @@ export function trainTasks(run: StageRun<TrainOptions>): ListrTask[] {
     {
       title: 'evaluate',
       task: async (_context, task) => {
-        const { accuracy, r2, mae } = await prepared.training!.evaluate();
-        const [name, value] =
-          accuracy !== undefined ? ['accuracy', accuracy] : r2 !== undefined ? ['R²', r2] : ['error', mae!];
-        task.title = `evaluate: ${name} ${value.toFixed(4)} on the test split`;
+        const figures = Object.entries(await prepared.training!.evaluate());
+        const named = (name: RegExp) => figures.filter(([figure]) => name.test(figure));
+        // The first that there is says most, of each target.
+        const shares = [...named(/^accuracy\b/), ...named(/^r2\b/)];
+        const told = shares.length > 0 ? shares : named(/^mae\b/);
+        const texts = told.map(
+          ([name, value]) => `${name.replace(/^r2/, 'R²').replace(/^mae/, 'error')} ${value.toFixed(4)}`,
+        );
+        task.title = `evaluate: ${texts.join(', ')} on the test split`;
       },
     },
   ];

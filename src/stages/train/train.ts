@@ -4,7 +4,8 @@ import type { Json } from '../../artifacts/index.js';
 import { placeIn, type ConfigPath } from '../../config/index.js';
 import { loadDataset, type DataConfig, type Dataset } from '../../data/index.js';
 import { asDiskError, MaasError } from '../../errors.js';
-import { confusionOf, predict, score } from '../../evaluate/index.js';
+import { isOfAll } from '../../evaluate/figures.js';
+import { confusionsOf, predict, score } from '../../evaluate/index.js';
 import { saveModel } from '../../ir/onnx/save.js';
 import { stripDropout } from '../../ir/rewrite.js';
 import type { FittingEngine, StageRun, TrainOrder, TrainOutcome, TrainProgress } from '../../plugin/api.js';
@@ -88,6 +89,13 @@ export class Training {
       throw new MaasError('MAAS_CONFIG_INVALID', 'rows are reconstructed by layers or a preset', {
         place: placeIn(project, path),
         hint: 'Write preset: autoencoder, or choose another data.task.',
+      });
+    }
+    if (dataset.signature.others && (chosen.engine.ownsModel || source)) {
+      const path = source ? ['train', 'model', source.key] : ['train', 'engine'];
+      throw new MaasError('MAAS_CONFIG_INVALID', 'several targets are for layers or a preset', {
+        place: placeIn(project, path),
+        hint: 'Write preset: mlp, or name one column under data.target.',
       });
     }
     if (options.augment && dataset.signature.features.every(({ type }) => type !== 'image')) {
@@ -228,11 +236,16 @@ export class Training {
   }
 
   private async fitDraft(engine: FittingEngine, order: TrainOrder, draft: Draft): Promise<TrainOutcome> {
-    const { model, trainable, prediction, amounts, steps } = draft;
+    const { model, trainable, prediction, amounts, others, steps } = draft;
     await checkCausal(draft, this.dataset, placeIn(this.run.project, ['train', 'model']));
     try {
       const job = { ...order, model, trainable, prediction };
-      return await engine.train({ ...job, ...(amounts && { amounts }), ...(steps && { steps }) });
+      return await engine.train({
+        ...job,
+        ...(amounts && { amounts }),
+        ...(others && { others }),
+        ...(steps && { steps }),
+      });
     } catch (error) {
       throw explainFreeze(error, draft, placeIn(this.run.project, ['train', 'model']));
     }
@@ -264,7 +277,7 @@ export class Training {
     const { signature, splits } = dataset;
     const predictions = await predict(this.modelPath, splits.test, signature);
     const test = score(predictions, splits.test, signature);
-    const confusion = confusionOf(predictions, splits.test, signature);
+    const confusion = confusionsOf(predictions, splits.test, signature);
     const rows = Object.fromEntries(Object.entries(splits).map(([name, table]) => [name, table.rows]));
     const metrics: Record<string, Json> = { ...test, ...(await this.validate()), rows };
     Object.assign(run.result.metrics, metrics, confusion && { confusion });
@@ -278,7 +291,7 @@ export class Training {
     if (splits.validation.rows === 0) return {};
     const held = await predict(this.modelPath, splits.validation, signature);
     const figures = Object.entries(score(held, splits.validation, signature));
-    return { validation: Object.fromEntries(figures.filter(([name]) => !name.includes('.'))) };
+    return { validation: Object.fromEntries(figures.filter(([name]) => isOfAll(name))) };
   }
 
   private get modelPath(): string {

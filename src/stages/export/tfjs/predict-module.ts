@@ -35,12 +35,18 @@ export async function load(tf, url = new URL('model.json', import.meta.url).href
   };
 }
 
+const heads = [{ task: signature.task, ...signature.target }, ...(signature.others || [])];
+
 function answer(outputs, row) {
-  if (signature.task === 'regression') return { prediction: outputs.prediction[row] };
-  const { labels } = signature.target;
-  const shares = outputs.probabilities.slice(row * labels.length, (row + 1) * labels.length);
+  if (heads.length === 1) return answerOf(heads[0], '', outputs, row);
+  return Object.fromEntries(heads.map((head) => [head.name, answerOf(head, head.name + '.', outputs, row)]));
+}
+
+function answerOf({ task, labels }, prefix, outputs, row) {
+  if (task === 'regression') return { prediction: outputs[prefix + 'prediction'][row] };
+  const shares = outputs[prefix + 'probabilities'].slice(row * labels.length, (row + 1) * labels.length);
   return {
-    label: labels[outputs.label[row]],
+    label: labels[outputs[prefix + 'label'][row]],
     probabilities: Object.fromEntries(labels.map((label, at) => [label, shares[at]])),
   };
 }

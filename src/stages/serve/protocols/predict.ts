@@ -1,4 +1,5 @@
 import { encodeRows } from '../../../data/encode-rows.js';
+import { headsOf, type Head } from '../../../data/heads.js';
 import type { Signature } from '../../../data/signature.js';
 import type { NdArray } from '../../../ir/tensor.js';
 import {
@@ -20,7 +21,7 @@ type Prediction =
 
 /**
  * `POST /predict`, or `/predict/MODEL`: one raw feature object, or a list of them, in; one prediction, or a list of them,
- * out. A model of images alone takes the bytes of one, too. A model that says nothing of features takes its inputs by
+ * out; of several targets one for each, by its name. A model of images alone takes the bytes of one, too. A model that says nothing of features takes its inputs by
  * name, a row at a time, and gives its outputs so.
  */
 export const predictProtocol = defineProtocol({
@@ -55,7 +56,12 @@ async function predict(request: HttpRequest, host: ServeHost): Promise<HttpRespo
     throw new RequestError(400, message, { problems: encoded.errors });
   }
   const outputs = await model.predict(encoded.inputs, readUrgency(request.headers));
-  const predictions = decode(signature, outputs, rows.length);
+  const heads = headsOf(signature);
+  const decoded = heads.map((head) => decode(head, outputs, rows.length));
+  const predictions =
+    heads.length === 1
+      ? decoded[0]!
+      : rows.map((_, row) => Object.fromEntries(heads.map(({ name }, at) => [name, decoded[at]![row]!])));
   return jsonResponse(JSON.stringify(Array.isArray(body) ? predictions : predictions[0]), { model });
 }
 
@@ -85,17 +91,16 @@ async function withPixels(signature: Signature, rows: readonly unknown[]): Promi
 }
 
 function decode(
-  signature: Signature,
+  { label, labels: classes = [], values: port }: Head,
   outputs: Readonly<Record<string, NdArray>>,
   rows: number,
 ): readonly Prediction[] {
-  if (signature.task === 'regression') {
-    const values = outputs['prediction']!.data as Float32Array;
+  if (label === undefined) {
+    const values = outputs[port]!.data as Float32Array;
     return Array.from({ length: rows }, (_, row) => ({ prediction: values[row]! }));
   }
-  const labels = outputs['label']!.data as string[];
-  const probabilities = outputs['probabilities']!.data as Float32Array;
-  const classes = signature.target.labels ?? [];
+  const labels = outputs[label]!.data as string[];
+  const probabilities = outputs[port]!.data as Float32Array;
   return Array.from({ length: rows }, (_, row) => ({
     label: labels[row]!,
     probabilities: Object.fromEntries(

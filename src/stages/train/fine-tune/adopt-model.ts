@@ -1,4 +1,4 @@
-import { measureAmounts, type Dataset } from '../../../data/index.js';
+import { headsOf, measureAmounts, type Dataset } from '../../../data/index.js';
 import { MaasError } from '../../../errors.js';
 import { GraphBuilder } from '../../../ir/builder.js';
 import type { Graph, Model, Value } from '../../../ir/graph.js';
@@ -71,7 +71,7 @@ export function adoptModel(
   }
   if (shape?.length === 1 && !isNew) x = g.op('Reshape', [x, g.int64s([-1, 1])]);
   const amounts = isNew && !isClasses ? measureAmounts(dataset.splits.train.target) : undefined;
-  const prediction = emitOutputs(g, x, signature, amounts);
+  const prediction = emitOutputs(g, x, headsOf(signature)[0], amounts);
   const graph = removeDead(g.build());
   const weights = findWeights(graph).filter((name) => !trained.includes(name));
   const chosen = selectWeights(weights, options, place);

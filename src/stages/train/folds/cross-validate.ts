@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { placeIn } from '../../../config/index.js';
 import type { DataConfig } from '../../../data/index.js';
 import { MaasError } from '../../../errors.js';
-import { isBrief } from '../../../evaluate/figures.js';
+import { isBrief, isOfAll } from '../../../evaluate/figures.js';
 import { predict, score } from '../../../evaluate/index.js';
 import { encodeModel } from '../../../ir/onnx/save.js';
 import type { TrainOrder, TrainOutcome, TrainProgress } from '../../../plugin/api.js';
@@ -86,7 +86,7 @@ async function trainFold(
     splits.validation,
     signature,
   );
-  const summed = Object.entries(figures).filter(([name]) => !name.includes('.'));
+  const summed = Object.entries(figures).filter(([name]) => isOfAll(name));
   return { figures: Object.fromEntries(summed), epochs: keptEpochs(history, run.options) };
 }
 

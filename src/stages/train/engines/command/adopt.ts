@@ -1,4 +1,4 @@
-import type { Dataset, Signature } from '../../../../data/index.js';
+import { headsOf, type Dataset, type Signature } from '../../../../data/index.js';
 import { sliceRows } from '../../../../data/rows.js';
 import { MaasError, type Place } from '../../../../errors.js';
 import { GraphBuilder } from '../../../../ir/builder.js';
@@ -48,7 +48,7 @@ export async function adoptTrained(source: Model, dataset: Dataset, options: Ado
   // Figures that are shares of 1 in every row are probabilities; the logarithm is what softmax undoes.
   if (isClasses && areProbabilities(figures.data, figures.dims[1]!)) x = g.op('Log', [x]);
   if (!isClasses && figures.dims.length === 1) x = g.op('Reshape', [x, g.int64s([-1, 1])]);
-  emitOutputs(g, x, signature);
+  emitOutputs(g, x, headsOf(signature)[0]);
   return { ...model, opsets, graph: removeDead(g.build()) };
 }
 

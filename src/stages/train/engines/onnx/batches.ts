@@ -1,6 +1,7 @@
 import type { Column, Table } from '../../../../data/dataset.js';
 import { openRows, rowBytes as bytesOfRow } from '../../../../data/rows.js';
 import { sizeOf, type NdArray } from '../../../../ir/tensor.js';
+import type { TargetInputs } from './forward.js';
 import type { Rooms } from './rooms.js';
 
 /**
@@ -32,10 +33,17 @@ export function prepareBatches(columns: Readonly<Record<string, Column>>, rooms:
 
 /** The columns that a compiled graph reads from a table. */
 export function columnsOf(
-  { inputs, target }: { readonly inputs: readonly string[]; readonly target: string },
-  table: Pick<Table, 'inputs' | 'target'>,
+  { inputs, targets }: { readonly inputs: readonly string[]; readonly targets: TargetInputs },
+  table: Pick<Table, 'inputs' | 'target' | 'others'>,
 ): Record<string, Column> {
-  return { ...Object.fromEntries(inputs.map((name) => [name, table.inputs[name]!])), [target]: table.target };
+  const goals = Object.entries(targets).map(([input, name]): [string, Column] => [
+    input,
+    name === undefined ? table.target : table.others![name]!,
+  ]);
+  return Object.fromEntries([
+    ...inputs.map((name): [string, Column] => [name, table.inputs[name]!]),
+    ...goals,
+  ]);
 }
 
 /** Bytes that one row takes in a batch; a text counts as its reference. */

@@ -1,5 +1,6 @@
 import type { Table } from '../../../../data/dataset.js';
-import { scoreValues } from '../../../../evaluate/index.js';
+import { headsOf, onlyHead, onlyTarget } from '../../../../data/heads.js';
+import { nameFigures, scoreValues } from '../../../../evaluate/index.js';
 import { GraphBuilder } from '../../../../ir/builder.js';
 import { encodeModel } from '../../../../ir/onnx/save.js';
 import { removeDead, stripDropout } from '../../../../ir/rewrite.js';
@@ -29,30 +30,37 @@ export async function openCheck(
   if (table.rows === 0) return () => Promise.resolve({});
   const forward = forwardOf(job);
   const g = new GraphBuilder(openWeights(stripDropout(forward), parameters, !kernels));
-  const { target, loss } = emitLoss(g, job);
-  const { metrics, prediction } = job;
+  const { targets, loss } = emitLoss(g, job);
+  const { metrics } = job;
+  const { signature } = job.dataset;
+  const heads = headsOf(signature);
+  const said = heads.map(({ name }) => job.others?.[name]?.prediction ?? job.prediction);
   g.output(loss);
-  if (metrics.length > 0) g.output(prediction);
+  if (metrics.length > 0) for (const name of said) g.output(name);
   const model = { ...job.model, graph: removeDead(g.build()) };
   const session = await thread.open(encodeModel(model), { threads: job.threads, optimization: 'basic' });
 
   const inputs = forward.inputs.map(({ name }) => name);
   const most = Math.min(Math.max(chunk, job.batchSize), table.rows);
-  const take = prepareBatches(columnsOf({ inputs, target }, table), rooms);
+  const take = prepareBatches(columnsOf({ inputs, targets }, table), rooms);
   const order = Uint32Array.from({ length: table.rows }, (_, row) => row);
   return async () => {
     let sum = 0;
-    const parts: Float32Array[] = [];
+    const parts = said.map((): Float32Array[] => []);
     for (let start = 0; start < table.rows; start += most) {
       const rows = Math.min(most, table.rows - start);
       const { arrays, returned } = await session.runLent(take(order, start, [rows]), { use: counted });
       rooms.giveBack(returned);
       sum += Number(arrays[loss]!.data[0]) * rows;
-      if (metrics.length > 0) parts.push(arrays[prediction]!.data as Float32Array);
+      if (metrics.length > 0) said.forEach((name, at) => parts[at]!.push(arrays[name]!.data as Float32Array));
     }
     const mean = { loss: sum / table.rows };
     if (metrics.length === 0) return mean;
-    const figures = scoreValues(parts, table.target, job.dataset.signature);
+    const figures: Record<string, number> = {};
+    for (const [at, head] of heads.entries()) {
+      const own = scoreValues(parts[at]!, onlyTarget(table, head.name).target, onlyHead(signature, head));
+      Object.assign(figures, heads.length > 1 ? nameFigures(own, head.name) : own);
+    }
     return { ...mean, ...Object.fromEntries(metrics.map((metric) => [metric, figures[metric] ?? NaN])) };
   };
 }

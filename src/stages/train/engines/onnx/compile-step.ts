@@ -12,7 +12,7 @@ import { augmentedInputs } from './augment.js';
 import { feedDropout, type Mask } from './dropout.js';
 import { averageOf, averageScalars, carryAverage } from './average.js';
 import { foldProducts } from './fold-products.js';
-import { choose, emitLoss, forwardOf, openWeights, weightOf } from './forward.js';
+import { choose, emitLoss, forwardOf, openWeights, weightOf, type TargetInputs } from './forward.js';
 import { fuseBias } from './fuse-bias.js';
 import { gatherGradients, gathers, gatherScalars } from './gather-gradients.js';
 import { liftMasks } from './lift-masks.js';
@@ -39,7 +39,7 @@ export interface CompiledStep {
   readonly preparation: Model | undefined;
   /** Columns that the graph reads. */
   readonly inputs: readonly string[];
-  readonly target: string;
+  readonly targets: TargetInputs;
   readonly loss: string;
   /** The loss's slope along each weight, before clipping, by weight. */
   readonly slopes: ReadonlyMap<string, string>;
@@ -92,7 +92,7 @@ export function compileStep(
   const g = new GraphBuilder(openWeights(rest, parameters, !outside));
   // Examples are channels in some gradients: a batch should fill a block of them.
   g.block = job.batchSize >= (how.block ?? Infinity) ? how.block : undefined;
-  const { target, loss } = emitLoss(g, job);
+  const { targets, loss } = emitLoss(g, job);
   const slopes = gradients(g, loss, weights);
   if (slopes.size === 0) {
     throw new MaasError(
@@ -150,7 +150,7 @@ export function compileStep(
     model: { ...job.model, graph: foldProducts(liftMasks(removeDead(g.build()), job.model.opsets[''])) },
     preparation: preparation && { ...job.model, graph: preparation },
     inputs: rest.inputs.map(({ name }) => name).filter((name) => !noise.includes(name)),
-    target,
+    targets,
     loss,
     slopes,
     parameters,

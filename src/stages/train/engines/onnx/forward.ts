@@ -1,3 +1,4 @@
+import type { Column } from '../../../../data/dataset.js';
 import { MaasError } from '../../../../errors.js';
 import type { GraphBuilder } from '../../../../ir/builder.js';
 import { describe } from '../../../../ir/gradient/rule.js';
@@ -16,7 +17,7 @@ const leastOpset = 16;
  * The part of the job's model that leads to the prediction, with the inputs that it reads.
  * @throws MaasError MAAS_MODEL_UNSUPPORTED for an old operator set, MAAS_MODEL_SHAPE when the data lacks an input.
  */
-export function forwardOf({ model, prediction, objective, steps, dataset }: TrainJob): Graph {
+export function forwardOf({ model, prediction, others = {}, objective, steps, dataset }: TrainJob): Graph {
   const opset = model.opsets[''] ?? 0;
   if (opset < leastOpset) {
     throw new MaasError('MAAS_MODEL_UNSUPPORTED', `cannot train a model of operator set ${opset}`, {
@@ -25,6 +26,7 @@ export function forwardOf({ model, prediction, objective, steps, dataset }: Trai
   }
   const looked = [
     prediction,
+    ...Object.values(others).map((other) => other.prediction),
     ...(steps ? [steps.logits, steps.ids] : []),
     ...(objective ? [objective.value] : []),
   ];
@@ -81,24 +83,64 @@ export function weightOf(graph: Graph, name: string): NdArray<'float32'> {
   });
 }
 
-/** Emits the job's loss, with what the graph adds to it, and an input for the target. */
+/** Inputs of a graph that hold targets: the name of the target, undefined for the first, by the name of the input. */
+export type TargetInputs = Readonly<Record<string, string | undefined>>;
+
+/** Emits the job's loss, of several targets the sum, with what the graph adds to it, and inputs for the targets. */
 export function emitLoss(
   g: GraphBuilder,
-  { loss, dataset, prediction, objective, steps, amounts }: TrainJob,
+  job: TrainJob,
+): { readonly targets: TargetInputs; readonly loss: string } {
+  const { objective, others = {}, losses: each = {} } = job;
+  const [firstName] = Object.keys(each);
+  const weigh = (value: string, name: string | undefined): string => {
+    const weight = (name === undefined ? undefined : each[name]?.weight) ?? 1;
+    return weight === 1 ? value : g.op('Mul', [value, g.scalar(weight, g.dtypeOf(value) as NumericDType)]);
+  };
+  const first = emitOwn(g, job, job.dataset.splits.train.target);
+  const targets: Record<string, string | undefined> = {
+    [first.target]: undefined,
+  };
+  let own = weigh(first.loss, firstName);
+  for (const [name, goal] of Object.entries(others)) {
+    const { amounts } = goal;
+    const part = {
+      ...job,
+      amounts,
+      prediction: goal.prediction,
+      loss: each[name]!.loss,
+      steps: undefined,
+    };
+    const { target, loss } = emitOwn(g, part, job.dataset.splits.train.others![name]!);
+    targets[target] = name;
+    own = g.op('Add', [own, weigh(loss, name)]);
+  }
+  if (!objective) return { targets, loss: own };
+  const part = g.op('Mul', [own, g.scalar(objective.share, g.dtypeOf(own) as NumericDType)]);
+  return { targets, loss: g.op('Add', [part, objective.value]) };
+}
+
+/** The loss of one target, and an input for it. */
+function emitOwn(
+  g: GraphBuilder,
+  { loss, prediction, steps, amounts }: TrainJob,
+  { dtype, dims }: Column,
 ): { readonly target: string; readonly loss: string } {
-  const { dtype, dims } = dataset.splits.train.target;
   const shape = g.typeOf(prediction)?.shape;
   if (!shape || shape.length === 0) throw noShape(g, prediction);
   const target = g.input(g.unique('target'), dtype, [shape[0]!, ...dims.slice(1)]);
   const inputs = steps
     ? emitSteps(g, steps, target)
     : amounts
-      ? { prediction: standardize(g, prediction, amounts), target: standardize(g, target, amounts) }
+      ? {
+          prediction: standardize(g, prediction, amounts),
+          target: standardize(g, target, amounts),
+        }
       : { prediction, target };
-  const own = choose(losses, loss.name, 'loss').emit(g, inputs, loss);
-  if (!objective) return { target, loss: own };
-  const part = g.op('Mul', [own, g.scalar(objective.share, g.dtypeOf(own) as NumericDType)]);
-  return { target, loss: g.op('Add', [part, objective.value]) };
+  return {
+    target,
+    loss: choose(losses, loss.name, 'loss').emit(g, inputs, loss),
+  };
 }
 
 function standardize(
@@ -130,7 +172,9 @@ function noShape(g: GraphBuilder, prediction: string): MaasError {
   return new MaasError(
     'MAAS_MODEL_UNSUPPORTED',
     `the shape of the prediction ${prediction} is not known${culprit ? `: maas cannot tell what ${describe(culprit)} gives` : ''}`,
-    { hint: 'State the shapes in the model (onnx.shape_inference), or build it from other operators.' },
+    {
+      hint: 'State the shapes in the model (onnx.shape_inference), or build it from other operators.',
+    },
   );
 }
 

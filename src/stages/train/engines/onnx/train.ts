@@ -222,7 +222,7 @@ async function columnsFor(
 ): Promise<Record<string, Column>> {
   const { train } = dataset.splits;
   const inputs = await prepareTable(place, compiled.preparation, train, threads);
-  return columnsOf(compiled, { inputs, target: train.target });
+  return columnsOf(compiled, { ...train, inputs });
 }
 
 function prefixed(prefix: string, figures: Readonly<Record<string, number>>): Record<string, number> {
