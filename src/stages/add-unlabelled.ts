@@ -44,8 +44,8 @@ function concatRows(one: NdArray, other: NdArray): NdArray {
   if (one.dtype === 'string') {
     return { dtype: 'string', dims, data: [...(one.data as string[]), ...(other.data as string[])] };
   }
-  const data = allocate(one.dtype as NumericDType, one.data.length + other.data.length);
+  const data = allocate(one.dtype, one.data.length + other.data.length);
   data.set(one.data as never, 0);
   data.set(other.data as never, one.data.length);
-  return { ...one, dims, data } as NdArray;
+  return { ...one, dims, data };
 }

@@ -1,5 +1,6 @@
 // `npm run bench:auto`: what `compress: auto` makes of small models that maas trains here, with fixed seeds: sizes and times as a share of
-// those before, what is lost on the test rows, which recipe was chosen, and how long the search took.
+// those before, what is lost on the test rows, which recipe was chosen, and how long the search took. “At most” is how much faster a
+// model could be that does nothing at all with the same inputs: the rest is the runtime's own time for a call.
 //   --json             prints one object instead of a table
 //   --data FOLDER      where intents.csv and tinyshakespeare.txt lie; without it the models of text are left out
 //   --only iris,gpt    --goals latency,size    --folder FOLDER for the projects, which stay, and are trained once
@@ -66,7 +67,25 @@ function maas(root, ...args) {
   );
 }
 
+/** The time of a call that does nothing, as a share of that of the model, for 1 row and 64. */
+async function measureFloor(root, artifact, data) {
+  const { GraphBuilder, compareLatency, dataSchema, encodeModel, loadDataset, requestsOf } =
+    await import('../../../dist/internals/benches.js');
+  const { signature, splits } = await loadDataset(dataSchema.parse(data), { root, seed: 1, name: 'bench' });
+  const g = new GraphBuilder('nothing');
+  for (const { name, dtype, shape } of signature.inputs) g.input(name, dtype, shape);
+  g.output(g.op('Identity', [signature.inputs[0].name]), 'same');
+  const nothing = { irVersion: 10, opsets: { '': 21 }, producer: 'bench', graph: g.build(), metadata: {} };
+  const latencies = await compareLatency(
+    join(artifact, 'model.onnx'),
+    encodeModel(nothing),
+    requestsOf(splits.test),
+  );
+  return Object.fromEntries(latencies.map(({ batch, ratio }) => [batch, ratio]));
+}
+
 const rows = [];
+const floors = {};
 for (const name of flags.only?.split(',') ?? Object.keys(models)) {
   const { file, folder, data, train } = models[name];
   if (file && !flags.data) {
@@ -89,12 +108,21 @@ for (const name of flags.only?.split(',') ?? Object.keys(models)) {
     };
     writeFileSync(join(root, 'maas.config.yaml'), JSON.stringify(config));
     process.stderr.write(`${name}, ${goal}: training unless it is there, then auto\n`);
-    maas(root, 'train');
-    const { metrics, measured, seconds } = maas(root, 'compress', '--force');
+    const { artifact } = maas(root, 'train');
+    let result;
+    try {
+      result = maas(root, 'compress', '--force');
+    } catch (error) {
+      process.stderr.write(`${name}, ${goal}: ${error.message}\n`);
+      continue;
+    }
+    const { metrics, measured, seconds } = result;
+    floors[name] ??= await measureFloor(root, artifact, data);
     const { before } = metrics;
     rows.push({
       ...{ model: name, goal, chosen: measured.auto.chosen, sizeRatio: metrics.sizeRatio },
       latency: Object.fromEntries(measured.latency.map(({ batch, ratio }) => [batch, ratio])),
+      floor: floors[name],
       accuracyDrop: before.accuracy - metrics.accuracy,
       crossEntropyChange: metrics.logLoss - before.logLoss,
       seconds,
@@ -108,13 +136,27 @@ if (flags.json) process.stdout.write(`${JSON.stringify({ machine, rows }, undefi
 else {
   const times = (ratio) => (ratio === undefined ? '—' : `${(1 / ratio).toFixed(2)} ×`);
   const table = [
-    ['model', 'goal', 'smaller', 'faster, 1 row', '64 rows', 'accuracy lost', 'ΔCE', 'search', 'chosen'],
+    [
+      'model',
+      'goal',
+      'smaller',
+      'faster, 1 row',
+      'at most',
+      '64 rows',
+      'at most',
+      'accuracy lost',
+      'ΔCE',
+      'search',
+      'chosen',
+    ],
     ...rows.map((row) => [
       row.model,
       row.goal,
       times(row.sizeRatio),
       times(row.latency[1]),
+      times(row.floor[1]),
       times(row.latency[64]),
+      times(row.floor[64]),
       `${(row.accuracyDrop * 100).toFixed(2)} points`,
       row.crossEntropyChange.toFixed(4),
       `${row.seconds.toFixed(0)} s`,
