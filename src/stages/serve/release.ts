@@ -7,6 +7,7 @@ import type { Signature } from '../../data/signature.js';
 import { asDiskError, MaasError } from '../../errors.js';
 import { parseGolden, type Golden } from './golden.js';
 import type { ModelFiles } from './model-files.js';
+import { largestToTry } from './placement.js';
 
 /** Files whose bytes are used; whatever else a release holds is checked all the same. */
 const used = ['model.onnx', 'signature.json', 'golden.json', 'reference.json'];
@@ -53,7 +54,7 @@ export async function readRelease(path: string): Promise<ReleaseFiles> {
     target: manifest.metrics['target'],
     size: Object.values(manifest.files).reduce((sum, { size }) => sum + size, 0),
     path: join(folder, 'model.onnx'),
-    model: hasExternalData(manifest) ? join(folder, 'model.onnx') : take(folder, files, 'model.onnx'),
+    model: isMapped(manifest) ? join(folder, 'model.onnx') : take(folder, files, 'model.onnx'),
     signature,
     golden: parseGolden(parse(folder, 'golden.json', take(folder, files, 'golden.json'))),
     ...(files.has('reference.json') && {
@@ -72,13 +73,15 @@ async function readManifest(folder: string): Promise<Buffer> {
   }
 }
 
-function hasExternalData({ files }: Manifest): boolean {
-  return Object.keys(files).some((name) => name.startsWith('model.onnx.'));
+/** Whether the runtime reads the model by itself: a copy of a large one in this process would stay for as long as it is served. */
+function isMapped({ files }: Manifest): boolean {
+  const { size = 0 } = files['model.onnx'] ?? {};
+  return size > largestToTry || Object.keys(files).some((name) => name.startsWith('model.onnx.'));
 }
 
 /**
- * Checks every file. The bytes of those that are used are read once, so that nothing can change between check and use;
- * external data may be larger than memory and is only hashed.
+ * Checks every file. The bytes of those that are used are read once, so that nothing can change between check and use; a
+ * large model and external data are only hashed.
  */
 async function readFiles(folder: string, manifest: Manifest): Promise<Map<string, Buffer>> {
   const files = new Map<string, Buffer>();
@@ -90,7 +93,8 @@ async function readFiles(folder: string, manifest: Manifest): Promise<Map<string
       );
     }
     try {
-      const found = await readEntry(join(folder, name), used.includes(name));
+      const keep = used.includes(name) && !(name === 'model.onnx' && isMapped(manifest));
+      const found = await readEntry(join(folder, name), keep);
       if (found.size !== entry.size || found.sha256 !== entry.sha256) {
         throw corrupt(folder, `${name} is not the file that manifest.json describes`);
       }

@@ -5,7 +5,7 @@ import type { Feeds, Session, Slot, Slots } from '../../runtime/session.js';
 import type { Ports } from './check-inputs.js';
 import type { Golden } from './golden.js';
 import { joinRows } from './rows.js';
-import { warmUp, type WarmUp } from './warm-up.js';
+import { judgeCompany, type WarmUp } from './warm-up.js';
 
 /** Rows that a model is tried out with. */
 const rowCount = 3;
@@ -41,7 +41,7 @@ export async function tryOut(
       if (!shared) return { rows: 'as-given', ports, golden: { inputs: rows[0]!, outputs: {}, tolerance } };
       const outputs = joinRows(answers.map((answer) => pick(answer, shared)));
       const golden = { inputs: joinRows(rows), outputs, tolerance };
-      const { rows: policy, reason } = await warmUp({ run }, shared, golden);
+      const { rows: policy, reason } = await judgeCompany({ run }, golden);
       if (policy === 'share') return { rows: 'share', ports: shared, golden };
       // Nobody said that dimension 0 is the batch: to cut a request into rows could change its meaning.
       return { rows: 'as-given', ports, golden, ...(reason !== undefined && { reason }) };

@@ -27,11 +27,16 @@ export async function warmUp(session: Pick<Session, 'run'>, ports: Ports, golden
     verify(await session.run(golden.inputs), golden.outputs, golden.tolerance);
     return { rows: 'as-given' };
   }
-  const count = Object.values(golden.inputs)[0]?.dims[0] ?? 0;
-  const rows = Array.from({ length: count }, (_, row) => rowOf(golden.inputs, row));
+  const rows = rowsOf(golden);
   for (const [row, inputs] of rows.entries()) {
     verify(await session.run(inputs), rowOf(golden.outputs, row), golden.tolerance);
   }
+  return judgeCompany(session, golden);
+}
+
+/** Whether the rows give what they gave alone when an extreme one is beside them. */
+export async function judgeCompany(session: Pick<Session, 'run'>, golden: Golden): Promise<WarmUp> {
+  const rows = rowsOf(golden);
   if (rows.length === 0) return { rows: 'alone', reason: 'the release has no golden rows to try it with' };
   const crowd = [...rows, scaleRow(rows[0]!, outlier)];
   const outputs = await session.run(joinRows(crowd));
@@ -59,6 +64,11 @@ function verify(got: Record<string, NdArray>, expected: Record<string, NdArray>,
       hint: 'Integer kernels differ between CPUs: make the release on a machine like this one, or without quantization.',
     },
   );
+}
+
+function rowsOf({ inputs }: Golden): Record<string, NdArray>[] {
+  const count = Object.values(inputs)[0]?.dims[0] ?? 0;
+  return Array.from({ length: count }, (_, row) => rowOf(inputs, row));
 }
 
 function rowOf(arrays: Readonly<Record<string, NdArray>>, row: number): Record<string, NdArray> {
