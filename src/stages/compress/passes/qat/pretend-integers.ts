@@ -2,7 +2,8 @@ import { attr, producersOf, type Attributes, type Model, type Node } from '../..
 import { freshNames, sortNodes } from '../../../../ir/rewrite.js';
 import { int64s, numbersOf, scalar, tensor, type Tensor } from '../../../../ir/tensor.js';
 import type { DenseLayer } from '../dense-layer.js';
-import { chainsOf, type Convolutions } from '../quantize/convolutions.js';
+import { chainsOf } from '../quantize/chains.js';
+import type { Convolutions } from '../quantize/convolutions.js';
 import type { QuantizeOptions } from '../quantize/options.js';
 import { largestOf } from '../quantize/quantize-static.js';
 import { gridOf, type Grid, type Range } from '../quantize/ranges.js';
@@ -112,7 +113,8 @@ export function pretendIntegers(
 
   const chains = chainsOf(model);
   const integral = new Set(convolutions?.chosen.keys() ?? []);
-  const ends = new Set([...integral, ...(convolutions?.sums ?? [])].map((node) => chains.endOf(node)));
+  const between = new Set(convolutions?.between ?? []);
+  const ends = new Set([...integral, ...between].map((node) => chains.endOf(node)));
   const layers = new Map(dense.map(({ node, layer }) => [node, layer]));
   const read = new Map<string, string>();
   /** What is read in the place of `name`, on the grid of `source`. */
@@ -129,10 +131,13 @@ export function pretendIntegers(
       const axis = layer.transposed ? 0 : 1;
       return { ...node, inputs: [roundRead(input, input), roundWeight(weight, axis), ...rest] };
     }
+    const onGrid = (name: string): string => {
+      const source = chains.sourceOf(name);
+      return ends.has(source) ? name : roundRead(name, source);
+    };
+    if (between.has(node)) return { ...node, inputs: node.inputs.map(onGrid) };
     if (!integral.has(node)) return node;
-    const source = chains.sourceOf(input);
-    const rounded = ends.has(source) ? input : roundRead(input, source);
-    return { ...node, inputs: [rounded, roundWeight(weight, 0), ...rest] };
+    return { ...node, inputs: [onGrid(input), roundWeight(weight, 0), ...rest] };
   });
   // Whoever reads what a convolution leaves reads it rounded.
   const producers = producersOf({ ...graph, nodes });

@@ -10,6 +10,8 @@ import type { QuantizeOptions } from './options.js';
 
 /** Products of uint8 and int8 add up in 32 bits: more rows than this could overflow. */
 const maxRows = Math.floor(2 ** 31 / (255 * 127));
+/** Weights of a dense layer for which integers pay. */
+const leastElements = 4096;
 /** The operator sets that brought QuantizeLinear and DynamicQuantizeLinear. */
 const leastOpset = { static: 10, dynamic: 11, weights: 1 };
 
@@ -130,8 +132,7 @@ export function refuseSize(
   settings: QuantizeOptions,
 ): string | undefined {
   if (matchesAny(labelOf(node), settings.exclude)) return 'excluded';
-  if (rows * columns < settings.minElements) {
-    return `${rows} × ${columns} weights are fewer than minElements (${settings.minElements})`;
-  }
+  const least = settings.minElements ?? (node.op === 'Conv' ? 1 : leastElements);
+  if (rows * columns < least) return `${rows} × ${columns} weights are fewer than minElements (${least})`;
   return rows > maxRows ? `${rows} products could overflow 32 bits` : undefined;
 }

@@ -1,9 +1,17 @@
-import { attr, consumersOf, producersOf, type Model, type Node } from '../../../../ir/graph.js';
+import {
+  attr,
+  numberAttribute,
+  numbersAttribute,
+  type Graph,
+  type Model,
+  type Node,
+} from '../../../../ir/graph.js';
 import { loadTensor } from '../../../../ir/onnx/external.js';
 import { freshNames, removeDead, replaceNodes, type Replacement } from '../../../../ir/rewrite.js';
 import { tensor, valuesOf, type Tensor } from '../../../../ir/tensor.js';
 import { constantAt, labelOf } from '../dense-layer.js';
 import { quantizeMatrix, type QuantizedMatrix } from '../quantize-matrix.js';
+import { chainsOf } from './chains.js';
 import { gridOf, type Grid, type Range } from './ranges.js';
 
 /** The operator set whose QuantizeLinear and DequantizeLinear take a scale for each channel. */
@@ -14,8 +22,8 @@ export interface Convolutions {
   /** Convolution → its weights as integers, a column for each output channel. */
   readonly chosen: ReadonlyMap<Node, QuantizedMatrix>;
   readonly skipped: readonly { readonly node: string; readonly reason: string }[];
-  /** Sums of two quantized values, which are computed with integers too. */
-  readonly sums: readonly Node[];
+  /** What is computed of quantized values alone, for convolutions: it is computed with integers too. */
+  readonly between: readonly Node[];
   /** Values whose range must be known: inputs of convolutions, and what comes out behind their activations. */
   readonly values: readonly string[];
 }
@@ -23,6 +31,8 @@ export interface Convolutions {
 export interface ConvolutionOptions {
   readonly perChannel: boolean;
   readonly largest: number;
+  /** Leave those alone that would be slower. */
+  readonly weigh: boolean;
   /** Why the user does not want a node, or the number of weights it has, to be quantized. */
   readonly refuse: (node: Node, rows: number, columns: number) => string | undefined;
 }
@@ -31,25 +41,49 @@ export interface ConvolutionOptions {
 export async function findConvolutions(model: Model, options: ConvolutionOptions): Promise<Convolutions> {
   const { graph } = model;
   const chosen = new Map<Node, QuantizedMatrix>();
+  const small = new Map<Node, QuantizedMatrix>();
   const skipped: { node: string; reason: string }[] = [];
   for (const node of graph.nodes) {
     if (node.op !== 'Conv' || node.domain !== '') continue;
     const found = await quantizeWeights(node, model, options);
     if (typeof found === 'string') skipped.push({ node: labelOf(node), reason: found });
-    else chosen.set(node, found);
+    else (options.weigh && !pays(node, graph) ? small : chosen).set(node, found);
   }
   const chains = chainsOf(model);
-  const ends = new Set([...chosen.keys()].map((node) => chains.endOf(node)));
-  const sums: Node[] = [];
-  // Nodes stand in order, so that a sum of sums finds the inner one done.
-  for (const node of graph.nodes) {
-    const isSum = node.op === 'Add' && node.domain === '' && node.inputs.every((name) => ends.has(name));
-    if (!isSum || chains.isOutput(chains.endOf(node))) continue;
-    sums.push(node);
-    ends.add(chains.endOf(node));
+  const isWanted = (node: Node): boolean => options.refuse(node, 1, Infinity) === undefined;
+  let between = chains.between(new Set(chosen.keys()), isWanted);
+  for (let grown = true; grown && small.size > 0;) {
+    // Where both neighbours are integers, turning round to float32 and back costs more than a small convolution.
+    const gaps = [...small].filter(([node]) => chains.closes(node, new Set(chosen.keys()), between));
+    for (const [node, matrix] of gaps) {
+      chosen.set(node, matrix);
+      small.delete(node);
+    }
+    grown = gaps.length > 0;
+    if (grown) between = chains.between(new Set(chosen.keys()), isWanted);
   }
-  const inputs = [...chosen.keys()].map((node) => chains.sourceOf(node.inputs[0]!));
-  return { chosen, skipped, sums, values: [...new Set([...inputs, ...ends])] };
+  for (const node of small.keys()) {
+    const reason = 'it multiplies too little for what it reads and writes: float32 is faster';
+    skipped.push({ node: labelOf(node), reason });
+  }
+  const sources = [...chosen.keys()].map((node) => chains.sourceOf(node.inputs[0]!));
+  const ends = [...chosen.keys(), ...between].map((node) => chains.endOf(node));
+  return { chosen, skipped, between, values: [...new Set([...sources, ...ends])] };
+}
+
+/** Products that make up one number of the result, at least, where they have to be gathered from places of the image. */
+const leastProducts = 32;
+/** Products for each number that goes in or out, at least: with fewer, rounding and turning images round takes longer. */
+const leastIntensity = 10;
+
+/** Whether int8 makes a convolution faster that has float32 all round it. */
+function pays(node: Node, { initializers }: Graph): boolean {
+  const [outputs, each, ...kernel] = initializers.get(node.inputs[1]!)!.dims as [number, number, ...number[]];
+  const multiply = (sizes: readonly number[]): number => sizes.reduce((product, size) => product * size, 1);
+  const products = each * multiply(kernel);
+  const read = each * numberAttribute(node, 'group', 1) * multiply(numbersAttribute(node, 'strides') ?? []);
+  if (multiply(kernel) > 1 && products < leastProducts) return false;
+  return (products * outputs) / (read + outputs) >= leastIntensity;
 }
 
 /** @returns the reason when they stay as they are. */
@@ -81,60 +115,15 @@ async function quantizeWeights(
   );
 }
 
-/** Operators whose outputs are elements of their input: both lie on one grid. */
-const rearranging = new Set([
-  'MaxPool',
-  'Flatten',
-  'Reshape',
-  'Transpose',
-  'Squeeze',
-  'Unsqueeze',
-  'Identity',
-]);
-
-/** What lies between layers that compute with integers. */
-export interface Chains {
-  /** What a layer gives behind the Relu or Clip that nothing but it feeds. */
-  endOf(node: Node): string;
-  /** The node between a layer and its end. */
-  activationOf(node: Node): Node | undefined;
-  /** The value whose elements these are. */
-  sourceOf(name: string): string;
-  isOutput(name: string): boolean;
-}
-
-export function chainsOf({ graph }: Model): Chains {
-  const producers = producersOf(graph);
-  const consumers = consumersOf(graph);
-  const outputs = new Set(graph.outputs.map(({ name }) => name));
-  const activationOf = (node: Node): Node | undefined => {
-    const output = node.outputs[0]!;
-    const [next, ...others] = consumers.get(output) ?? [];
-    if (!next || others.length > 0 || outputs.has(output) || next.domain !== '') return undefined;
-    const bounded = next.op === 'Clip' && next.inputs.slice(1).every((name) => graph.initializers.has(name));
-    return next.op === 'Relu' || bounded ? next : undefined;
-  };
-  return {
-    activationOf,
-    endOf: (node) => (activationOf(node) ?? node).outputs[0]!,
-    sourceOf(name) {
-      const node = producers.get(name);
-      const keeps = node?.domain === '' && rearranging.has(node.op) && !node.outputs[1];
-      return keeps ? this.sourceOf(node.inputs[0]!) : name;
-    },
-    isOutput: (name) => outputs.has(name),
-  };
-}
-
 /**
- * Writes QuantizeLinear and DequantizeLinear around convolutions and sums, which onnxruntime fuses into QLinearConv and
- * QLinearAdd. What lies between two of them stays uint8: the output is quantized as well as the input, because
- * otherwise nothing is fused. Weights are int8 with a scale for each channel, biases int32 on the products' grid.
+ * Writes QuantizeLinear and DequantizeLinear around convolutions and what is between them, which onnxruntime fuses into
+ * QLinearConv, QLinearAdd and the like. What lies between two of them stays uint8: the output is quantized as well as the
+ * input, because otherwise nothing is fused. Weights are int8 with a scale for each channel, biases int32 on the products' grid.
  * @param ranges Of `values`.
  */
 export async function quantizeConvolutions(
   model: Model,
-  { chosen, sums }: Convolutions,
+  { chosen, between }: Convolutions,
   ranges: ReadonlyMap<string, Range>,
 ): Promise<Model> {
   const { graph } = model;
@@ -142,10 +131,14 @@ export async function quantizeConvolutions(
   const fresh = freshNames(graph);
   const grids = new Map<string, Grid>([...ranges].map(([name, range]) => [name, gridOf(range)]));
   const scales = new Map<string, [scale: string, zero: string]>();
-  const ends = new Set([...chosen.keys(), ...sums].map((node) => chains.endOf(node)));
+  const computed = new Set([...chosen.keys(), ...between]);
+  const ends = new Set([...computed].map((node) => chains.endOf(node)));
+  const rounded = new Map<string, string>();
+  const zeros = new Map<string, string>();
   const replacements = new Map<Node, Replacement>();
 
-  for (const node of [...chosen.keys(), ...sums]) {
+  // In the order of the graph: what one has rounded others may read.
+  for (const node of graph.nodes.filter((each) => computed.has(each))) {
     const nodes: Node[] = [];
     const initializers: [string, Tensor][] = [];
     const add = (
@@ -179,24 +172,40 @@ export async function quantizeConvolutions(
       }
       return names;
     };
+    /** All layers as wide as this one read the same zero points, which would be a tenth of a small layer. */
+    const zerosOf = (zero: Tensor): string => {
+      const key = `${zero.dtype}_zeros_${zero.dims.join()}`;
+      const known = zeros.get(key);
+      if (known !== undefined) return known;
+      const name = fresh(key);
+      zeros.set(key, name);
+      initializers.push([name, zero]);
+      return name;
+    };
     const roundTrip = (from: string, grid: [string, string], to: string): string =>
       add('DequantizeLinear', [add('QuantizeLinear', [from, ...grid], fresh(`${from}_uint8`)), ...grid], to);
+    /** What a layer before has left is on the grid already. */
+    const onGrid = (name: string): string => {
+      if (ends.has(name)) return name;
+      const known = rounded.get(name) ?? roundTrip(name, gridNames(name), fresh(`${name}_rounded`));
+      rounded.set(name, known);
+      return known;
+    };
 
     const matrix = chosen.get(node);
-    let inputs = node.inputs;
+    let inputs: readonly string[];
     if (matrix) {
       const input = node.inputs[0]!;
-      // What a layer before it has left is on the grid already.
-      const read = ends.has(input) ? input : roundTrip(input, gridNames(input), fresh(`${input}_rounded`));
+      const read = onGrid(input);
       const integers = await integersOf(node, model, matrix, grids.get(chains.sourceOf(input))!);
       const weights = integers.map(({ name, values, scale, zero }) => {
-        const names = [name, `${name}_scale`, `${name}_zero`].map(fresh) as [string, string, string];
-        initializers.push([names[0], values], [names[1], scale], [names[2], zero]);
+        const names = [name, `${name}_scale`].map(fresh) as [string, string];
+        initializers.push([names[0], values], [names[1], scale]);
         const attributes: Node['attributes'] = scale.dims.length > 0 ? { axis: attr.int(0) } : {};
-        return add('DequantizeLinear', names, fresh(`${name}_rounded`), attributes);
+        return add('DequantizeLinear', [...names, zerosOf(zero)], fresh(`${name}_rounded`), attributes);
       });
       inputs = [read, ...weights];
-    }
+    } else inputs = node.inputs.map(onGrid);
     const activation = chains.activationOf(node);
     const end = chains.endOf(node);
     let result = fresh(`${node.outputs[0]}_exact`);

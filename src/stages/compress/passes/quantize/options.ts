@@ -91,8 +91,10 @@ export const quantizeOptions = z.strictObject({
   minElements: z
     .int()
     .min(1)
-    .default(4096)
-    .describe('Smaller matrices stay float32: int8 costs more there than it saves.'),
+    .optional()
+    .describe(
+      'Smaller matrices of weights stay float32: int8 costs more there than it saves. Default: 4096 for dense layers. Of convolutions those stay float32 by default that multiply little for each number they read or write, unless they stand between others that compute with integers.',
+    ),
   exclude: z
     .array(z.string().min(1))
     .default([])

@@ -104,7 +104,12 @@ export async function quantizeStatic(
 /** The convolutions of a model, whose batch normalizations are folded, that the settings have as integers. */
 export function chooseConvolutions(model: Model, settings: QuantizeOptions): Promise<Convolutions> {
   const refuse = (node: Node, rows: number, columns: number) => refuseSize(node, rows, columns, settings);
-  return findConvolutions(model, { perChannel: settings.perChannel, largest: largestOf(settings), refuse });
+  return findConvolutions(model, {
+    perChannel: settings.perChannel,
+    largest: largestOf(settings),
+    weigh: settings.minElements === undefined,
+    refuse,
+  });
 }
 
 /** The dense layers that the settings have as integers. */
