@@ -12,6 +12,7 @@ import type { CompressOptions } from './config.js';
 import {
   checkLatency,
   checkMemory,
+  checkOverflow,
   checkQuality,
   enforce,
   type ChangedLayer,
@@ -19,6 +20,7 @@ import {
   type Verdict,
 } from './gates.js';
 import { tryLayerNoise } from './layer-noise.js';
+import { findOverflows } from './overflow.js';
 import { writeReport, type PassRecord, type WrittenReport } from './report.js';
 import { trySaturated, type Saturated } from './saturation.js';
 import type { Subject } from './subject.js';
@@ -93,6 +95,10 @@ export class Compression {
     const judgement = { ...judged, ...(this.changed && paired && { paired }) };
     const measurement = { ...judgement, bytesBefore: subject.bytes, bytesAfter };
     this.verdicts.push(...checkQuality(options.gates, measurement));
+    if (this.changed && subject.context.target === 'avx2') {
+      const overflows = await findOverflows(this.model, subject.probe());
+      this.verdicts.push(...checkOverflow(options.gates, overflows));
+    }
     const { records: passes, verdicts, found } = this;
     const { target } = subject.context;
     return writeReport({ rows, passes, measurement, verdicts, target, ...(found && { found }) });

@@ -66,6 +66,21 @@ const gates = z
       })
       .prefault({})
       .describe('Regression only.'),
+    overflow: z
+      .strictObject({
+        maxShare: z
+          .number()
+          .min(0)
+          .max(1)
+          .default(0)
+          .describe(
+            'Largest share of the sums of two products that leave 16 bits on the test rows, in any layer.',
+          ),
+      })
+      .prefault({})
+      .describe(
+        'For the target avx2 only: processors without VNNI cut such sums off, and no figure of a machine that has it shows that.',
+      ),
     size: z
       .strictObject({ maxRatio: ratio(10, 'Largest size of the model, as a share of its size before.') })
       .prefault({})

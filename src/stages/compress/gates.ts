@@ -9,6 +9,7 @@ import {
   type Paired,
 } from '../../evaluate/index.js';
 import type { Gates } from './config.js';
+import type { Overflow } from './overflow.js';
 import { describeSaturated, type Saturated } from './saturation.js';
 import type { Judgement } from './subject.js';
 
@@ -116,6 +117,15 @@ export function checkLatency(gates: Gates, latencies: readonly Latency[]): Verdi
       text,
     };
   });
+}
+
+/** Of the layers that overflow on the processors that the model is for, the worst first. */
+export function checkOverflow({ overflow }: Gates, overflows: readonly Overflow[]): Verdict[] {
+  const share = overflows[0]?.share ?? 0;
+  const named = overflows.slice(0, maxNamed).map(({ node, share: own }) => `${node} (${show(own * 100)} %)`);
+  const where = named.length > 0 ? `: ${named.join(', ')}` : '';
+  const text = `${show(share)} of the sums of two products in a layer overflow without VNNI${where}`;
+  return [verdict('overflow', 'maxShare', overflow.maxShare, share, text)];
 }
 
 /** Peak memory in bytes, before and after. */

@@ -77,6 +77,19 @@ it('calibration on the data itself leaves no range', async () => {
   expect(await findSaturated(model, { features: flowers(128) })).toEqual([]);
 });
 
+it('sums that a processor without VNNI would cut off are caught, and the layer named, unless weights have 7 bits', async () => {
+  const bench = await makeCompressBench(classifier(64));
+  const told = { passes: [{ quantize: { reduceRange: false } }], gates: relaxed };
+  await expect(bench.run({ ...told, target: 'avx2' })).rejects.toMatchObject({
+    code: 'MAAS_GATE_FAILED',
+    message: expect.stringMatching(
+      /^compress\.gates\.overflow\.maxShare is 0: \S+ of the sums .* without VNNI: dense1 \(\S+ %\)/,
+    ) as string,
+  });
+  await bench.compress({ ...told, target: 'avx512-vnni' });
+  await bench.compress({ passes: ['quantize'], gates: relaxed, target: 'avx2' });
+});
+
 it('a layer that cannot be quantized is left, and the reason told', async () => {
   const model = classifier(64);
   const weight = model.graph.initializers.get('weight1')!;
