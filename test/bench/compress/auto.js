@@ -46,14 +46,7 @@ const models = {
     },
   },
   bert: trained.bert,
-  gpt: {
-    ...trained.gpt,
-    train: {
-      ...trained.gpt.train,
-      model: { preset: { transformer: { units: 256, heads: 8, layers: 2, dropout: 0 } } },
-      epochs: 1,
-    },
-  },
+  gpt: trained.gpt,
 };
 
 function maas(root, ...args) {

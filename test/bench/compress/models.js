@@ -36,8 +36,8 @@ export const trained = {
     file: 'tinyshakespeare.txt',
     data: { source: 'tinyshakespeare.txt', target: 'next', text: { context: 64, stride: 64 } },
     train: {
-      model: { preset: { transformer: { units: 256, heads: 8, layers: 3, dropout: 0 } } },
-      ...fit(3, 0.001),
+      model: { preset: { transformer: { units: 256, heads: 8, layers: 2, dropout: 0 } } },
+      ...fit(1, 0.001),
     },
   },
 };
