@@ -20,6 +20,7 @@ const gates: Gates = {
   accuracy: { maxDrop: 0.01 },
   error: { maxIncrease: 0.05 },
   size: { maxRatio: 0.6 },
+  overflow: { maxShare: 0 },
   latency: { maxRatio: 1.2 },
 };
 

@@ -6,6 +6,8 @@ import { defineStorage } from './store-constants.js';
 const floatCode = dtypes.indexOf('float32') + 1;
 /** Numbers that share a scale, at least: then scales are a sixteenth of what is stored. */
 const leastGroup = 64;
+/** The same for a channel by itself. */
+const leastChannel = 8;
 /** Of a constant before and after: what loses more stays float32, as biases and tables of unlike rows may. In dB. */
 const leastSignal = 30;
 
@@ -18,7 +20,7 @@ const leastSignal = 30;
 export const storeBytesPass = defineStorage(
   'storeBytes',
   'Store float32 constants as int8 with scales; compute as before.',
-  1,
+  2,
   (name, { dims }, values, fresh) => {
     const { group, scaleDims } = groupOf(dims);
     const rounded = roundGroups(values, group);
@@ -52,11 +54,14 @@ export const storeBytesPass = defineStorage(
   },
 );
 
-/** The fewest last axes that hold enough numbers for a scale, and the shape of the scales. */
+/**
+ * The fewest last axes that hold enough numbers for a scale, and the shape of the scales. Channels, which the first axis
+ * counts, are of unlike sizes: they share a scale only where it would take more than half as much room as they do.
+ */
 function groupOf(dims: readonly number[]): { group: number; scaleDims: number[] } {
   const scaleDims = [...dims];
   let group = 1;
-  for (let axis = dims.length - 1; axis >= 0 && group < leastGroup; axis--) {
+  for (let axis = dims.length - 1; axis >= 0 && group < (axis > 0 ? leastGroup : leastChannel); axis--) {
     group *= dims[axis]!;
     scaleDims[axis] = 1;
   }
