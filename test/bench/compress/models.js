@@ -28,7 +28,10 @@ export const trained = {
   bert: {
     kind: 'dense',
     file: 'intents.csv',
-    data: { source: 'intents.csv', target: 'intent', types: { text: 'text' } },
+    data: {
+      ...{ source: 'intents.csv', target: 'intent', types: { text: 'text' } },
+      transforms: { texts: { textVectorization: { outputMode: 'int', outputSequenceLength: 32 } } },
+    },
     train: { model: { preset: { transformer: { units: 128, heads: 4, layers: 2 } } }, ...fit(4, 0.001) },
   },
   gpt: {
