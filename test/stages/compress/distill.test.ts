@@ -66,6 +66,11 @@ describe('a teacher beside its student', () => {
       teach(classifier(16), classifier(8), { ...plain, hidden: [{ teacher, student, weight: 1 }] });
     expect(ask('dense7')).toThrow(/the model has no node dense7/);
     expect(ask('dense0', 'dens1')).toThrow(/the student has no node dens1/);
+    const hidden = [{ teacher: 'dense0', student: 'dens1', weight: 1 }];
+    const placeOf = (path: readonly (string | number)[]) => ({ file: path.join('.') });
+    expect(() => teach(classifier(16), classifier(8), { ...plain, hidden }, placeOf)).toThrow(
+      expect.objectContaining({ place: { file: 'hidden.0.student' } }),
+    );
     const flat = new GraphBuilder();
     flat.output(flat.op('Flatten', [flat.input('features', 'float32', ['N', 4])]), 'probabilities');
     const other: Model = { ...classifier(8), graph: flat.build() };

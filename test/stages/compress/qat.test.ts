@@ -65,6 +65,19 @@ describe.each(passModels())('quantization-aware training of $name', ({ model, fe
   });
 });
 
+it.each([
+  [{ epochs: 0 }, 'epochs'],
+  [{ epochs: 1.5 }, 'epochs'],
+  [{ learningRate: 0 }, 'learningRate'],
+  [{ learningRate: Infinity }, 'learningRate'],
+  [{ batchSize: 0 }, 'batchSize'],
+  [{ ranges: 'guessed' }, 'ranges'],
+  [{ exclude: [''] }, 'exclude'],
+  [{ calibration: { samples: 0 } }, 'calibration'],
+])('refuses %j', (options, at) => {
+  expect(qatPass.options.safeParse(options).error?.issues[0]?.path[0]).toBe(at);
+});
+
 it('needs rows to train on', async () => {
   const { model, feeds } = passModels()[0]!;
   await expect(qatPass.run(model, qatPass.options.parse({}), contextOf(feeds))).rejects.toMatchObject({

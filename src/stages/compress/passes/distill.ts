@@ -122,7 +122,7 @@ export function createDistillPass<Described>(students: Students<Described>): Pas
         return { model: given, report: { changed: false, skipped } };
       }
       const { unlabelled, alpha = unlabelled ? 1 : 0.9 } = settings;
-      const lesson = teach(teacher, student, { ...settings, alpha });
+      const lesson = teach(teacher, student, { ...settings, alpha }, context.placeOf);
       const fitted = await trainer.fit({
         model: lesson.model,
         trainable: [...trainable, ...lesson.projections],

@@ -1,9 +1,10 @@
-import { MaasError } from '../../../../errors.js';
+import { MaasError, type Place } from '../../../../errors.js';
 import { GraphBuilder } from '../../../../ir/builder.js';
 import { attr, type Model } from '../../../../ir/graph.js';
 import { logitsOf, safeLog } from '../../../../ir/losses/classes.js';
 import { removeDead, renameReads } from '../../../../ir/rewrite.js';
 import { tensor } from '../../../../ir/tensor.js';
+import type { PassContext } from '../../../../plugin/api.js';
 import { didYouMean } from '../../../../suggest.js';
 import { labelOf } from '../dense-layer.js';
 
@@ -34,7 +35,12 @@ const outputs = ['probabilities', 'prediction'];
  * @throws MaasError MAAS_USAGE for a layer that is not there, MAAS_MODEL_SHAPE for one that does not fit, or when the models give
  * nothing to compare, MAAS_MODEL_UNSUPPORTED when they are of different operator sets.
  */
-export function teach(teacher: Model, student: Model, { temperature, alpha, hidden }: LessonOptions): Lesson {
+export function teach(
+  teacher: Model,
+  student: Model,
+  { temperature, alpha, hidden }: LessonOptions,
+  placeOf?: PassContext['placeOf'],
+): Lesson {
   const [one, other] = [teacher.opsets[''] ?? 0, student.opsets[''] ?? 0];
   if (one !== other)
     throw new MaasError(
@@ -42,10 +48,15 @@ export function teach(teacher: Model, student: Model, { temperature, alpha, hidd
       `the model is of operator set ${one}, the student of ${other}`,
     );
   const g = new GraphBuilder(student.graph);
-  const learned = hidden.map((pair) => ({
+  const learned = hidden.map((pair, at) => ({
     weight: pair.weight,
-    teacher: findOutput(teacher, pair.teacher, 'model'),
-    student: findOutput(student, pair.student ?? pair.teacher, 'student'),
+    teacher: findOutput(teacher, pair.teacher, 'model', placeOf?.(['hidden', at, 'teacher'])),
+    student: findOutput(
+      student,
+      pair.student ?? pair.teacher,
+      'student',
+      placeOf?.(['hidden', at, 'student']),
+    ),
   }));
   const output = outputs.find((name) =>
     [teacher, student].every(({ graph }) => graph.outputs.some((value) => value.name === name)),
@@ -65,7 +76,7 @@ export function teach(teacher: Model, student: Model, { temperature, alpha, hidd
   return { model, loss, projections };
 }
 
-function findOutput({ graph }: Model, label: string, what: string): string {
+function findOutput({ graph }: Model, label: string, what: string, place?: Place): string {
   const node = graph.nodes.find((each) => labelOf(each) === label);
   if (node) return node.outputs[0]!;
   const names = graph.nodes.map(labelOf);
@@ -73,6 +84,7 @@ function findOutput({ graph }: Model, label: string, what: string): string {
     'MAAS_USAGE',
     `the ${what} has no node ${label}, whose output distill.hidden asks for`,
     {
+      place,
       hint:
         didYouMean(label, names) ??
         `Its nodes are: ${names.slice(0, 12).join(', ')}${names.length > 12 ? ', …' : ''}.`,
