@@ -7,7 +7,7 @@ import { isFileRange } from '../../ir/tensor.js';
 import { openSession } from '../session.js';
 import { alignWeights } from './align.js';
 import { fileNames, isAlive, stateOf, type Facts } from './place.js';
-import { scratchOf, type PrepareOrder } from './prepare.js';
+import { scratchOf, type PrepareOrder, type PrepareReport } from './prepare.js';
 
 /** Milliseconds that something lies about which nobody asks for. */
 const patience = 30 * 24 * 3600 * 1000;
@@ -15,9 +15,15 @@ const patience = 30 * 24 * 3600 * 1000;
 process.once('message', (order: PrepareOrder) => {
   void prepare(order).then(
     () => process.send!({}),
-    (error: unknown) => process.send!({ failed: error instanceof Error ? error.message : String(error) }),
+    (error: unknown) => process.send!(describe(error)),
   );
 });
+
+/** What the system says, of a full disk for instance, need not be so the next time. */
+function describe(error: unknown): PrepareReport {
+  const { message, code = '' } = error as NodeJS.ErrnoException;
+  return { failed: message, lasting: !/^E[A-Z]+$/.test(code) };
+}
 
 // Nobody is left to use it now.
 process.once('disconnect', () => process.exit());
@@ -52,9 +58,12 @@ async function prepare({ path, place, requests }: PrepareOrder): Promise<void> {
   await writeFile(join(scratch, fileNames.facts), JSON.stringify(facts));
   for (const name of [fileNames.model, fileNames.facts]) await sync(join(scratch, name));
   if (!isDeepStrictEqual(await Promise.all(sources.map((source) => stateOf(source.path))), sources))
-    throw new Error('the model changed meanwhile');
+    throw Object.assign(new Error('the model changed meanwhile'), { code: 'ESTALE' });
   await rm(place, { recursive: true, force: true });
-  await rename(scratch, place);
+  // Another process may have been first with the same.
+  await rename(scratch, place).catch((error: unknown) => {
+    if (!['ENOTEMPTY', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+  });
 }
 
 async function sync(path: string): Promise<void> {

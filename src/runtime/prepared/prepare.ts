@@ -16,6 +16,12 @@ export interface PrepareOrder {
   readonly requests: readonly Feeds[];
 }
 
+export interface PrepareReport {
+  readonly failed?: string;
+  /** The same would happen the next time. */
+  readonly lasting?: boolean;
+}
+
 /**
  * Prepares a model in a process of its own, which may well crash at it: optimized, and with its weights packed the way that this
  * processor's kernels want them, in a file that sessions map instead of reading it. They open in a fraction of the time, and
@@ -31,19 +37,21 @@ export async function prepare(order: PrepareOrder, signal?: AbortSignal): Promis
     ...(signal && { signal }),
   });
   const over = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
-  const report = once(child, 'message') as Promise<[{ failed?: string }]>;
+  const report = once(child, 'message') as Promise<[PrepareReport]>;
   // One of them settles; the other must not be an unhandled rejection.
   report.catch(() => undefined);
   over.catch(() => undefined);
   try {
     child.send(order);
     if (child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_LOW);
-    const [{ failed }] = await Promise.race([
+    const [{ failed, lasting }] = await Promise.race([
       report,
-      over.then(([code, by]) => [{ failed: `its process died (${by ?? `code ${code}`})` }] as const),
+      over.then(([code, by]): [PrepareReport] => [
+        { failed: `its process died (${by ?? `code ${code}`})`, lasting: true },
+      ]),
     ]);
     if (failed !== undefined) {
-      if (signal?.aborted !== true) await refuse(order.place, order.path, failed);
+      if (lasting && signal?.aborted !== true) await refuse(order.place, order.path, failed);
       throw new Error(failed);
     }
   } finally {

@@ -1,11 +1,15 @@
+import { mkdir, rm, statfs, writeFile } from 'node:fs/promises';
 import { freemem } from 'node:os';
-import { rm, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import type { Feeds } from '../../runtime/session.js';
 import { findPrepared, type Found, placeOf, trialOf } from '../../runtime/prepared/place.js';
 import { readMemoryLimit } from './placement.js';
 
 /** How many times a model's size its preparation may take of memory: the model, its session, and the session on trial. */
 const memoryFactor = 5;
+
+/** And of the disk: the weights, and the packed weights, and both once more while they are put in their places. */
+const diskFactor = 5;
 
 /** Milliseconds after the model is ready: who starts it has requests waiting. */
 const pause = 1000;
@@ -72,6 +76,7 @@ export class Preparation {
       });
     });
     if (signal.aborted || memoryFactor * size > Math.min(freemem(), readMemoryLimit() / 2)) return;
+    if (diskFactor * size > (await freeDisk(this.#place))) return;
     try {
       const { prepare } = await import('../../runtime/prepared/prepare.js');
       await prepare({ path: this.#model, place: this.#place, requests }, signal);
@@ -79,5 +84,16 @@ export class Preparation {
     } catch (error) {
       if (!signal.aborted) told?.(error as Error);
     }
+  }
+}
+
+/** Bytes that a file at this path may take; 0 where there can be none. */
+async function freeDisk(path: string): Promise<number> {
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    const { bavail, bsize } = await statfs(dirname(path));
+    return bavail * bsize;
+  } catch {
+    return 0;
   }
 }
