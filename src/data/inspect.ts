@@ -14,6 +14,8 @@ const maxLines = 5;
  * for sure.
  * @param lines Line of each row in the source.
  * @param arrays Digests of features that are arrays.
+ * @param others Further targets.
+ * @param isProse Whether a column holds texts of words, of which each may be new.
  */
 export function inspectData(
   { features }: Columns,
@@ -21,18 +23,25 @@ export function inspectData(
   splits: SplitRows,
   lines: readonly number[],
   arrays: readonly Column[] = [],
+  others: readonly Target[] = [],
+  isProse: (name: string) => boolean = () => false,
 ): string[] {
   const names = (columns: readonly Column[]): string[] => columns.map(({ name }) => name);
   const isLong = lines.length >= leastRows;
-  return noteFindings({
+  const copiesOf = (goal: Target) => (isLong ? names(features.filter((column) => isCopy(column, goal))) : []);
+  const found = noteFindings({
     constant: names(features.filter((column) => new Set<number | string>(column.values).size === 1)),
     target: target.name,
-    copies: isLong ? names(features.filter((column) => isCopy(column, target))) : [],
-    unseen: findUnseen(features, splits),
+    copies: copiesOf(target),
+    unseen: findUnseen(
+      features.filter(({ name }) => !isProse(name)),
+      splits,
+    ),
     repeats: findRepeats([...features, ...arrays], splits, lines),
     share: 1,
     classes: target.task === 'classification' ? countClasses(target) : [],
   });
+  return [...found, ...others.flatMap((goal) => noteCopies(goal.name, copiesOf(goal)))];
 }
 
 /** What was found, however the data was gone through. */
@@ -56,15 +65,19 @@ export function noteFindings(found: Findings): string[] {
     ...found.constant.map(
       (name) => `column "${name}" has the same value in every row: it can be listed under data.exclude`,
     ),
-    ...found.copies.map(
-      (name) =>
-        `column "${name}" gives the target "${found.target}" away in every row: ` +
-        `list it under data.exclude, unless it is known when the model is asked`,
-    ),
+    ...noteCopies(found.target, found.copies),
     ...found.unseen.flatMap(({ name, texts }) => noteUnseen(name, texts)),
     ...noteRepeats(found.repeats, found.share),
     ...noteRare(found.classes),
   ];
+}
+
+function noteCopies(target: string, copies: readonly string[]): string[] {
+  return copies.map(
+    (name) =>
+      `column "${name}" gives the target "${target}" away in every row: ` +
+      `list it under data.exclude, unless it is known when the model is asked`,
+  );
 }
 
 function findUnseen(features: readonly Column[], { train, validation, test }: SplitRows): Findings['unseen'] {

@@ -180,7 +180,15 @@ async function loadSmall(path: string, config: DataConfig, options: LoadOptions)
       ? [`left out ${dropped} rows without a value for ${targetsOf(config).join(' or ')}`]
       : []),
     ...noteFilled(columns.features, rows.train),
-    ...inspectData(columns, target, rows, table.lines, asColumns(wide, table)),
+    ...inspectData(
+      columns,
+      target,
+      rows,
+      table.lines,
+      asColumns(wide, table),
+      others,
+      (name) => declaredType(config, name) === 'text',
+    ),
   ];
   return {
     digest,

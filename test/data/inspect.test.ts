@@ -60,6 +60,26 @@ describe('notes on the data', () => {
     expect(notes).toEqual([`column "colour" has texts in held-out rows that no training row has: ${shown}`]);
   });
 
+  it.each([256, 0])('let each text of words be a new one, with %i MB of memory', async (memory) => {
+    const { notes } = await load('words,y', 60, (row) => [`this is row ${row}`, row % 2 ? 'p' : 'q'], {
+      types: { words: 'text' },
+      memory,
+    });
+    expect(notes).toEqual([]);
+  });
+
+  it('name what gives a further target away', async () => {
+    const { notes } = await load(
+      'a,copy,z,y',
+      40,
+      (row) => [row % 9, row / 3, 7 * row, row % 2 ? 'p' : 'q'],
+      {
+        target: ['y', 'z'],
+      },
+    );
+    expect(notes).toEqual([expect.stringContaining('column "copy" gives the target "z" away')]);
+  });
+
   it('give the lines of held-out rows whose features were trained on', async () => {
     const { notes, splits } = await load('a,y', 60, (row) => [
       row % 6,

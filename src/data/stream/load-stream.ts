@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { chooseFeatures, type Located } from '../columns.js';
-import { cellType, type CellType, type DataConfig } from '../config.js';
+import { cellType, declaredType, type CellType, type DataConfig } from '../config.js';
 import type { Statistics } from '../dataset.js';
 import { describeTexts, type ColumnSchema, type DataSchema } from '../describe-schema.js';
 import { assembleSignature, numbersInput, type Observed } from '../describe-signature.js';
@@ -141,10 +141,12 @@ function describe(
       constant: features.filter(isConstant).map(({ name }) => name),
       target: goal.name,
       copies: rows < leastRows ? [] : features.filter((_, index) => isCopy(index)).map(({ name }) => name),
-      unseen: features.map((tally, index) => ({
-        name: tally.name,
-        texts: unseenTexts(tally, facts[index]!),
-      })),
+      unseen: features.flatMap((tally, index) =>
+        // Of words, each text may be new.
+        declaredType(config, tally.name) === 'text'
+          ? []
+          : [{ name: tally.name, texts: unseenTexts(tally, facts[index]!) }],
+      ),
       repeats: repeats.lines(),
       share: repeats.share,
       classes: goal.classes,
