@@ -17,9 +17,11 @@ interface WebAssemblyGlobal {
   };
 }
 
-/** Bytes of text that are in its memory at once, and in front of them the powers of ten. */
-const [window, textStart] = [65_536, 184];
-const intoStart = textStart + window + 8;
+/** Bytes of text that are in its memory at once, and in front of them the powers of ten and the table of `scan.wat`. */
+const [window, textStart] = [65_536, 216];
+/** Zeros behind the text: what is read there at once. */
+const padding = 128;
+const intoStart = textStart + window + padding;
 /** Two bytes of text or more are a number. */
 const room = window / 2;
 const page = 65_536;
@@ -42,7 +44,7 @@ export class NumberScanner {
     const module = new Module(Buffer.from(scanCode, 'base64'));
     this.#exports = new Instance(module, { host: { memory } }).exports;
     new Float64Array(memory.buffer, 0, 23).set(Array.from({ length: 23 }, (_, power) => 10 ** power));
-    this.#text = new Uint8Array(memory.buffer, textStart, window + 8);
+    this.#text = new Uint8Array(memory.buffer, textStart, window + padding);
     this.#values = new Float32Array(memory.buffer, intoStart, room);
   }
 
@@ -71,13 +73,26 @@ export class NumberScanner {
       if (cut > at) end = cut;
     }
     this.#text.set(bytes.subarray(at, end));
-    this.#text.fill(0, end - at, end - at + 8);
+    this.#text.fill(0, end - at, end - at + padding);
     [this.#bytes, this.#from, this.#until] = [bytes, at, end];
   }
 }
 
-/** Made for the first list that is long enough; one, since it keeps nothing from one list to the next. */
+/**
+ * Made for the first list that is long enough; one, since it keeps nothing from one list to the next. None where the
+ * processor has no vectors of 16 bytes.
+ */
 export function lazyScanner(): () => NumberScanner | undefined {
   let scanner: NumberScanner | undefined;
-  return () => (endianness() === 'LE' ? (scanner ??= new NumberScanner()) : undefined);
+  let tried = false;
+  return () => {
+    if (tried) return scanner;
+    tried = true;
+    try {
+      if (endianness() === 'LE') scanner = new NumberScanner();
+    } catch (error) {
+      if ((error as Error).name !== 'CompileError') throw error;
+    }
+    return scanner;
+  };
 }
