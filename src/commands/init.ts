@@ -3,6 +3,7 @@ import { Args, Flags } from '@oclif/core';
 import { MaasError } from '../errors.js';
 import { formatTable } from '../ui/table.js';
 import { BaseCommand, type CommandResult } from './cli/base-command.js';
+import { listPreparations } from './scaffold/list-preparations.js';
 import { scaffold } from './scaffold/scaffold.js';
 import { findTemplate, listTemplates } from './scaffold/templates.js';
 
@@ -43,7 +44,11 @@ export default class Init extends BaseCommand<typeof Init> {
       installation: { path: installation, version },
       force: this.flags.force,
     });
-    const next = [...(path === process.cwd() ? [] : [`cd ${this.args.dir}`]), 'npx maas run'];
+    const next = [
+      ...(path === process.cwd() ? [] : [`cd ${this.args.dir}`]),
+      ...listPreparations(template, path, installation),
+      'npx maas run',
+    ];
     return {
       json: { status: 'done', template: template.name, name, path, files, linked, next },
       text: `Made ${name} from the template ${template.name}. Next:\n\n${next.map((line) => `  ${line}`).join('\n')}\n`,
