@@ -48,7 +48,7 @@ const longest = 2 ** 31 - 1;
  */
 export async function search(order: SearchOrder): Promise<SearchResult> {
   const { subject, options, passes, signal, onTry } = order;
-  const end = AbortSignal.timeout(Math.min(longest, options.budget * 1000));
+  const end = AbortSignal.timeout(Math.min(longest, Math.ceil(options.budget * 1000)));
   const until = AbortSignal.any([signal, end]);
   const workshop = new Workshop(passes, subject.context, until);
   const trial = new Trial({ ...order, workshop });

@@ -37,6 +37,12 @@ export interface Observer {
 /** Numbers of Hessians that are held at a time: 512 MB. */
 export const mostHeld = 2 ** 26;
 
+/** Rows that batches have, one by one and all together. */
+const countEach = (batches: readonly Feeds[]): number[] =>
+  batches.map((feeds) => Object.values(feeds)[0]?.dims[0] ?? 1);
+export const countRows = (batches: readonly Feeds[]): number =>
+  countEach(batches).reduce((sum, count) => sum + count, 0);
+
 /** Looks at what nobody has looked at before. */
 export async function recall(
   kind: string,
@@ -46,7 +52,7 @@ export async function recall(
   look: (values: readonly Observed[]) => Promise<Observations>,
 ): Promise<Observations> {
   const known = new Map<string, Float64Array>();
-  const place = (name: string): string => `${kind} on ${batches.length} batches: ${name}`;
+  const place = (name: string): string => `${kind} on ${countRows(batches)} rows: ${name}`;
   const unknown = values.filter((value) => {
     const found = memory?.get(place(keyOf(value))) as Float64Array | undefined;
     if (found) known.set(keyOf(value), found);
@@ -151,8 +157,8 @@ function meanLooks(
   batches: readonly Feeds[],
   means: Observations,
 ): readonly Look[] {
-  const counts = batches.map((feeds) => Object.values(feeds)[0]?.dims[0] ?? 1);
-  const all = counts.reduce((sum, count) => sum + count, 0);
+  const counts = countEach(batches);
+  const all = countRows(batches);
   const emit = reduceRows('ReduceMean');
   return values.map((value) => {
     const see = (found: Float32Array, batch: number): void => {

@@ -3,7 +3,14 @@ import { giveWay } from '../../../../runtime/give-way.js';
 import { openModel } from '../../../../runtime/open-model.js';
 import type { Feeds } from '../../../../runtime/session.js';
 import { tap } from '../../tap.js';
-import { observeSpreads, recall, type Observations, type Observed, type Observer } from '../observe.js';
+import {
+  countRows,
+  observeSpreads,
+  recall,
+  type Observations,
+  type Observed,
+  type Observer,
+} from '../observe.js';
 import { Histogram, leastDivergenceRange, leastErrorRange, percentileRange, type Range } from './ranges.js';
 
 export interface CalibrationOptions {
@@ -35,7 +42,7 @@ export async function calibrate(
   const { memory } = observer;
   const { method, coverage } = options;
   const place = (name: string): string =>
-    `range by ${method} ${coverage} on ${batches.length} batches: ${name}`;
+    `range by ${method} ${coverage} on ${countRows(batches)} rows: ${name}`;
   const known = (name: string): Range | undefined => memory?.get(place(name)) as Range | undefined;
   const unknown = names.filter((name) => !known(name));
   let seen: ReadonlyMap<string, Range> = new Map();
