@@ -111,7 +111,7 @@ export default class Serve extends ProjectCommand<typeof Serve> {
       };
     }
     try {
-      const { registry, project } = await this.open(['serve']);
+      const { registry, project } = await this.open(['serve'], true);
       return { registry, options: project.config['serve'], root: project.root, source };
     } catch (error) {
       // A model is whole in itself: where there is no project, the defaults serve it.

@@ -33,13 +33,21 @@ export const pluginList = z
  * The schema of the whole file: the fixed keys, and a section for each stage and service that is registered. Sections
  * are optional unless their schema has a default, except one: if only one stage starts from nothing, no other could run
  * without it.
+ *
+ * @param modelGiven The command line names a model, which has a name and needs no data: the file may do without both.
  */
-export function composeSchema(registry: Registry): z.ZodType<Record<string, unknown>> {
+export function composeSchema(
+  registry: Registry,
+  { modelGiven = false }: { readonly modelGiven?: boolean | undefined } = {},
+): z.ZodType<Record<string, unknown>> {
   const starts = registry.stages.filter(({ reads }) => reads.length === 0);
   const sections = Object.fromEntries([
     ...registry.stages.map((stage) => {
       const schema = sectionOf(stage, registry);
-      return [stage.name, starts.length === 1 && stage === starts[0] ? schema : orAbsent(schema)];
+      return [
+        stage.name,
+        !modelGiven && starts.length === 1 && stage === starts[0] ? schema : orAbsent(schema),
+      ];
     }),
     ...[...registry.services.values()].map((service) => [
       service.name,
@@ -48,10 +56,12 @@ export function composeSchema(registry: Registry): z.ZodType<Record<string, unkn
   ]) as Record<string, z.ZodType>;
   return z.strictObject({
     ...Object.fromEntries((registry.unread ?? []).map((section) => [section, z.unknown().optional()])),
-    name,
+    name: modelGiven ? name.default('model') : name,
     seed,
     plugins: pluginList,
-    data: dataSchema.describe('Where the rows come from, and which column to predict.'),
+    data: modelGiven
+      ? z.unknown().optional()
+      : dataSchema.describe('Where the rows come from, and which column to predict.'),
     ...sections,
   });
 }

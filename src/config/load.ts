@@ -23,9 +23,17 @@ export function toProject(
   root: Located,
   file: string,
   registry: Registry,
-  { cache, overrides = [] }: { readonly cache?: string; readonly overrides?: readonly string[] | undefined },
+  {
+    cache,
+    overrides = [],
+    modelGiven,
+  }: {
+    readonly cache?: string;
+    readonly overrides?: readonly string[] | undefined;
+    readonly modelGiven?: boolean | undefined;
+  },
 ): Project {
-  const config = deepFreeze(validate(root, composeSchema(registry)));
+  const config = deepFreeze(validate(root, composeSchema(registry, { modelGiven })));
   return Object.freeze({
     name: config['name'] as string,
     seed: config['seed'] as number,

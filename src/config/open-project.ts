@@ -15,6 +15,8 @@ export interface OpenOptions extends ReadOptions {
   readonly oclif: Config;
   /** Those that the command reads: the built-ins' others are neither loaded nor checked. Undefined for all. */
   readonly sections?: readonly string[] | undefined;
+  /** The command line names a model: the file needs neither `name` nor `data`. */
+  readonly modelGiven?: boolean | undefined;
 }
 
 /**
@@ -26,6 +28,7 @@ export interface OpenOptions extends ReadOptions {
 export async function openProject({
   oclif,
   sections,
+  modelGiven,
   ...options
 }: OpenOptions): Promise<{ project: Project; registry: Registry }> {
   const root = await readConfig(options);
@@ -36,7 +39,11 @@ export async function openProject({
   await addProjectPlugins(oclif, dirname(options.file), requests);
   // A plugin may build on any other part.
   const registry = await loadRegistry(oclif, requests.length === 0 && sections ? { sections } : {});
-  const project = toProject(root, options.file, registry, { cache: oclif.cacheDir, overrides: options.set });
+  const project = toProject(root, options.file, registry, {
+    cache: oclif.cacheDir,
+    overrides: options.set,
+    modelGiven,
+  });
   return { project, registry };
 }
 

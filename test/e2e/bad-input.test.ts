@@ -5,7 +5,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, type TestContext } from 'vitest';
-import { maas, maasJson, makeProject, type Result, type RunJson, type TemporaryProject } from './maas.js';
+import {
+  maas,
+  maasJson,
+  makeProject,
+  serve,
+  type Result,
+  type RunJson,
+  type TemporaryProject,
+} from './maas.js';
 
 /** A finished project that every case gets a copy of. */
 let finished: TemporaryProject;
@@ -205,6 +213,27 @@ describe('bad input', () => {
     await flipByte(join(release, 'model.onnx'));
     const served = await maas(folder, ['serve', '--port', '0', '--release', release]);
     expectError(served, { exit: 2, code: 'MAAS_ARTIFACT_CORRUPT', place: release.slice(folder.length + 1) });
+  });
+
+  it('a config of nothing but serve: → enough for a model that the command line names', async () => {
+    const [model, config] = [
+      join(made.release!.path.replace(finished.path, folder), 'model.onnx'),
+      'serve.yaml',
+    ];
+    await writeFile(file(config), 'serve:\n  port: 99999\n');
+    expectError(await maas(folder, ['serve', model, '--config', config]), {
+      exit: 2,
+      code: 'MAAS_CONFIG_INVALID',
+      place: `${config}:2:9`,
+    });
+    await writeFile(file(config), 'serve:\n  maxBodyBytes: 1000\n');
+    const server = await serve(folder, [model, '--config', config]);
+    const response = await fetch(`${server.url}/v2/models/model/infer`, {
+      method: 'POST',
+      body: 'x'.repeat(1001),
+    });
+    expect(response.status).toBe(413);
+    expect((await server.stop()).code).toBe(0);
   });
 
   it('a release folder that is not there → MAAS_RELEASE_MISSING', async () => {

@@ -185,6 +185,12 @@ describe('composeSchema', () => {
     expect(result.error?.issues.map(({ path }) => path)).toEqual([['train']]);
   });
 
+  it('requires neither name, data nor stages of who names a model', () => {
+    const schema = composeSchema(sampleRegistry, { modelGiven: true });
+    expect(schema.parse({})).toMatchObject({ name: 'model', seed: 0 });
+    expect(schema.safeParse({ nonsense: 1 }).success).toBe(false);
+  });
+
   it('requires none where several could start', () => {
     const source = { ...stage('fetch'), reads: [] };
     const registry = createRegistry([

@@ -45,8 +45,11 @@ export abstract class ProjectCommand<T extends typeof Command> extends BaseComma
 
   private pipeline: Pipeline | undefined;
 
-  /** @param sections Those of the config that the command reads; all where it does not say. */
-  protected async open(sections?: readonly string[]): Promise<RunnerContext> {
+  /**
+   * @param sections Those of the config that the command reads; all where it does not say.
+   * @param modelGiven The command line names a model: the config needs neither `name` nor `data`.
+   */
+  protected async open(sections?: readonly string[], modelGiven?: boolean): Promise<RunnerContext> {
     const { config: file, set } = this.flags as unknown as { config: string; set?: string[] };
     const { project, registry } = await openProject({
       oclif: this.config,
@@ -54,6 +57,7 @@ export abstract class ProjectCommand<T extends typeof Command> extends BaseComma
       set,
       env: process.env,
       sections,
+      modelGiven,
     });
     return {
       project,
