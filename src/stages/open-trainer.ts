@@ -56,7 +56,7 @@ export function openTrainer(
           'a pass that trains does not know of several targets yet',
           {
             place: placeIn(project, ['compress']),
-            hint: 'Choose passes that only rewrite the model, such as quantize.',
+            hint: 'Choose passes that only rewrite the model, such as quantize, or name one column under data.target.',
           },
         );
       }
