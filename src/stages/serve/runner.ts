@@ -75,7 +75,8 @@ export async function openRunner(files: ModelFiles, options: RunnerOptions): Pro
     if (await isQuick(run, row, rows)) {
       const settled = await settle(opened, options);
       if (availableParallelism() <= options.threads || runner.rows !== 'share') return settled;
-      const most = await countRowsBeside(run, row, longestRun);
+      // What requests fill together stays here: a worker takes a core from callers for as little.
+      const most = Math.max(settled.maxBatchSize, await countRowsBeside(run, row, longestRun));
       return most < longestRun ? withHelp(settled, most, files, options) : settled;
     }
     const beside = await countRowsBeside(run, row, rows);
@@ -124,8 +125,6 @@ export function withHelp(
   return {
     ...inline,
     rowsBeside,
-    maxBatchSize:
-      options.maxBatchSize === 'auto' ? Math.max(inline.maxBatchSize, defaultBatchSize) : inline.maxBatchSize,
     run(feeds, owned) {
       if (countRows(inline, feeds) <= rowsBeside) return inline.run(feeds, owned);
       opening ??= open();
@@ -198,7 +197,11 @@ async function runIn(
   const { signature, golden } = files;
   if (!signature || !golden) return tryOut(slots, run);
   const { inputs, outputs } = signature;
-  return { ...(await warmUp({ run }, signature, golden)), ports: { inputs, outputs }, golden };
+  return {
+    ...(await warmUp({ run }, signature, golden)),
+    ports: { inputs, outputs },
+    golden,
+  };
 }
 
 async function openInline(files: ModelFiles, { threads }: RunnerOptions): Promise<Opened> {
@@ -251,7 +254,11 @@ async function openWorkers(files: ModelFiles, options: RunnerOptions): Promise<O
     onLost: (reason) => onLost?.(reason),
   });
   const { rows, reason, ports, golden } = first!;
-  void preparation?.goOn({ size, requests: golden ? [golden.inputs] : [], told: options.onPrepared });
+  void preparation?.goOn({
+    size,
+    requests: golden ? [golden.inputs] : [],
+    told: options.onPrepared,
+  });
   const runner: Opened['runner'] = {
     rows,
     ...(reason !== undefined && { reason }),
