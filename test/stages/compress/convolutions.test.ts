@@ -41,7 +41,7 @@ const quantize = (model: Model, feeds: Parameters<typeof contextOf>[0], options:
   quantizePass.run(model, quantizePass.options.parse(options), contextOf(feeds));
 
 it('gates, halves and joins between convolutions are computed with integers', async () => {
-  const { model, feeds } = build('a block of a detector', { x: values(2, 8, 8, 8) }, (graph) => {
+  const { model, feeds } = build('a block of a detector', { x: values(2, 8, 16, 16) }, (graph) => {
     const first = convolve(graph, 'x', [16, 8, 3, 3]);
     const gated = graph.op('Mul', [first, graph.op('Sigmoid', [first])]);
     const [left, right] = graph.ops(
@@ -74,6 +74,17 @@ it('what no convolution reads stays as exact as it was', async () => {
   });
   const { model: made } = await quantize(model, feeds);
   expect((await optimize(made)).filter((op) => ['Mul', 'QLinearMul'].includes(op))).toEqual(['Mul']);
+});
+
+it.each([
+  [4, 'float32'],
+  [16, 'integers'],
+])('a convolution of images of %i × %i pixels is computed with %s', async (side, numbers) => {
+  const { model, feeds } = build('one layer', { x: values(2, 8, side, side) }, (graph) =>
+    graph.op('Flatten', [convolve(graph, 'x', [16, 8, 3, 3])]),
+  );
+  const { report } = await quantize(model, feeds);
+  expect(report.changed).toBe(numbers === 'integers');
 });
 
 it('convolutions that multiply little stay float32, unless they stand between integers', async () => {

@@ -5,9 +5,11 @@ import {
   type Graph,
   type Model,
   type Node,
+  type ValueType,
 } from '../../../../ir/graph.js';
 import { loadTensor } from '../../../../ir/onnx/external.js';
 import { freshNames, removeDead, replaceNodes, type Replacement } from '../../../../ir/rewrite.js';
+import { inferTypes } from '../../../../ir/shapes.js';
 import { tensor, valuesOf, type Tensor } from '../../../../ir/tensor.js';
 import { constantAt, labelOf } from '../dense-layer.js';
 import { quantizeMatrix, type QuantizedMatrix } from '../quantize-matrix.js';
@@ -43,11 +45,12 @@ export async function findConvolutions(model: Model, options: ConvolutionOptions
   const chosen = new Map<Node, QuantizedMatrix>();
   const small = new Map<Node, QuantizedMatrix>();
   const skipped: { node: string; reason: string }[] = [];
+  const types = options.weigh ? inferTypes(model) : undefined;
   for (const node of graph.nodes) {
     if (node.op !== 'Conv' || node.domain !== '') continue;
     const found = await quantizeWeights(node, model, options);
     if (typeof found === 'string') skipped.push({ node: labelOf(node), reason: found });
-    else (options.weigh && !pays(node, graph) ? small : chosen).set(node, found);
+    else (types && !pays(node, graph, types) ? small : chosen).set(node, found);
   }
   const chains = chainsOf(model);
   const isWanted = (node: Node): boolean => options.refuse(node, 1, Infinity) === undefined;
@@ -75,14 +78,20 @@ export async function findConvolutions(model: Model, options: ConvolutionOptions
 const leastProducts = 32;
 /** Products for each number that goes in or out, at least: with fewer, rounding and turning images round takes longer. */
 const leastIntensity = 10;
+/** Products for one image, at least: fewer are computed before a node that rounds has begun. */
+const leastWork = 65_536;
 
-/** Whether int8 makes a convolution faster that has float32 all round it. */
-function pays(node: Node, { initializers }: Graph): boolean {
+/** Whether int8 makes a convolution faster that has float32 all round it. Where sizes are open they count as large. */
+function pays(node: Node, { initializers }: Graph, types: ReadonlyMap<string, ValueType>): boolean {
   const [outputs, each, ...kernel] = initializers.get(node.inputs[1]!)!.dims as [number, number, ...number[]];
   const multiply = (sizes: readonly number[]): number => sizes.reduce((product, size) => product * size, 1);
   const products = each * multiply(kernel);
   const read = each * numberAttribute(node, 'group', 1) * multiply(numbersAttribute(node, 'strides') ?? []);
   if (multiply(kernel) > 1 && products < leastProducts) return false;
+  const places = types.get(node.outputs[0]!)?.shape?.slice(2) ?? [];
+  if (places.length > 0 && places.every((size): size is number => typeof size === 'number')) {
+    if (products * outputs * multiply(places) < leastWork) return false;
+  }
   return (products * outputs) / (read + outputs) >= leastIntensity;
 }
 

@@ -93,7 +93,7 @@ export const quantizeOptions = z.strictObject({
     .min(1)
     .optional()
     .describe(
-      'Smaller matrices of weights stay float32: int8 costs more there than it saves. Default: 4096 for dense layers. Of convolutions those stay float32 by default that multiply little for each number they read or write, unless they stand between others that compute with integers.',
+      'Smaller matrices of weights stay float32: int8 costs more there than it saves. Default: 4096 for dense layers. Of convolutions those stay float32 by default that multiply little, in all or for each number they read or write, unless they stand between others that compute with integers.',
     ),
   exclude: z
     .array(z.string().min(1))
