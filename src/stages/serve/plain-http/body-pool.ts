@@ -38,10 +38,10 @@ export class BodyPool {
   }
 
   #find(length: number): ArrayBuffer {
-    if (length < smallest) return Buffer.allocUnsafeSlow(length).buffer as ArrayBuffer;
+    if (length < smallest) return Buffer.allocUnsafeSlow(length).buffer;
     const size = 2 ** Math.ceil(Math.log2(length));
     const at = this.#free.findLastIndex(({ byteLength }) => byteLength === size);
-    if (at < 0) return Buffer.allocUnsafeSlow(size).buffer as ArrayBuffer;
+    if (at < 0) return Buffer.allocUnsafeSlow(size).buffer;
     this.#bytes -= size;
     return this.#free.splice(at, 1)[0]!;
   }
