@@ -88,6 +88,26 @@ describe('a model with several targets', () => {
     expect(await lossesOf({ kind: 3, amount: 0.5 })).toBeCloseTo(3 * kind + 0.5 * amount, 5);
   });
 
+  it('takes no target whose name is a number for the first', async () => {
+    const years = join(root, 'years');
+    await mkdir(years);
+    const text = await readFile(join(folder, 'rows.csv'), 'utf8');
+    await writeFile(join(years, 'rows.csv'), text.replace('amount', '2025'));
+    const lossOf = async (lossWeights: Record<string, number>): Promise<number> => {
+      const { run } = await train({
+        ...{ folder: years, data: { ...data, target: ['kind', '2025'] } },
+        train: { model: { layers }, epochs: 1, batchSize: 1000, lossWeights },
+      });
+      const { epochs } = JSON.parse(await readFile(join(run.out, 'history.json'), 'utf8')) as {
+        epochs: { loss: number }[];
+      };
+      return epochs[0]!.loss;
+    };
+    const [kind, both] = [await lossOf({ 2025: 0 }), await lossOf({ kind: 2, 2025: 0 })];
+    expect(kind).toBeGreaterThan(0);
+    expect(both).toBeCloseTo(2 * kind, 5);
+  });
+
   it.each<[string, Setup, string, string]>([
     [
       'a loss for the whole',

@@ -92,16 +92,15 @@ export function emitLoss(
   job: TrainJob,
 ): { readonly targets: TargetInputs; readonly loss: string } {
   const { objective, others = {}, losses: each = {} } = job;
-  const [firstName] = Object.keys(each);
-  const weigh = (value: string, name: string | undefined): string => {
-    const weight = (name === undefined ? undefined : each[name]?.weight) ?? 1;
+  const weigh = (value: string, name: string): string => {
+    const weight = each[name]?.weight ?? 1;
     return weight === 1 ? value : g.op('Mul', [value, g.scalar(weight, g.dtypeOf(value) as NumericDType)]);
   };
   const first = emitOwn(g, job, job.dataset.splits.train.target);
   const targets: Record<string, string | undefined> = {
     [first.target]: undefined,
   };
-  let own = weigh(first.loss, firstName);
+  let own = weigh(first.loss, job.dataset.signature.target.name);
   for (const [name, goal] of Object.entries(others)) {
     const { amounts } = goal;
     const part = {
