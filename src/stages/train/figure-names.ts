@@ -38,6 +38,10 @@ export function explainMisfit(
     reconstructs,
   } = signature;
   const figure = findFigure(name);
+  if (figure && figure.label === undefined && !Object.hasOwn(figures, name)) {
+    const [plain] = name.split(' of ') as [string];
+    return { message: `${name}: the model has one target`, hint: `Write ${plain}.` };
+  }
   const isOfText = generates !== undefined;
   const fits = (each: Figure): boolean =>
     each.task === task && (!each.ofText || isOfText) && !(each.ofTarget && reconstructs);

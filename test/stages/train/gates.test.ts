@@ -50,5 +50,6 @@ describe('checkGates', () => {
     expect(check({ accuracy: {}, 'recall.a': { min: 0.5 } })).not.toThrow();
     expect(check({ r2: {} })).toThrow('train.gates: there is no r2 of classes');
     expect(check({ 'recall.c': {} })).toThrow('recall.c: the data has no label "c"');
+    expect(check({ 'accuracy of y': {} })).toThrow('train.gates: accuracy of y: the model has one target');
   });
 });
