@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { scanTensors } from '../../../src/stages/serve/json/scan.js';
 
 const scan = (text: string, single: boolean): number[] | undefined => {
@@ -30,6 +30,8 @@ const number = fc.oneof(
   fc.constantFrom('-0', '0', '0.0', '1E5', '1e+5', '0.1e-2', '9007199254740993', '1e400', '-1e-400'),
 );
 const blank = fc.constantFrom('', ' ', '\n\t', '\r\n  ');
+
+afterEach(() => vi.unstubAllGlobals());
 
 describe('numbers in JSON', () => {
   it('are those that JSON.parse reads, to the last bit, in single and in double precision', () => {
@@ -104,6 +106,29 @@ describe('numbers in JSON', () => {
       }),
       { numRuns: 5000 },
     );
+  });
+
+  it('take no room for what lies behind their list', () => {
+    let room = 0;
+    vi.stubGlobal(
+      'Float64Array',
+      new Proxy(Float64Array, {
+        construct(made, [length, ...rest]: [unknown], as: NewableFunction) {
+          if (typeof length === 'number') room += length;
+          return Reflect.construct(made, [length, ...rest], as) as object;
+        },
+      }),
+    );
+    const list = `{"data":[${Array(20).fill(7).join()}]}`;
+    const text = `[${Array(300).fill(list).join()}]`;
+    expect(scanTensors(Buffer.from(text), false)!.lists).toHaveLength(300);
+    expect(room).toBeLessThan(20 * 20 * 300);
+  });
+
+  it('are not read in more lists than are asked for', () => {
+    const text = '{"a":{"data":[1]},"b":{"data":[2]}}';
+    expect(scanTensors(Buffer.from(text), true, 2)!.lists).toHaveLength(2);
+    expect(scanTensors(Buffer.from(text), true, 1)).toBeUndefined();
   });
 
   it('leaves texts alone that only look like data', () => {

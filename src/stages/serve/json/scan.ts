@@ -33,15 +33,28 @@ interface Cursor {
 }
 
 /**
- * Undefined when there is anything but flat lists of numbers under `"data"`, or no JSON: what knows all of JSON, and the
- * right words for what is wrong, reads it then. Bytes must be UTF-8. `single` rounds to single precision, exactly as
- * `Math.fround(Number(text))` does; else values are doubles, integers of at most 2⁵³ among them.
+ * Undefined when there is anything but flat lists of numbers under `"data"`, more of them than `most`, or no JSON: what knows all
+ * of JSON, and the right words for what is wrong, reads it then. Bytes must be UTF-8. `single` rounds to single precision, exactly
+ * as `Math.fround(Number(text))` does; else values are doubles, integers of at most 2⁵³ among them.
  */
-export function scanTensors(bytes: Buffer, single: boolean): Scanned | undefined {
+export function scanTensors(bytes: Buffer, single: boolean, most = Infinity): Scanned | undefined {
+  const many = single && bytes.length > fewest ? scanner() : undefined;
+  try {
+    return scanLists(bytes, single, most, many);
+  } finally {
+    many?.reset();
+  }
+}
+
+function scanLists(
+  bytes: Buffer,
+  single: boolean,
+  most: number,
+  many: NumberScanner | undefined,
+): Scanned | undefined {
   const double = new Float64Array(1);
   const cursor: Cursor = { bytes, at: 0, double, words: new Uint32Array(double.buffer) };
   const lists: ScannedList[] = [];
-  const many = single && bytes.length > fewest ? scanner() : undefined;
   let text = '';
   let copied = 0;
   for (;;) {
@@ -57,8 +70,7 @@ export function scanTensors(bytes: Buffer, single: boolean): Scanned | undefined
     cursor.at++;
     skipBlanks(cursor);
     const from = cursor.at;
-    const read = scanNumbers(cursor, single, many);
-    many?.reset();
+    const read = lists.length < most ? scanNumbers(cursor, single, many) : undefined;
     if (!read) return undefined;
     const until = cursor.at;
     // With a blank behind it, so that nothing that follows becomes a part of the number.
@@ -85,6 +97,9 @@ function endOfString(bytes: Buffer, start: number): number {
 
 /** Bytes behind which there may be so many numbers that calling for them pays. */
 const fewest = 512;
+
+/** So many times what was read there is room for, at most: behind many a short list lie others. */
+const mostGrowth = 16;
 
 const scanner = lazyScanner();
 
@@ -115,10 +130,10 @@ function scanNumbers(
   }
   const makeRoom = (more: number): void => {
     if (count + more <= values.length) return;
-    // The rest is about as dense as what was read so far.
+    // The rest is about as dense as what was read so far, if all of it belongs to this list.
     const whole = (1.02 * ((count + more) * (bytes.length - from))) / (cursor.at - from);
     const wider = new (single ? Float32Array : Float64Array)(
-      Math.ceil(Math.max(2 * count, count + more, whole)),
+      Math.ceil(Math.max(2 * count, count + more, Math.min(whole, mostGrowth * (count + more)))),
     );
     wider.set(values);
     values = wider;

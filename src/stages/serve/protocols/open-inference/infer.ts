@@ -15,7 +15,7 @@ export async function infer(request: HttpRequest, model: ServedModel): Promise<H
   const { json, rest } = splitBody(request);
   // In front of tensors in binary there are hardly ever lists of numbers.
   const single = model.inputs.every(({ dtype }) => dtype === 'float32');
-  const scanned = rest.length > 0 ? undefined : scanTensors(json, single);
+  const scanned = rest.length > 0 ? undefined : scanTensors(json, single, model.inputs.length);
   const plan = plans.read(model, scanned?.text ?? json.toString('utf8'));
   const inputs = readInputs(plan, rest, scanned?.lists);
   const results = await model.predict(inputs, readUrgency(request.headers, plan.parameters));
