@@ -23,6 +23,8 @@ export async function measurePeakMemory(order: MemoryOrder, signal?: AbortSignal
     stdio: 'ignore',
     ...(signal && { signal }),
   });
+  // One that cannot be started says so twice: of itself, and of the order that did not reach it.
+  child.on('error', () => undefined);
   try {
     const over = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
     const report = once(child, 'message') as Promise<[{ bytes: number } | { failed: string }]>;

@@ -91,6 +91,17 @@ describe('a prepared model', () => {
     expect(await readdir(place)).toEqual([fileNames.facts]);
   });
 
+  it('is tried again where no process could be started for it', async () => {
+    const { execPath } = process;
+    process.execPath = join(folder, 'none');
+    try {
+      await expect(prepare({ path, place, requests })).rejects.toThrow(/ENOENT|EPIPE/);
+    } finally {
+      process.execPath = execPath;
+    }
+    expect(await findPrepared(place, path)).toEqual({});
+  });
+
   it('is not tried again when it cannot be made, and leaves nothing behind', async () => {
     await mkdir(place, { recursive: true });
     await writeFile(path, 'no model');

@@ -36,6 +36,8 @@ export async function prepare(order: PrepareOrder, signal?: AbortSignal): Promis
     stdio: 'ignore',
     ...(signal && { signal }),
   });
+  // One that cannot be started says so twice: of itself, and of the order that did not reach it.
+  child.on('error', () => undefined);
   const over = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
   const report = once(child, 'message') as Promise<[PrepareReport]>;
   // One of them settles; the other must not be an unhandled rejection.
