@@ -29,7 +29,7 @@ export const compressStage = defineStage<CompressOptions>({
   options: compressOptions,
   reads: ['model'],
   writes: 'model',
-  version: 3,
+  version: 4,
   async key({ project, options, registry, signal }) {
     const { root, seed, config } = project;
     const names = options.auto ? [...registry.passes.keys()] : options.passes.map(({ name }) => name);

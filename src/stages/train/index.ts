@@ -20,7 +20,7 @@ export const trainStage = defineStage<TrainOptions>({
   options: trainOptions,
   reads: [],
   writes: 'model',
-  version: 3,
+  version: 4,
   // Where its ranks run and how often they may be lost makes it no other model; how many there are does.
   artifactOptions: ({ logSteps: _, submit: __, distributed, ...options }) => ({
     ...options,

@@ -54,7 +54,7 @@ export const qatPass = definePass<QatOptions>({
   summary:
     'Train on with the rounding of integers, then store and compute with them (quantization-aware training).',
   options,
-  version: 1,
+  version: 2,
   async run(given, { epochs, learningRate, batchSize, ranges: kind, ...chosen }, context) {
     const trainer = trainerOf(context, 'qat', 'train');
     const reduceRange = chosen.reduceRange ?? context.target === 'avx2';

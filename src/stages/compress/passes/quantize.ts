@@ -15,7 +15,7 @@ export const quantizePass = definePass<QuantizeOptions>({
   summary:
     'Store the weights of dense layers and convolutions as integers of 8 or 4 bits, and compute with integers.',
   options: quantizeOptions,
-  version: 5,
+  version: 6,
   async run(given, settings, context) {
     const { model: raised, notes } = raiseOpset(given, settings);
     const reduceRange = settings.reduceRange ?? context.target === 'avx2';
