@@ -1,4 +1,5 @@
 import type { Model, Node } from '../../ir/graph.js';
+import { loadTensor } from '../../ir/onnx/external.js';
 import { valuesOf } from '../../ir/tensor.js';
 import { openModel } from '../../runtime/open-model.js';
 import type { Feeds } from '../../runtime/session.js';
@@ -23,14 +24,15 @@ const multiplying = new Set([':MatMulInteger', 'com.microsoft:MatMulIntegerToFlo
  */
 export async function findOverflows(model: Model, feeds: Feeds): Promise<Overflow[]> {
   const { graph } = model;
-  const layers = graph.nodes.flatMap((node) => {
+  const layers: { node: Node; values: Int8Array; rows: number; columns: number }[] = [];
+  for (const node of graph.nodes) {
     const weight = graph.initializers.get(node.inputs[1] ?? '');
     const isLayer = multiplying.has(`${node.domain}:${node.op}`) && weight?.dtype === 'int8';
-    if (!isLayer || weight.dims.length !== 2) return [];
+    if (!isLayer || weight.dims.length !== 2) continue;
     const [rows, columns] = weight.dims as [number, number];
-    const values = valuesOf(weight) as Int8Array;
-    return mayOverflow(values, columns) ? [{ node, values, rows, columns }] : [];
-  });
+    const values = valuesOf(await loadTensor(weight)) as Int8Array;
+    if (mayOverflow(values, columns)) layers.push({ node, values, rows, columns });
+  }
   if (layers.length === 0) return [];
   const names = [...new Set(layers.map(({ node }) => node.inputs[0]!))];
   const outputs = names.map((name) => ({ name, dtype: 'uint8' as const }));
