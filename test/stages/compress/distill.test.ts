@@ -61,6 +61,22 @@ describe('a teacher beside its student', () => {
     expect((await look(lesson.model, [lesson.loss]))[0]![0]).toBeGreaterThan(0);
   });
 
+  it('says that it does not know of several targets', () => {
+    const several = (model: Model): Model => {
+      const g = new GraphBuilder({ ...model.graph, outputs: [] });
+      g.output(g.op('Identity', ['probabilities']), 'kind.probabilities');
+      return { ...model, graph: g.build() };
+    };
+    const placeOf = () => ({ file: 'maas.config.yaml' });
+    expect(() => teach(several(classifier(16)), several(classifier(8)), plain, placeOf)).toThrow(
+      expect.objectContaining({
+        code: 'MAAS_CONFIG_INVALID',
+        message: 'distill does not know of several targets yet',
+        place: { file: 'maas.config.yaml' },
+      }),
+    );
+  });
+
   it('refuses layers that are not there, and those that do not fit', () => {
     const ask = (teacher: string, student?: string) => () =>
       teach(classifier(16), classifier(8), { ...plain, hidden: [{ teacher, student, weight: 1 }] });

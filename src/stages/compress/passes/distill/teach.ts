@@ -61,6 +61,13 @@ export function teach(
   const output = outputs.find((name) =>
     [teacher, student].every(({ graph }) => graph.outputs.some((value) => value.name === name)),
   );
+  const isOfOne = (name: string): boolean => outputs.some((each) => name.endsWith(`.${each}`));
+  if (output === undefined && teacher.graph.outputs.some(({ name }) => isOfOne(name))) {
+    throw new MaasError('MAAS_CONFIG_INVALID', 'distill does not know of several targets yet', {
+      place: placeOf?.([]),
+      hint: 'Choose passes that only rewrite the model, such as quantize, or name one column under data.target.',
+    });
+  }
   if (output === undefined)
     throw new MaasError('MAAS_MODEL_SHAPE', `model and student share no output of ${outputs.join(' or ')}`);
   const taught = addTeacher(g, teacher, [output, ...learned.map((pair) => pair.teacher)]);
