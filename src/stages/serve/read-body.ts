@@ -72,10 +72,10 @@ export async function unpackBody(
   encoding: string | undefined,
   limit: number,
 ): Promise<Buffer | undefined> {
-  const name = encoding === undefined ? undefined : unpackers[encoding.trim().toLowerCase()];
-  if (name === undefined) return undefined;
+  const known = encoding?.trim().toLowerCase() ?? '';
+  if (!Object.hasOwn(unpackers, known)) return undefined;
   const zlib = (await import('node:zlib')) as unknown as Readonly<Record<Unpacker, Unpack>>;
-  const unpack = promisify(zlib[name]);
+  const unpack = promisify(zlib[unpackers[known]!]);
   try {
     return await unpack(body, { maxOutputLength: limit });
   } catch (error) {

@@ -94,7 +94,8 @@ describe('POST /predict', () => {
     const url = `${server.url}/predict`;
     expect((await post(url, '')).status).toBe(400);
     expect((await post(url, JSON.stringify(row), { 'content-type': 'text/plain' })).status).toBe(415);
-    expect((await post(url, JSON.stringify(row), { 'content-encoding': 'br' })).status).toBe(415);
+    for (const encoding of ['br', 'constructor'])
+      expect((await post(url, JSON.stringify(row), { 'content-encoding': encoding })).status).toBe(415);
     const get = await server.get('/predict');
     expect(get.status).toBe(405);
     expect(get.headers.get('allow')).toBe('POST');
