@@ -21,8 +21,12 @@ function distance(a: string, b: string): number {
 export function closest(name: string, known: readonly string[]): string | undefined {
   const plain = (text: string): string => text.toLowerCase().replace(/[\s_-]/g, '');
   const allowed = Math.max(1, Math.floor(name.length / 3));
+  const sought = plain(name);
   const ranked = known
-    .map((candidate) => ({ candidate, edits: distance(plain(name), plain(candidate)) }))
+    .map((candidate) => ({ candidate, text: plain(candidate) }))
+    // The distance is at least that of the lengths: a name may be a caller's, and longer than anybody has time for.
+    .filter(({ text }) => Math.abs(text.length - sought.length) <= allowed)
+    .map(({ candidate, text }) => ({ candidate, edits: distance(sought, text) }))
     .sort((a, b) => a.edits - b.edits);
   return ranked[0] && ranked[0].edits <= allowed ? ranked[0].candidate : undefined;
 }

@@ -33,13 +33,14 @@ export function encodeRows(signature: Signature, rows: readonly unknown[]): Enco
   for (const [index, row] of rows.entries()) {
     if (errors.length >= maxErrors) break;
     const report = (message: string, field?: string): void => {
-      errors.push({ row: index, field, message: `row ${index}: ${message}` });
+      if (errors.length < maxErrors) errors.push({ row: index, field, message: `row ${index}: ${message}` });
     };
     if (typeof row !== 'object' || row === null || Array.isArray(row)) {
       report(`expected an object with the fields ${known.join(', ')}; found ${describe(row)}`);
       continue;
     }
     for (const field of Object.keys(row)) {
+      if (errors.length >= maxErrors) break;
       if (known.includes(field)) continue;
       const hint = didYouMean(field, known) ?? `Known fields: ${known.join(', ')}.`;
       report(`unknown field "${field}". ${hint}`, field);

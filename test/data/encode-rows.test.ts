@@ -90,5 +90,13 @@ describe('encodeRows', () => {
     ]);
     const many = encodeRows(signature, new Array<unknown>(1000).fill(null));
     expect(!many.ok && many.errors.length).toBe(20);
+    const wide = Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`other${index}`, 1]));
+    const one = encodeRows(signature, [wide]);
+    expect(!one.ok && one.errors.length).toBe(20);
+  });
+
+  it('looks for what was meant by a name in no time, however long it is', { timeout: 2000 }, () => {
+    const result = encodeRows(signature, [{ ...good, ['x'.repeat(2 ** 23)]: 1 }]);
+    expect(!result.ok && result.errors.length).toBe(1);
   });
 });
