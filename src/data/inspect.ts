@@ -41,7 +41,23 @@ export function inspectData(
     share: 1,
     classes: target.task === 'classification' ? countClasses(target) : [],
   });
-  return [...found, ...others.flatMap((goal) => noteCopies(goal.name, copiesOf(goal)))];
+  const further = others.flatMap((goal) => [
+    ...noteCopies(goal.name, copiesOf(goal)),
+    ...(goal.task === 'classification' ? noteUnlearnt(goal, splits) : []),
+  ]);
+  return [...found, ...further];
+}
+
+/** Rows are divided by the classes of the first target: of another, a split may lack some. */
+function noteUnlearnt(
+  { name, labels, classes }: Target & { readonly task: 'classification' },
+  { train }: SplitRows,
+): string[] {
+  const learnt = new Set(train.map((row) => classes[row]));
+  const lacking = labels.filter((_, index) => !learnt.has(index)).map((label) => JSON.stringify(label));
+  if (lacking.length === 0) return [];
+  const shown = lacking.length > maxLines ? [...lacking.slice(0, maxLines), '…'] : lacking;
+  return [`the target "${name}" has classes that no training row has: ${shown.join(', ')}`];
 }
 
 /** What was found, however the data was gone through. */

@@ -80,6 +80,15 @@ describe('notes on the data', () => {
     expect(notes).toEqual([expect.stringContaining('column "copy" gives the target "z" away')]);
   });
 
+  it('name classes of a further target that no training row has', async () => {
+    const kind = (row: number) => (row % 5 === 0 ? `rare ${row}` : 'usual');
+    const cells = (row: number) => [row % 9, row / 3, kind(row), row % 2 ? 'p' : 'q'];
+    const { notes } = await load('a,b,z,y', 40, cells, { target: ['y', 'z'] });
+    expect(notes).toEqual([
+      expect.stringMatching(/^the target "z" has classes that no training row has: "rare \d+"/),
+    ]);
+  });
+
   it('give the lines of held-out rows whose features were trained on', async () => {
     const { notes, splits } = await load('a,y', 60, (row) => [
       row % 6,
