@@ -48,10 +48,10 @@ export function sortLabels(labels: Iterable<string>, type: Column['type']): stri
 export function textAmount(name: string, path: string): MaasError {
   return new MaasError(
     'MAAS_DATA_VALUE',
-    `data.task is regression, and the target column "${name}" holds text`,
+    `the target column "${name}" holds text, and regression predicts numbers`,
     {
       place: { file: path },
-      hint: 'Set data.task: classification, or choose a target column of numbers.',
+      hint: 'Write classification for it, or choose a target column of numbers.',
     },
   );
 }

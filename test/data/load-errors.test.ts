@@ -168,7 +168,7 @@ const cases: [
     'regression on text',
     withLine('1,2,a'),
     { task: 'regression' },
-    'MAAS_DATA_VALUE data.task is regression, and the target column "kind" holds text\ndata.csv\nSet data.task: classification, or choose a target column of numbers.',
+    'MAAS_DATA_VALUE the target column "kind" holds text, and regression predicts numbers\ndata.csv\nWrite classification for it, or choose a target column of numbers.',
   ],
   [
     'every column excluded',
