@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, truncate, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fromBinary } from '@bufbuild/protobuf';
@@ -89,6 +89,14 @@ describe('a prepared model', () => {
     await writeFile(trialOf(place, 2 ** 22 + 1), '');
     expect(await findPrepared(place, path)).toEqual({ refused: true });
     expect(await readdir(place)).toEqual([fileNames.facts]);
+  });
+
+  it('is refused once a process with the number of this one has died, as in a container that starts again', async () => {
+    await prepare({ path, place, requests });
+    await writeFile(trialOf(place), '');
+    const before = new Date(performance.timeOrigin - 1000);
+    await utimes(trialOf(place), before, before);
+    expect(await findPrepared(place, path)).toEqual({ refused: true });
   });
 
   it('is tried again where no process could be started for it', async () => {

@@ -76,8 +76,15 @@ export async function refuse(place: string, model: string, refused: string): Pro
 export const trialOf = (place: string, pid = process.pid): string => join(place, `opened-by-${pid}`);
 
 async function hasKilled(place: string): Promise<boolean> {
-  const pids = (await readdir(place)).map((name) => /^opened-by-(\d+)$/.exec(name)?.[1]);
-  return pids.some((pid) => pid !== undefined && Number(pid) !== process.pid && !isAlive(Number(pid)));
+  for (const name of await readdir(place)) {
+    const pid = Number(/^opened-by-(\d+)$/.exec(name)?.[1]);
+    if (Number.isNaN(pid)) continue;
+    // In a container that starts again each process has the number of the one before it.
+    const isGone =
+      pid === process.pid ? (await stat(join(place, name))).mtimeMs < performance.timeOrigin : !isAlive(pid);
+    if (isGone) return true;
+  }
+  return false;
 }
 
 export function isAlive(pid: number): boolean {
