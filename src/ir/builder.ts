@@ -23,6 +23,7 @@ export class GraphBuilder {
   #names = new Set<string>();
   #outer: GraphBuilder | undefined;
   readonly #scalars = new Map<string, string>();
+  readonly #stopped = new Set<string>();
   readonly #graphName: string;
   /** Size of onnxruntime's blocks of channels, where the graph is for a processor that has some: see gradient/blocked.ts. */
   block: number | undefined;
@@ -111,6 +112,17 @@ export class GraphBuilder {
     ];
     this.add({ op, domain: options.domain ?? '', name, inputs, outputs, attributes });
     return outputs;
+  }
+
+  /** The same value, which no gradient flows back through: what is before it does not learn from what is after it. */
+  stopGradient(value: string): string {
+    const stopped = this.op('Identity', [value], {}, { name: 'stopped' });
+    this.#stopped.add(stopped);
+    return stopped;
+  }
+
+  stopsGradient(value: string): boolean {
+    return this.#stopped.has(value);
   }
 
   /** Adds a node as it is. Its inputs must be there already. */

@@ -110,7 +110,7 @@ function pathBack(g: GraphBuilder, ends: readonly string[], roots: readonly stri
       const dtype = g.typeOf(name)?.dtype;
       // Nothing flows through integers: they change in steps. Only those that numbers are rounded to count as numbers.
       const flows = dtype === undefined || dtype.includes('float') || keyOf(node) === 'QuantizeLinear';
-      if (name !== '' && flows) moving.add(name);
+      if (name !== '' && flows && !g.stopsGradient(name)) moving.add(name);
     }
   }
   const needed = new Set(ends);

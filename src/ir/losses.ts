@@ -11,6 +11,7 @@ import { categoricalHinge, hinge, squaredHinge } from './losses/hinge.js';
 import { huber } from './losses/huber.js';
 import type { Loss } from './losses/loss.js';
 import { meanSquaredError, mse } from './losses/squared-error.js';
+import { triplet } from './losses/triplet.js';
 
 export type { Loss, LossInputs, LossOptions } from './losses/loss.js';
 
@@ -30,4 +31,5 @@ export const losses: Readonly<Record<string, Loss>> = {
   squaredHinge,
   categoricalHinge,
   klDivergence,
+  triplet,
 };

@@ -190,6 +190,8 @@ export interface FittingEngine extends EngineTraits {
   readonly ownsModel?: false;
   /** Whether `train.distributed` goes with it: it then runs once in each of several processes, and is given `ranks`. */
   readonly distributed?: boolean;
+  /** Losses that it cannot train by: `auto` passes it over for them. */
+  readonly withoutLosses?: readonly string[];
   train(job: TrainJob): Promise<TrainOutcome>;
 }
 

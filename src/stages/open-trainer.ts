@@ -5,6 +5,7 @@ import type { Dataset } from '../data/index.js';
 import { addUnlabelled } from './add-unlabelled.js';
 import { MaasError } from '../errors.js';
 import type { Graph, Model } from '../ir/graph.js';
+import { losses } from '../ir/losses.js';
 import { freshNames, removeDead } from '../ir/rewrite.js';
 import { inferTypes } from '../ir/shapes.js';
 import { int64s } from '../ir/tensor.js';
@@ -33,6 +34,8 @@ export function openTrainer(
 ): Trainer {
   const { project, registry, work, signal, emit } = run;
   const { batchSize = 32, threads = 1, loss } = (project.config['train'] ?? {}) as Partial<TrainSection>;
+  // Passes change the last layer, and are held to what it says: the embedding has been learned.
+  const isOfEmbeddings = loss !== undefined && losses[loss.name]?.embeds === true;
   let fits = 0;
   return {
     dataset,
@@ -69,7 +72,7 @@ export function openTrainer(
         prediction,
         ...(objective && { objective }),
         dataset: rows,
-        loss: resolveLoss(loss, dataset, project),
+        loss: resolveLoss(isOfEmbeddings ? undefined : loss, dataset, project),
         optimizer: { name: 'adam', learningRate },
         schedule: { name: 'cosine', floor: 0, warmup: 0 },
         metrics: [],

@@ -20,6 +20,8 @@ export interface Loss {
   readonly defaults: Readonly<Record<string, number | boolean>>;
   /** True when the loss takes `classWeights`. */
   readonly weighsClasses: boolean;
+  /** True when it looks at what goes into the last dense layer of a model with one target. */
+  readonly embeds?: boolean;
   /**
    * Emits the loss and returns its name: a scalar of the prediction's element type, the mean over the rows.
    * @throws MaasError MAAS_MODEL_SHAPE when prediction and target do not fit together.

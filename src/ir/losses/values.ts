@@ -54,6 +54,20 @@ export function mean(g: GraphBuilder, value: string): string {
   return g.op('ReduceMean', [value], { keepdims: attr.int(0) });
 }
 
+/** The sum along one axis, which is gone then. */
+export function sumOver(g: GraphBuilder, value: string, axis: number): string {
+  return g.op('ReduceSum', [value, g.int64s([axis])], { keepdims: attr.int(0) });
+}
+
+/**
+ * The length of each vector, at least 1e-8 as in PyTorch: nothing is divided by 0, nor is the slope of a root infinite.
+ * ReduceL2 is not the same in all operator sets that are trained.
+ */
+export function lengths(g: GraphBuilder, vectors: string): string {
+  const square = sumOver(g, g.op('Mul', [vectors, vectors]), -1);
+  return g.op('Sqrt', [g.op('Clip', [square, number(g, 1e-16, vectors)])]);
+}
+
 export function scale(g: GraphBuilder, value: string, factor: number): string {
   return factor === 1 ? value : g.op('Mul', [value, number(g, factor, value)]);
 }

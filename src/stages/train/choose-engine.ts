@@ -15,11 +15,11 @@ export interface ChosenEngine {
   readonly reason?: string;
 }
 
-type Wanted = Pick<TrainOptions, 'engine' | 'distributed'>;
+type Wanted = Pick<TrainOptions, 'engine' | 'distributed' | 'loss'>;
 
 /** The engine that the config names, or for `auto` the one that this machine has. */
 export async function chooseEngine(
-  { engine, distributed }: Wanted,
+  { engine, distributed, loss }: Wanted,
   { engines }: Pick<Registry, 'engines'>,
   project: Project,
 ): Promise<ChosenEngine> {
@@ -28,7 +28,7 @@ export async function chooseEngine(
   for (const name of preferred) {
     const candidate = engines.get(name);
     if (!candidate) continue;
-    const why = await obstacle(candidate, distributed !== undefined, placesOf(project));
+    const why = await obstacle(candidate, { distributed, loss }, placesOf(project));
     if (why === undefined) {
       const options = candidate.options?.parse({}) ?? {};
       return {
@@ -42,9 +42,15 @@ export async function chooseEngine(
   throw new TypeError(`no engine for auto: ${passed.join('; ')}`);
 }
 
-async function obstacle(engine: Engine, together: boolean, places: Places): Promise<string | undefined> {
-  if (together && (engine.ownsModel === true || engine.distributed !== true))
+async function obstacle(
+  engine: Engine,
+  { distributed, loss }: Omit<Wanted, 'engine'>,
+  places: Places,
+): Promise<string | undefined> {
+  if (distributed && (engine.ownsModel === true || engine.distributed !== true))
     return `${engine.name} trains in one process`;
+  if (loss && engine.ownsModel !== true && engine.withoutLosses?.includes(loss.name))
+    return `${engine.name} cannot train by ${loss.name}`;
   const missing = await engine.unavailable?.(places);
   return missing && `${engine.name} cannot run: ${missing.reason}`;
 }

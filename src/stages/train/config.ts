@@ -111,6 +111,11 @@ export function trainOptions({ engines }: Pick<Registry, 'engines'>): z.ZodType<
       const message = `the ${engine.name} engine trains in one process: remove distributed`;
       context.issues.push({ code: 'custom', input: distributed, path: ['distributed'], message });
     }
+    const { loss } = context.value;
+    if (loss && chosen?.ownsModel !== true && chosen?.withoutLosses?.includes(loss.name)) {
+      const message = `the ${engine.name} engine cannot train by ${loss.name}: choose the onnx engine, or another loss`;
+      context.issues.push({ code: 'custom', input: loss, path: ['loss'], message });
+    }
     if (ownsModel) {
       const { accumulate, ema, sampling } = context.value;
       const others = {

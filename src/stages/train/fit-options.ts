@@ -23,6 +23,7 @@ const optionSchemas: Readonly<Record<string, z.ZodType<number | boolean>>> = {
     .describe('How fast weights shrink towards 0, beside what the loss asks for.'),
   decayVectors: z.boolean().describe('Whether biases and the scales of normalisation shrink too.'),
   delta: z.number().positive().describe('Error from which on the loss is linear.'),
+  margin: z.number().positive().describe('How much farther away than its own label other labels are to be.'),
   labelSmoothing: z.number().min(0).lt(1).describe('Share of the certainty that is spread over all classes.'),
   gamma: z.number().min(0).describe('How much less a row counts that is predicted well already.'),
   alpha: z.number().gt(0).max(1).describe('Weight of class 1 when classes are balanced; else of the whole.'),

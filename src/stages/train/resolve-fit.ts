@@ -10,6 +10,7 @@ import {
 } from '../../data/index.js';
 import { didYouMean } from '../../suggest.js';
 import { MaasError } from '../../errors.js';
+import { losses as lossTable } from '../../ir/losses.js';
 import type { Project, TrainJob } from '../../plugin/api.js';
 import { explainMisfit } from './figure-names.js';
 import type { FitOptions } from './fit-options.js';
@@ -113,6 +114,12 @@ function resolveLosses(
     );
   }
   if (heads.length === 1) return { loss: resolveLoss(loss, dataset, project) };
+  const chosen = Object.entries(losses).map(([name, given]) => ({ path: ['losses', name], given }));
+  for (const { path, given } of loss ? [{ path: ['loss'], given: loss }, ...chosen] : chosen) {
+    if (lossTable[given.name]?.embeds !== true) continue;
+    const message = `${given.name} is for a model with one target: it trains what the last layer is given`;
+    throw wrong(path, message, 'Name one column under data.target, or choose another loss.');
+  }
   if (loss) {
     const example = `losses: {${names[0]!}: ${loss.name}}`;
     throw wrong(['loss'], 'the model has several targets, each with a loss of its own', `Write ${example}.`);
@@ -124,8 +131,8 @@ function resolveLosses(
       signature: onlyHead(signature, head),
       splits: { train: split('train'), validation: split('validation'), test: split('test') },
     };
-    const chosen = resolveLoss(losses[head.name], own, project, ['train', 'losses', head.name]);
-    return [head.name, { loss: chosen, weight: lossWeights[head.name] ?? 1 }] as const;
+    const found = resolveLoss(losses[head.name], own, project, ['train', 'losses', head.name]);
+    return [head.name, { loss: found, weight: lossWeights[head.name] ?? 1 }] as const;
   });
   if (each.every(([, { weight }]) => weight === 0))
     throw wrong(['lossWeights'], 'no target counts', 'Give one of them a weight above 0.');

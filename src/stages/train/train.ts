@@ -11,6 +11,7 @@ import { stripDropout } from '../../ir/rewrite.js';
 import type { FittingEngine, StageRun, TrainOrder, TrainOutcome, TrainProgress } from '../../plugin/api.js';
 import { buildModel, type Draft } from './build-model.js';
 import { checkCausal } from './check-causal.js';
+import { checkTrunk } from './check-trunk.js';
 import { chooseEngine, placesOf, type ChosenEngine } from './choose-engine.js';
 import type { TrainOptions } from './config.js';
 import { adoptModel } from './fine-tune/adopt-model.js';
@@ -130,6 +131,7 @@ export class Training {
     result.notes.push(...(this.#draft.notes ?? []));
     const { model, trainable } = this.#draft;
     this.checkDecay(trainable);
+    checkTrunk(this.#draft, options.loss, this.dataset.signature, place);
     const sizes = trainable.map((name) => model.graph.initializers.get(name)!.dims);
     return sizes.reduce((sum, dims) => sum + dims.reduce((product, dim) => product * dim, 1), 0);
   }

@@ -46,4 +46,14 @@ describe('chooseEngine', () => {
       reason: 'tfjs-node trains in one process',
     });
   });
+
+  it('passes over one that cannot train by the loss', async () => {
+    const tfjs = { ...engine('tfjs-node'), withoutLosses: ['triplet'] };
+    const engines = new Map([onnx, tfjs].map((one) => [one.name, one]));
+    const wanted = { engine: { name: 'auto', options: {} }, loss: { name: 'triplet', options: {} } };
+    expect(await chooseEngine(wanted, { engines }, project)).toMatchObject({
+      engine: { name: 'onnx' },
+      reason: 'tfjs-node cannot train by triplet',
+    });
+  });
 });

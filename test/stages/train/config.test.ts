@@ -2,7 +2,7 @@ import { layers } from '../../../src/stages/train/layers/index.js';
 import { describe, expect, it } from 'vitest';
 import { trainOptions } from '../../../src/stages/train/config.js';
 import { defineEngine, type Engine } from '../../../src/plugin/api.js';
-import { commandEngine, onnxEngine } from '../../../src/stages/train/index.js';
+import { commandEngine, onnxEngine, tfjsNodeEngine } from '../../../src/stages/train/index.js';
 
 const schema = trainOptions({ engines: new Map([['onnx', onnxEngine]]) });
 const model = { layers: [{ dense: { units: 16, activation: 'relu' } }, { dropout: { rate: 0.1 } }, 'dense'] };
@@ -168,5 +168,13 @@ describe('the train section', () => {
   ])('refuses %j', (change, path, message) => {
     const issues = schema.safeParse({ model, ...change }).error?.issues;
     expect(issues).toContainEqual(expect.objectContaining({ path, message }));
+  });
+
+  it('refuses an engine that cannot train by the loss', () => {
+    const engines = new Map([['tfjs-node', tfjsNodeEngine as Engine]]);
+    const given = { model, engine: 'tfjs-node', loss: 'triplet' };
+    expect(trainOptions({ engines }).safeParse(given).error?.issues).toMatchObject([
+      { path: ['loss'], message: expect.stringContaining('cannot train by triplet') as string },
+    ]);
   });
 });

@@ -7,6 +7,8 @@ export const tfjsNodeEngine = defineEngine({
   name: 'tfjs-node',
   summary: 'trains with TensorFlow, through @tensorflow/tfjs-node',
   options: tfjsNodeOptions,
+  // TensorFlow.js differentiates by itself, and has no operator that stops a gradient.
+  withoutLosses: ['triplet'],
   unavailable: (places) =>
     Promise.resolve(
       findPackage(places) === undefined
