@@ -13,7 +13,7 @@ if (others.length === 0 && (first === '--version' || first === 'version')) {
   process.stdout.write(`${name}/${version} ${process.platform}-${process.arch} node-${process.version}\n`);
 } else {
   // Node 22 and later keep what they have compiled. Not in their own folder for that: others may write to the system's temporary one.
-  const caches = process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache');
+  const caches = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
   module.enableCompileCache?.(join(caches, 'maas', 'compiled'));
   // A published package carries dist and no sources. A checkout builds itself, for npm runs no install scripts here.
   if (existsSync(new URL('src/pipeline.ts', root))) await (await import('./build.js')).buildIfStale(root);

@@ -5,8 +5,10 @@ import { existsSync } from 'node:fs';
  * that hold many modules: no path relative to a module would do.
  */
 export function ownFile(path: string): URL {
-  let folder = new URL('.', import.meta.url);
-  while (!existsSync(new URL('package.json', folder)) && folder.pathname !== '/')
-    folder = new URL('..', folder);
-  return new URL(path, folder);
+  for (let folder = new URL('.', import.meta.url); ;) {
+    const above = new URL('..', folder);
+    if (existsSync(new URL('package.json', folder)) || above.href === folder.href)
+      return new URL(path, folder);
+    folder = above;
+  }
 }

@@ -101,6 +101,7 @@ export type Located = Pick<RawTable, 'path' | 'header' | 'locate'>;
  */
 export async function chooseFeatures(table: Located, config: DataConfig): Promise<string[]> {
   await checkNames(table, config);
+  await checkFilled(table, config);
   const excluded = new Set([
     ...targetsOf(config),
     config.split.group,
@@ -156,6 +157,21 @@ async function checkNames(table: Located, config: DataConfig): Promise<void> {
       hint,
     });
   }
+}
+
+/** Only rows without a target can be left out: there is nothing to fill one in with. */
+async function checkFilled(table: Located, config: DataConfig): Promise<void> {
+  const targets = config.task === 'reconstruction' ? [] : targetsOf(config);
+  const name = targets.find((each) => (config.missing.columns?.[each] ?? 'error') !== 'error');
+  if (name === undefined) return;
+  throw new MaasError(
+    'MAAS_DATA_COLUMN',
+    `data.missing.columns names the target "${name}", which is not filled in`,
+    {
+      place: await table.locate(-1, table.header.indexOf(name)),
+      hint: 'Write data.missing.target: drop to leave rows without a target out.',
+    },
+  );
 }
 
 async function readColumn(table: RawTable, name: string, config: DataConfig): Promise<Column> {

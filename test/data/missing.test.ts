@@ -159,6 +159,13 @@ describe('missing values', () => {
       message: 'data.missing.columns says mean for "colour", which is a column of text',
     });
   });
+
+  it('refuse to fill in a target', async () => {
+    await expect(load(gaps, { missing: { columns: { kind: 'mostFrequent' } } })).rejects.toMatchObject({
+      code: 'MAAS_DATA_COLUMN',
+      message: 'data.missing.columns names the target "kind", which is not filled in',
+    });
+  });
 });
 
 const real = resolve(import.meta.dirname, '../../../shared/data');

@@ -90,7 +90,7 @@ async function copy(
   for (let done = 0; done < length;) {
     const { bytesRead } = await source.read(buffer, 0, Math.min(buffer.length, length - done), offset + done);
     if (bytesRead === 0) throw new Error('the file of the weights is too short');
-    await target.write(buffer, 0, bytesRead, start + done);
-    done += bytesRead;
+    const { bytesWritten } = await target.write(buffer, 0, bytesRead, start + done);
+    done += bytesWritten;
   }
 }

@@ -57,7 +57,8 @@ export async function findPrepared(place: string, model: string): Promise<Found>
     }
     // Tells what is in use from what nobody asks for any more.
     const now = new Date();
-    await utimes(place, now, now);
+    // Others' folder, or one that nobody may write to, is as good to read.
+    await utimes(place, now, now).catch(() => undefined);
     return { path: join(place, fileNames.model) };
   } catch {
     return {};
