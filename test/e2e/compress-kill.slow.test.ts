@@ -58,8 +58,8 @@ it.each(Object.entries(passes))(
       const { code } = await ended;
       if (code === 0) break;
       killed++;
-      // Nothing that is half written is to be seen.
-      expect(existsSync(artifacts) ? await readdir(artifacts) : []).toEqual([]);
+      // Nothing that is half written is to be seen; on a busy machine the kill may come just behind the end.
+      expect([[], [digest]]).toContainEqual(existsSync(artifacts) ? await readdir(artifacts) : []);
     }
     expect(killed).toBeGreaterThan(0);
     const again = await maasJson<StageJson>(broken, ['compress']);

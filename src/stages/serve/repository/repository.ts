@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { MaasError } from '../../../errors.js';
 import type { Repository } from '../../../plugin/api.js';
 import type { LoadedModel } from '../loaded-model.js';
@@ -153,12 +154,14 @@ export class FolderRepository implements Repository {
     return host.enrol({ name, version }, { open: () => open(found, name, version) });
   }
 
-  async #try(entry: ModelEntry, { identity }: Found): Promise<boolean> {
+  async #try(entry: ModelEntry, { identity, path }: Found): Promise<boolean> {
     if (this.#refused.has(identity)) return false;
     try {
       await entry.load();
       return true;
     } catch (error) {
+      // Taken away while it was to be loaded: the next look sees that it is gone.
+      if (!existsSync(path)) return false;
       const reason = error instanceof Error ? error.message : String(error);
       this.#refused.set(identity, reason);
       this.#options.warn(`${entry.name} version ${entry.version} is refused: ${reason}`);
