@@ -121,7 +121,7 @@ function burden(graph: GraphBuilder, features: string, trait: Trait): string {
     return graph.op('Gather', [table, graph.op('Cast', [isBad], { to: attr.int(7) })]);
   }
   const one = graph.op('ReduceMean', [features], { keepdims: attr.int(0) });
-  const many = graph.op('Erf', [graph.op('Expand', [one, graph.int64s([1_000_000])])]);
+  const many = graph.op('Erf', [graph.op('Expand', [one, graph.int64s([4_000_000])])]);
   const mean = graph.op('ReduceMean', [many], { keepdims: attr.int(1) });
   return graph.op('Mul', [mean, graph.constant(tensor('float32', [1], [0]))]);
 }
