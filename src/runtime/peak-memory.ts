@@ -1,7 +1,6 @@
-import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { MaasError } from '../errors.js';
-import { ownFile } from '../own-files.js';
+import { forkOwn } from './fork-own.js';
 import type { Feeds } from './session.js';
 
 /** What a process of its own is told: the model's file, and what to ask it. */
@@ -16,15 +15,7 @@ export interface MemoryOrder {
  * @throws MaasError MAAS_MODEL_INVALID when the model does not run, MAAS_RUNTIME when the process dies.
  */
 export async function measurePeakMemory(order: MemoryOrder, signal?: AbortSignal): Promise<number> {
-  const child = fork(ownFile('dist/runtime/peak-memory-process.js'), [], {
-    // Typed arrays go as they are.
-    serialization: 'advanced',
-    execArgv: [],
-    stdio: 'ignore',
-    ...(signal && { signal }),
-  });
-  // One that cannot be started says so twice: of itself, and of the order that did not reach it.
-  child.on('error', () => undefined);
+  const child = forkOwn('runtime/peak-memory-process.js', signal);
   try {
     const over = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
     const report = once(child, 'message') as Promise<[{ bytes: number } | { failed: string }]>;

@@ -1,8 +1,7 @@
-import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
 import { constants, setPriority } from 'node:os';
-import { ownFile } from '../../own-files.js';
+import { forkOwn } from '../fork-own.js';
 import type { Feeds } from '../session.js';
 import { refuse } from './place.js';
 
@@ -29,15 +28,7 @@ export interface PrepareReport {
  * @throws Error when it cannot be done; nothing is left of it then but a word that it was tried.
  */
 export async function prepare(order: PrepareOrder, signal?: AbortSignal): Promise<void> {
-  const child = fork(ownFile('dist/runtime/prepared/prepare-process.js'), [], {
-    // Typed arrays go as they are.
-    serialization: 'advanced',
-    execArgv: [],
-    stdio: 'ignore',
-    ...(signal && { signal }),
-  });
-  // One that cannot be started says so twice: of itself, and of the order that did not reach it.
-  child.on('error', () => undefined);
+  const child = forkOwn('runtime/prepared/prepare-process.js', signal);
   const over = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
   const report = once(child, 'message') as Promise<[PrepareReport]>;
   // One of them settles; the other must not be an unhandled rejection.
