@@ -101,7 +101,11 @@ const make = (tag, props = {}, ...children) => {
 const { model } = facts;
 document.title = $('title').textContent = model ? model.name : facts.project;
 $('about').textContent = model
-  ? facts.project + (model.task ? ' · ' + model.task + ' of ' + model.target : '') + ' · version ' + model.version.slice(0, 12)
+  ? [
+      facts.project !== model.name && facts.project,
+      model.task && model.task + ' of ' + model.target,
+      'version ' + model.version.slice(0, 12),
+    ].filter(Boolean).join(' · ')
   : 'No model is loaded yet.';
 if (facts.drift) $('links').append(' · ', make('a', { href: '/drift', textContent: 'Drift' }));
 if (facts.models.length > 1) $('models').append(...facts.models.map((name) => {
