@@ -102,6 +102,35 @@ function listInternals(root) {
   return existsSync(folder) ? listFiles(folder) : [];
 }
 
+/**
+ * oclif loads all that it might need for any command before it runs one: let each of its modules load another when it first uses
+ * it. TypeScript wrote these modules, with a name of its own for each that is required.
+ */
+const requireLate = {
+  name: 'require-late',
+  transform: {
+    filter: { id: /[\\/]@oclif[\\/]core[\\/]lib[\\/].*\.js$/ },
+    handler(code) {
+      const names = [];
+      const late = code.replace(
+        /^(?:const|var) (\w+_\d+) = (.*\brequire\("[^"]+"\)\)?);$/gm,
+        (_, name, required) => {
+          names.push(name);
+          return `let ${name}_; const ${name} = () => ${name}_ ??= ${required};`;
+        },
+      );
+      return {
+        code: names.reduce(
+          (text, name) => text.replaceAll(new RegExp(`\\b${name}\\.`, 'g'), `(${name}()).`),
+          late,
+        ),
+        // Lines stay where they are.
+        map: null,
+      };
+    },
+  },
+};
+
 /** @returns {Promise<Map<string, string>>} text by absolute path in dist */
 async function compile(root, entries) {
   const { rolldown } = await import('rolldown').catch(() => {
@@ -121,6 +150,7 @@ async function compile(root, entries) {
     external: (name) => external.some((each) => name === each || name.startsWith(`${each}/`)),
     platform: 'node',
     tsconfig: false,
+    plugins: [requireLate],
     // What a package's author would be told.
     checks: { eval: false },
     onLog(level, log) {

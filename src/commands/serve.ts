@@ -1,11 +1,10 @@
 import { resolve } from 'node:path';
 import { Args, Flags } from '@oclif/core';
-import { loadRegistry } from '../plugin/load-registry.js';
 import { MaasError } from '../errors.js';
 import type { ModelSource } from '../plugin/api.js';
 import type { CommandResult } from './cli/base-command.js';
 import { ProjectCommand, projectFlags } from './cli/project-command.js';
-import { serveRelease, type ServeOrder } from './cli/serve-release.js';
+import type { ServeOrder } from './cli/serve-release.js';
 import { tracingFromEnv } from './cli/tracing-from-env.js';
 
 export const addressFlags = {
@@ -70,14 +69,29 @@ export default class Serve extends ProjectCommand<typeof Serve> {
   };
 
   protected override async execute(): Promise<CommandResult> {
+    const source = this.namedSource();
+    // At once: all that follows is loaded meanwhile.
+    const spare = source && (await (await import('../stages/serve/start-spare.js')).startSpare(source));
+    try {
+      return await this.serve({
+        ...(source ? await this.openFor(source) : await this.openCurrent()),
+        ...(spare && { spare }),
+      });
+    } finally {
+      // Not waited for: an error should be told first.
+      void spare?.close();
+    }
+  }
+
+  private async serve(found: Omit<ServeOrder, 'overrides' | 'cache'>): Promise<CommandResult> {
     const { host, port, plain, 'grpc-port': grpcPort } = this.flags;
-    const found = await this.findModels();
     const warn = (text: string): void => {
       this.reporter.emit({ event: 'warning', stage: 'serve', text });
     };
     const configured = found.options as { readonly tracing?: unknown } | undefined;
     const tracing =
       configured?.tracing === undefined && !plain ? tracingFromEnv(process.env, warn) : undefined;
+    const { serveRelease } = await import('./cli/serve-release.js');
     const served = await serveRelease(
       {
         ...found,
@@ -96,20 +110,21 @@ export default class Serve extends ProjectCommand<typeof Serve> {
     return { json: { service: 'serve', status: 'done', ...served }, text: '' };
   }
 
-  private async findModels(): Promise<Omit<ServeOrder, 'overrides' | 'cache'>> {
-    const source = this.namedSource();
-    if (!source) {
-      const context = await this.open(['deploy', 'serve']);
-      const { currentReleaseLink, openTarget } = await import('../stages/deploy/index.js');
-      const path = await currentReleaseLink(openTarget(context));
-      const { registry, project } = context;
-      return {
-        registry,
-        options: project.config['serve'],
-        root: project.root,
-        source: { kind: 'release', path, follow: true },
-      };
-    }
+  /** The project's current release. */
+  private async openCurrent(): Promise<Omit<ServeOrder, 'overrides' | 'cache'>> {
+    const context = await this.open(['deploy', 'serve']);
+    const { currentReleaseLink, openTarget } = await import('../stages/deploy/index.js');
+    const path = await currentReleaseLink(openTarget(context));
+    const { registry, project } = context;
+    return {
+      registry,
+      options: project.config['serve'],
+      root: project.root,
+      source: { kind: 'release', path, follow: true },
+    };
+  }
+
+  private async openFor(source: ModelSource): Promise<Omit<ServeOrder, 'overrides' | 'cache'>> {
     try {
       const { registry, project } = await this.open(['serve'], true);
       return { registry, options: project.config['serve'], root: project.root, source };
@@ -117,6 +132,7 @@ export default class Serve extends ProjectCommand<typeof Serve> {
       // A model is whole in itself: where there is no project, the defaults serve it.
       const isOptional = error instanceof MaasError && error.code === 'MAAS_CONFIG_MISSING';
       if (!isOptional || !this.defaulted.has('config')) throw error;
+      const { loadRegistry } = await import('../plugin/load-registry.js');
       return {
         registry: await loadRegistry(this.config, { sections: ['serve'] }),
         options: undefined,

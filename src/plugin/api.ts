@@ -5,6 +5,7 @@ import type { Port, Signature } from '../data/signature.js';
 import type { Place } from '../errors.js';
 import type { NdArray } from '../ir/tensor.js';
 import type { World } from '../runtime/mpi/world.js';
+import type { SpareThread } from '../runtime/thread/spare-thread.js';
 import type { Engine } from './engine.js';
 import type { ProgressEvent } from './events.js';
 import type { Pass } from './pass.js';
@@ -119,6 +120,8 @@ export interface ServiceContext<Options = unknown> {
   /** Folder for what can be made again. Without one the service keeps nothing of the kind. */
   readonly cache?: string;
   readonly source: ModelSource;
+  /** A thread that was started ahead of all this, for the first model that wants one. Whoever started it closes it. */
+  readonly spare?: SpareThread;
   readonly signal: AbortSignal;
   readonly emit: (event: ProgressEvent) => void;
 }

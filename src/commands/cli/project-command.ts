@@ -1,20 +1,8 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { Flags, type Command } from '@oclif/core';
-import { openStore } from '../../artifacts/index.js';
-import { openProject } from '../../config/index.js';
-import {
-  openPipeline,
-  type Outcome,
-  type Pipeline,
-  type RunnerContext,
-  type Selection,
-  type TaskOptions,
-} from '../../pipeline.js';
+import type { Outcome, Pipeline, RunnerContext, Selection, TaskOptions } from '../../pipeline.js';
 import type { Project, Registry } from '../../plugin/api.js';
-import { loadRegistry } from '../../plugin/load-registry.js';
-import { findWorld, forMpi, readMembership } from '../../stages/train/distributed/find-world.js';
-import { runTasks } from '../../ui/run-tasks.js';
 import { BaseCommand } from './base-command.js';
 
 /** Flags of every command that works on a project. */
@@ -39,7 +27,7 @@ export const forceFlag = {
   force: Flags.boolean({ summary: 'Run even when nothing changed, and start from nothing.' }),
 };
 
-/** A command about one project: opens it, and runs stages of it. */
+/** A command about one project: opens it, and runs stages of it. What it does so with is loaded then: a server has no use for much. */
 export abstract class ProjectCommand<T extends typeof Command> extends BaseCommand<T> {
   static override flags = projectFlags;
 
@@ -51,6 +39,10 @@ export abstract class ProjectCommand<T extends typeof Command> extends BaseComma
    */
   protected async open(sections?: readonly string[], modelGiven?: boolean): Promise<RunnerContext> {
     const { config: file, set } = this.flags as unknown as { config: string; set?: string[] };
+    const [{ openProject }, { openStore }] = await Promise.all([
+      import('../../config/open-project.js'),
+      import('../../artifacts/index.js'),
+    ]);
     const { project, registry } = await openProject({
       oclif: this.config,
       file: resolve(file),
@@ -74,6 +66,8 @@ export abstract class ProjectCommand<T extends typeof Command> extends BaseComma
    */
   protected async openTogether(): Promise<RunnerContext | undefined> {
     const context = await this.open();
+    const { findWorld, forMpi, readMembership } =
+      await import('../../stages/train/distributed/find-world.js');
     const world = findWorld(readMembership(process.env), context.project);
     if (!world) return context;
     for (const [name, value] of Object.entries(forMpi)) process.env[name] ??= value;
@@ -87,9 +81,9 @@ export abstract class ProjectCommand<T extends typeof Command> extends BaseComma
   /** For commands that are of use outside of a project, too: what there is besides maas' own. */
   protected async openIfThere(): Promise<{ readonly registry: Registry; readonly project?: Project }> {
     const { config: file } = this.flags as unknown as { config: string };
-    if (this.defaulted.has('config') && !existsSync(file))
-      return { registry: await loadRegistry(this.config) };
-    return this.open();
+    if (!this.defaulted.has('config') || existsSync(file)) return this.open();
+    const { loadRegistry } = await import('../../plugin/load-registry.js');
+    return { registry: await loadRegistry(this.config) };
   }
 
   /** Runs the selected stages with their progress on stderr. */
@@ -98,6 +92,10 @@ export abstract class ProjectCommand<T extends typeof Command> extends BaseComma
     selection: Selection,
     options: TaskOptions,
   ): Promise<readonly Outcome[]> {
+    const [{ openPipeline }, { runTasks }] = await Promise.all([
+      import('../../pipeline.js'),
+      import('../../ui/run-tasks.js'),
+    ]);
     const pipeline = openPipeline(context, selection);
     this.pipeline = pipeline;
     try {

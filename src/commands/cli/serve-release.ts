@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { readSignature } from '../../data/read-signature.js';
 import { MaasError } from '../../errors.js';
-import type { ModelSource, Registry, RunningService } from '../../plugin/api.js';
+import type { ModelSource, Registry, RunningService, ServiceContext } from '../../plugin/api.js';
 import { curlLine } from '../../ui/curl-line.js';
 import { shortDigest } from '../../ui/format.js';
 import { withSpinner } from '../../ui/spinner.js';
@@ -18,6 +18,7 @@ export interface ServeOrder {
   readonly root?: string;
   /** Folder for what can be made again. */
   readonly cache?: string;
+  readonly spare?: ServiceContext['spare'];
 }
 
 export interface Served {
@@ -29,7 +30,7 @@ export interface Served {
 
 /** Serves a release until `signal` says to stop, then answers what is under way and returns. */
 export async function serveRelease(
-  { registry, options, overrides, source, root, cache }: ServeOrder,
+  { registry, options, overrides, source, root, cache, spare }: ServeOrder,
   reporter: Reporter,
   signal: AbortSignal,
 ): Promise<Served> {
@@ -43,6 +44,7 @@ export async function serveRelease(
       source,
       ...(root !== undefined && { root }),
       ...(cache !== undefined && { cache }),
+      ...(spare && { spare }),
       signal,
       emit: (event) => {
         reporter.emit(event);

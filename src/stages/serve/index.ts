@@ -1,9 +1,6 @@
-import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
-import { defineService, type ServiceContext } from '../../plugin/api.js';
+import { defineService } from '../../plugin/api.js';
 import { serveOptions, type ServeOptions } from './config.js';
-import { largestToTry } from './placement.js';
-import type { SpareThread } from './workers/spare-thread.js';
+import { startSpare } from './start-spare.js';
 
 export { openInferenceProtocol } from './protocols/open-inference/index.js';
 export { generateProtocol } from './protocols/generate.js';
@@ -16,7 +13,8 @@ export const serveService = defineService<ServeOptions>({
   summary: 'Serve the current release over HTTP',
   options: () => serveOptions,
   async start(context) {
-    const spare = await startSpare(context);
+    const { source, options } = context;
+    const spare = context.spare ?? (await startSpare(source, options.workers));
     try {
       // Loaded here, so that naming the service costs other commands nothing.
       const { startServing } = await import('./serve.js');
@@ -27,19 +25,3 @@ export const serveService = defineService<ServeOptions>({
     }
   },
 });
-
-/** A thread takes as long to start as all the rest: where there will be one, both at once. */
-async function startSpare({
-  options,
-  source,
-}: ServiceContext<ServeOptions>): Promise<SpareThread | undefined> {
-  if (source.kind === 'repository' || options.workers === 0) return undefined;
-  const path = source.kind === 'file' ? source.path : join(source.path, 'model.onnx');
-  const size = await stat(path).then(
-    (found) => found.size,
-    () => 0,
-  );
-  if (options.workers === 'auto' && size <= largestToTry) return undefined;
-  const { SpareThread } = await import('./workers/spare-thread.js');
-  return new SpareThread();
-}

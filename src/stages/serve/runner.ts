@@ -15,7 +15,7 @@ import {
 import { takeRows } from './rows.js';
 import { tryOut } from './try-out.js';
 import { warmUp, type WarmUp } from './warm-up.js';
-import type { SpareThread } from './workers/spare-thread.js';
+import type { SpareThread } from '../../runtime/thread/spare-thread.js';
 
 export interface RunnerOptions {
   readonly threads: number;

@@ -19,7 +19,7 @@ import { followCredentials, readCredentials } from './tls.js';
 import type { FolderRepository } from './repository/repository.js';
 import { Trial } from './trial.js';
 import { openWatch } from './watch/open-watch.js';
-import type { SpareThread } from './workers/spare-thread.js';
+import type { SpareThread } from '../../runtime/thread/spare-thread.js';
 
 /**
  * Listens, loads what is to be served, and is ready. With `follow` it goes over to each new release as the link is

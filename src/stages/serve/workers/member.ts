@@ -4,7 +4,7 @@ import { SessionThread, ThreadLost, type ThreadSession } from '../../../runtime/
 import { allocate, type NdArray, type NumericDType, type TypedArray } from '../../../ir/tensor.js';
 import type { Outputs } from '../batcher.js';
 import { WorkerLost } from '../request-error.js';
-import type { SpareThread } from './spare-thread.js';
+import type { SpareThread } from '../../../runtime/thread/spare-thread.js';
 
 /** What a worker is started with. */
 export interface WorkerSetup {

@@ -2,7 +2,7 @@ import type { Feeds, Slots } from '../../../runtime/session.js';
 import type { Outputs } from '../batcher.js';
 import { WorkerLost } from '../request-error.js';
 import { Member, type WorkerSetup } from './member.js';
-import type { SpareThread } from './spare-thread.js';
+import type { SpareThread } from '../../../runtime/thread/spare-thread.js';
 
 export interface PoolOptions {
   readonly setup: WorkerSetup;

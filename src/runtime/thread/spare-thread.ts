@@ -1,4 +1,4 @@
-import { SessionThread } from '../../../runtime/thread/session-thread.js';
+import { SessionThread } from './session-thread.js';
 
 /** A thread that starts before it is known what it will do. */
 export class SpareThread {
