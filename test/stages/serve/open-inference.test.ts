@@ -39,9 +39,12 @@ async function infer(body: unknown): Promise<{ status: number; body: Inferred & 
 
 describe('server and model endpoints', () => {
   it('describes the server', async () => {
-    const { version, ...rest } = (await (await server.get('/v2')).json()) as Record<string, unknown>;
-    expect(rest).toEqual({ name: 'maas', extensions: ['binary_tensor_data'] });
-    expect(version).toMatch(/^\d+\.\d+\.\d+/);
+    // The protocol's OpenAPI document has a slash behind it, its text has none.
+    for (const path of ['/v2', '/v2/']) {
+      const { version, ...rest } = (await (await server.get(path)).json()) as Record<string, unknown>;
+      expect(rest).toEqual({ name: 'maas', extensions: ['binary_tensor_data'] });
+      expect(version).toMatch(/^\d+\.\d+\.\d+/);
+    }
   });
 
   it('is live and ready', async () => {
@@ -206,6 +209,16 @@ describe('infer', () => {
       'U+0000',
     ],
     ['an id that is no text', { id: 1, inputs: [] }, 'id must be a string'],
+    [
+      'parameters that are none',
+      { inputs: [features, { ...colour, parameters: [] }] },
+      'parameters must be an object',
+    ],
+    [
+      'parameters of an output that are none',
+      { inputs: [features, colour], outputs: [{ name: 'label', parameters: 'all' }] },
+      'parameters must be an object',
+    ],
     ['an unknown output', { inputs: [features, colour], outputs: [{ name: 'y' }] }, 'no output y'],
     [
       'an output twice',

@@ -37,9 +37,10 @@ const modelPath = /^\/v2\/models\/([^/]+)(?:\/versions\/([^/]+))?(?:\/(ready|inf
 // Async, so that what it throws is a rejection.
 async function route(request: HttpRequest, host: ServeHost): Promise<HttpResponse> {
   const { path, method } = request;
-  if (path === '/v2' || path === '/v2/health/live' || path === '/v2/health/ready') {
+  const isRoot = path === '/v2' || path === '/v2/';
+  if (isRoot || path === '/v2/health/live' || path === '/v2/health/ready') {
     allowMethods(method, ['GET', 'HEAD']);
-    if (path === '/v2') {
+    if (isRoot) {
       return json(200, { name: 'maas', version: readToolchain().maas, extensions: extensionsOf(host) });
     }
     if (path === '/v2/health/live') return json(host.live ? 200 : 503, { live: host.live });

@@ -11,9 +11,11 @@ const unknownHere: Readonly<Record<string, string>> = {
   config: 'a config in place of the one on disk',
 };
 
-/** @throws RequestError 400 when parameters ask for an extension that is not offered. */
+/** @throws RequestError 400 when parameters are none, or ask for an extension that is not offered. */
 export function refuseExtensions(parameters: unknown): void {
-  if (!isObject(parameters)) return;
+  // Some clients print what they leave out as null.
+  if (parameters === undefined || parameters === null) return;
+  if (!isObject(parameters)) throw new RequestError(400, 'parameters must be an object');
   for (const [name, value] of Object.entries(parameters)) {
     const what = Object.hasOwn(unknownHere, name) ? unknownHere[name] : undefined;
     // Clients send what they leave out as zero, too.
