@@ -10,8 +10,11 @@ import {
 /** Milliseconds between looks for those who watch. */
 const watchInterval = 250;
 
-/** `''` stands for the server as a whole. */
-export function checkHealth(services: readonly string[], isReady: () => boolean) {
+/**
+ * `''` stands for the server as a whole.
+ * @param stopped Ends the watches: nobody who looks on may hold up a stop.
+ */
+export function checkHealth(services: readonly string[], isReady: () => boolean, stopped: AbortSignal) {
   const look = (service: string): HealthCheckResponse | undefined => {
     if (service !== '' && !services.includes(service)) return undefined;
     return create(HealthCheckResponseSchema, { status: isReady() ? Serving.SERVING : Serving.NOT_SERVING });
@@ -36,12 +39,17 @@ export function checkHealth(services: readonly string[], isReady: () => boolean)
       };
       tell();
       const timer = setInterval(tell, watchInterval);
+      const end = (): void => {
+        tell();
+        call.end();
+      };
+      stopped.addEventListener('abort', end);
       call.once('cancelled', () => {
-        clearInterval(timer);
         call.end();
       });
       call.once('close', () => {
         clearInterval(timer);
+        stopped.removeEventListener('abort', end);
       });
     },
   };

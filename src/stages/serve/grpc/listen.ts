@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { create } from '@bufbuild/protobuf';
 import {
@@ -83,15 +84,18 @@ export async function listenGrpc(options: GrpcOptions): Promise<GrpcFront> {
     'grpc.max_receive_message_length': maxBodyBytes,
     'grpc.max_send_message_length': -1,
   });
+  const stopping = new AbortController();
+  // One for each stream.
+  setMaxListeners(0, stopping.signal);
   const unary = Object.entries(calls).map(([name, call]) => [name, handleUnary(name, call, options)]);
   server.addService(defineGrpcService(GRPCInferenceService), {
     ...(Object.fromEntries(unary) as UntypedServiceImplementation),
-    modelStreamInfer: handleStream(options),
+    modelStreamInfer: handleStream(options, stopping.signal),
   });
   server.addService(defineGrpcService(Health), {
-    ...checkHealth([GRPCInferenceService.typeName], () => models.ready),
+    ...checkHealth([GRPCInferenceService.typeName], () => models.ready, stopping.signal),
   });
-  const reflection = reflect([file_inference, file_health, file_reflection]);
+  const reflection = reflect([file_inference, file_health, file_reflection], stopping.signal);
   // Older clients know it by its first name.
   for (const version of ['v1', 'v1alpha']) {
     const definition = defineGrpcService(ServerReflection, `grpc.reflection.${version}.ServerReflection`);
@@ -114,6 +118,7 @@ export async function listenGrpc(options: GrpcOptions): Promise<GrpcFront> {
     async stop(timeout) {
       // Calls that were on their way when the server said that it is not ready.
       await sleep(Math.min(linger, timeout));
+      stopping.abort();
       await new Promise<void>((resolve) => {
         const timer = setTimeout(() => {
           server.forceShutdown();
@@ -145,16 +150,23 @@ function handleUnary(
   };
 }
 
-/** Each message is a request of its own; answers come as they are ready. */
+/** Each message is a request of its own; answers come as they are ready. A stream that waits for more holds up no stop. */
 function handleStream(
   options: GrpcOptions,
+  stopped: AbortSignal,
 ): handleBidiStreamingCall<ModelInferRequest, ModelStreamInferResponse> {
   return (call: ServerDuplexStream<ModelInferRequest, ModelStreamInferResponse>) => {
     let underWay = 0;
     let ended = false;
     const endIfDone = (): void => {
-      if (ended && underWay === 0) call.end();
+      if (underWay > 0) return;
+      if (ended) call.end();
+      else if (stopped.aborted) call.emit('error', { code: status.UNAVAILABLE, details: 'the server stops' });
     };
+    stopped.addEventListener('abort', endIfDone);
+    call.once('close', () => {
+      stopped.removeEventListener('abort', endIfDone);
+    });
     call.on('data', (request: ModelInferRequest) => {
       underWay++;
       void answerTraced('modelStreamInfer', infer as (typeof calls)[string], call, request, options)

@@ -12,8 +12,11 @@ type Answer = ServerReflectionResponse['messageResponse'];
 /** NOT_FOUND. */
 const notFound = 5;
 
-/** Tells of the services in these files, one answer for each question. */
-export function reflect(files: readonly DescFile[]) {
+/**
+ * Tells of the services in these files, one answer for each question.
+ * @param stopped Ends the streams of those who may have more questions.
+ */
+export function reflect(files: readonly DescFile[], stopped: AbortSignal) {
   const answer = (question: ServerReflectionRequest['messageRequest']): Answer => {
     switch (question.case) {
       case 'listServices': {
@@ -39,8 +42,14 @@ export function reflect(files: readonly DescFile[]) {
         }),
       );
     });
-    call.on('end', () => call.end());
-    call.on('error', () => call.end());
+    const end = (): void => {
+      call.end();
+    };
+    call.on('end', end).on('error', end);
+    stopped.addEventListener('abort', end);
+    call.once('close', () => {
+      stopped.removeEventListener('abort', end);
+    });
   };
 }
 

@@ -1,9 +1,9 @@
 import { create, fromBinary, type DescService, type MessageInitShape } from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
 import { credentials, makeGenericClientConstructor, status, type Client } from '@grpc/grpc-js';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { defineGrpcService } from '../../../../src/stages/serve/grpc/definition.js';
-import { Health } from '../../../../src/stages/serve/grpc/health.generated.js';
+import { Health, HealthCheckRequestSchema } from '../../../../src/stages/serve/grpc/health.generated.js';
 import {
   GRPCInferenceService,
   ModelInferRequestSchema,
@@ -64,6 +64,15 @@ function call<Answer = Record<string, unknown>>(
       else resolve(answer as Answer);
     });
   });
+}
+
+/** A call to which messages are written one by one. */
+function openStream(service: DescService, method: string, address: string) {
+  const { path, requestSerialize, responseDeserialize } = defineGrpcService(service)[method]!;
+  const stream = connect(service, address).makeBidiStreamRequest(path, requestSerialize, responseDeserialize);
+  stream.on('error', () => undefined);
+  const ended = new Promise((resolve) => stream.on('status', ({ code }) => resolve(code)));
+  return { stream, ended };
 }
 
 const makeRequest = (init: MessageInitShape<typeof ModelInferRequestSchema>): object =>
@@ -292,5 +301,32 @@ describe('gRPC', () => {
     await expect(start(await shelf.add(flowers()), { options: { grpcPort: port } })).rejects.toMatchObject({
       code: 'MAAS_PORT',
     });
+  });
+
+  it('is stopped at once though somebody watches its health, or keeps a stream open for requests', async () => {
+    const other = await start(await shelf.add(flowers()), { options: { grpcPort: 0 } });
+    const watch = openStream(Health, 'watch', addressOf(other));
+    const seen: number[] = [];
+    watch.stream.on('data', ({ status: found }: { status: number }) => seen.push(found));
+    watch.stream.end(create(HealthCheckRequestSchema));
+    const stream = openStream(GRPCInferenceService, 'modelStreamInfer', addressOf(other));
+    stream.stream.write(makeRequest({ modelName: 'flowers', inputs }));
+    await new Promise((resolve) => stream.stream.once('data', resolve));
+    await vi.waitFor(() => {
+      expect(seen).toEqual([1]);
+    });
+    const reflection = openStream(ServerReflection, 'serverReflectionInfo', addressOf(other));
+    reflection.stream.write(
+      create(ServerReflectionRequestSchema, { messageRequest: { case: 'listServices', value: '' } }),
+    );
+    await new Promise((resolve) => reflection.stream.once('data', resolve));
+    const began = performance.now();
+    await other.stop();
+    expect(performance.now() - began).toBeLessThan(5000);
+    // NOT_SERVING before the end.
+    expect(await watch.ended).toBe(status.OK);
+    expect(seen).toEqual([1, 2]);
+    expect(await stream.ended).toBe(status.UNAVAILABLE);
+    expect(await reflection.ended).toBe(status.OK);
   });
 });
