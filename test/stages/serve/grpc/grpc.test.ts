@@ -71,7 +71,11 @@ function openStream(service: DescService, method: string, address: string) {
   const { path, requestSerialize, responseDeserialize } = defineGrpcService(service)[method]!;
   const stream = connect(service, address).makeBidiStreamRequest(path, requestSerialize, responseDeserialize);
   stream.on('error', () => undefined);
-  const ended = new Promise((resolve) => stream.on('status', ({ code }) => resolve(code)));
+  const ended = new Promise((resolve) =>
+    stream.on('status', ({ code }) => {
+      resolve(code);
+    }),
+  );
   return { stream, ended };
 }
 
