@@ -12,7 +12,7 @@ const python = await findPython();
 const documents = python === undefined ? undefined : await findDocuments(python);
 
 type Paths = Record<string, Document>;
-type Schemas = Record<string, Document & { properties: Record<string, Document> }>;
+type Schemas = Record<string, Document & { properties?: Record<string, Document> }>;
 
 const pathsOf = (document: Document): Paths => document['paths'] as Paths;
 const schemasOf = (document: Document): Schemas => (document['components'] as { schemas: Schemas }).schemas;
@@ -134,7 +134,7 @@ describe.skipIf(!documents)('the OpenAPI documents of the Open Inference Protoco
     const [minimum, maximum] = [2 ** 103 - 2 ** 128, 2 ** 128 - 2 ** 103];
     const number = { type: 'number', minimum, maximum, exclusiveMinimum: true, exclusiveMaximum: true };
     const row = { type: 'array', items: number, minItems: 2, maxItems: 2 };
-    Object.assign(RequestInput!.properties, {
+    Object.assign(RequestInput!.properties!, {
       name: { enum: ['x'] },
       datatype: { enum: ['FP32'] },
       shape: { enum: [[2, 2]] },
@@ -147,10 +147,10 @@ describe.skipIf(!documents)('the OpenAPI documents of the Open Inference Protoco
     });
     // Twice a large number is infinity, which JSON has no word for.
     const orInfinity = { type: 'number', nullable: true };
-    ResponseOutput!.properties['data'] = { type: 'array', items: orInfinity };
-    Object.assign(RequestOutput!.properties, { name: { enum: ['y'] } });
-    Object.assign(InferenceRequest!.properties['inputs']!, { minItems: 1, maxItems: 1 });
-    Object.assign(InferenceRequest!.properties['outputs']!, { maxItems: 1 });
+    ResponseOutput!.properties!['data'] = { type: 'array', items: orInfinity };
+    Object.assign(RequestOutput!.properties!, { name: { enum: ['y'] } });
+    Object.assign(InferenceRequest!.properties!['inputs']!, { minItems: 1, maxItems: 1 });
+    Object.assign(InferenceRequest!.properties!['outputs']!, { maxItems: 1 });
     await fuzz(document, 50);
   });
 
