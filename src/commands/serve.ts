@@ -71,7 +71,8 @@ export default class Serve extends ProjectCommand<typeof Serve> {
   protected override async execute(): Promise<CommandResult> {
     const source = this.namedSource();
     // At once: all that follows is loaded meanwhile.
-    const spare = source && (await (await import('../stages/serve/start-spare.js')).startSpare(source));
+    const { startSpare } = await import('../stages/serve/start-spare.js');
+    const spare = source && (await startSpare(source, { cache: this.config.cacheDir }));
     try {
       return await this.serve({
         ...(source ? await this.openFor(source) : await this.openCurrent()),

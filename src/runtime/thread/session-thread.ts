@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { MaasError, type ErrorCode } from '../../errors.js';
 import type { NdArray } from '../../ir/tensor.js';
@@ -58,6 +59,7 @@ export class SessionThread {
   #orders = 0;
   #ended = false;
   #lost: ThreadLost | undefined;
+  #ahead: { readonly asked: unknown; readonly session: Promise<ThreadSession> } | undefined;
 
   /** @param options.entry Its script. */
   constructor({
@@ -84,7 +86,28 @@ export class SessionThread {
    * Opens a model; pass its path when it has external data. The thread gets a copy of the bytes.
    * @throws MaasError MAAS_MODEL_INVALID when the runtime refuses it. @throws ThreadLost
    */
-  async open(model: Uint8Array | string, options: SessionOptions = {}): Promise<ThreadSession> {
+  open(model: Uint8Array | string, options: SessionOptions = {}): Promise<ThreadSession> {
+    const ahead = this.#ahead;
+    this.#ahead = undefined;
+    if (ahead && isDeepStrictEqual(ahead.asked, [model, options])) return ahead.session;
+    ahead?.session.then(
+      (session) => session.close(),
+      () => undefined,
+    );
+    return this.#open(model, options);
+  }
+
+  /**
+   * Begins to open a model, for an `open` to come: it gets this session if it asks for the same. Resolves when that is open,
+   * or refused.
+   */
+  async openAhead(model: string, options: SessionOptions): Promise<void> {
+    const session = this.#open(model, options);
+    this.#ahead = { asked: [model, options], session };
+    await session.catch(() => undefined);
+  }
+
+  async #open(model: Uint8Array | string, options: SessionOptions): Promise<ThreadSession> {
     const report = await this.#order({ do: 'open', model, options });
     const { session, slots } = report as Extract<Report, { session: number }>;
     const run = async (

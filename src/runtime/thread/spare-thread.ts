@@ -1,3 +1,4 @@
+import type { SessionOptions } from '../session.js';
 import { SessionThread } from './session-thread.js';
 
 /** A thread that starts before it is known what it will do. */
@@ -9,6 +10,11 @@ export class SpareThread {
     const thread = this.#thread;
     this.#thread = undefined;
     return thread;
+  }
+
+  /** As `SessionThread.openAhead`, unless somebody has taken the thread. */
+  async openAhead(model: string, options: SessionOptions): Promise<void> {
+    await this.#thread?.openAhead(model, options);
   }
 
   /** Ends it where nobody took it. */

@@ -13,8 +13,13 @@ export const serveService = defineService<ServeOptions>({
   summary: 'Serve the current release over HTTP',
   options: () => serveOptions,
   async start(context) {
-    const { source, options } = context;
-    const spare = context.spare ?? (await startSpare(source, options.workers));
+    const { source, options, cache } = context;
+    const spare =
+      context.spare ??
+      (await startSpare(source, {
+        workers: options.workers,
+        ...(options.prepare && cache !== undefined && { cache }),
+      }));
     try {
       // Loaded here, so that naming the service costs other commands nothing.
       const { startServing } = await import('./serve.js');

@@ -54,9 +54,14 @@ export class Preparation {
 
   /** Call it when the model is open and has run. */
   goOn(work: PreparationWork): Promise<void> {
-    if (this.path !== undefined) this.#work = rm(trialOf(this.#place), { force: true });
+    if (this.path !== undefined) this.#work = this.survived();
     else if (!this.found.refused) this.#work = this.#prepare(work);
     return Promise.resolve(this.#work);
+  }
+
+  /** Call it when what was prepared is open, or refused: this process has not died of it. */
+  async survived(): Promise<void> {
+    await rm(trialOf(this.#place), { force: true });
   }
 
   /** Gives up on what is under way. */

@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { GraphBuilder } from '../../../src/ir/builder.js';
 import { encodeModel } from '../../../src/ir/onnx/save.js';
@@ -65,6 +68,23 @@ describe('SessionThread', () => {
     const read = thread.read(['total']);
     await Promise.all(runs);
     expect(await read).toEqual({ total: of(190) });
+  });
+
+  it('gives what it was told to open ahead to who asks for the same, once, and nobody else', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'maas-thread-'));
+    const path = join(folder, 'model.onnx');
+    await writeFile(path, counter());
+    await thread.openAhead(path, { threads: 1 });
+    // Only what is open already can still be opened now.
+    await rm(folder, { recursive: true });
+    const session = await thread.open(path, { threads: 1 });
+    expect(await session.run({ sum: of(1), x: of(2) })).toEqual({ next: of(3), twice: of(6) });
+    await expect(thread.open(path, { threads: 1 })).rejects.toThrow('refuses the model');
+    await thread.openAhead(path, { threads: 1 });
+    await expect(thread.open(path, { threads: 1 })).rejects.toThrow('refuses the model');
+    await thread.openAhead(path, { threads: 1 });
+    const other = await thread.open(counter(), { threads: 2 });
+    expect(await other.run({ sum: of(1), x: of(2) })).toEqual({ next: of(3), twice: of(6) });
   });
 
   it('says what the runtime has to say', async () => {
