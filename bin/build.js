@@ -8,8 +8,10 @@ import {
   renameSync,
   rmSync,
   statSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
+import { createRequire } from 'node:module';
 import { basename, dirname, join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
@@ -53,6 +55,7 @@ export async function buildIfStale(rootUrl, entries = ownEntries) {
   let scratch;
   try {
     const outputs = await compile(root, entries);
+    const before = new Set(Object.keys(JSON.parse(readIfThere(join(root, 'dist', 'chunks.json')) ?? '{}')));
     // Each file is renamed into place whole, and the stamp comes last: two builds at once write the same bytes, and a
     // build that is killed is simply done again.
     mkdirSync(join(root, 'dist'), { recursive: true });
@@ -68,9 +71,7 @@ export async function buildIfStale(rootUrl, entries = ownEntries) {
     const manifest = await describeCommands(root);
     if (manifest) write(join(root, 'oclif.manifest.json'), JSON.stringify(manifest, null, 2));
     write(stamp, fingerprint);
-    for (const path of listFiles(join(root, 'dist'))) {
-      if (/\.js(\.map)?$/.test(path) && !outputs.has(path)) rmSync(path, { force: true });
-    }
+    removeOld(join(root, 'dist'), outputs, before);
     removeEmptyFolders(join(root, 'dist'));
     spinner.succeed();
   } catch (error) {
@@ -79,6 +80,21 @@ export async function buildIfStale(rootUrl, entries = ownEntries) {
     process.exit(error.code ? 4 : 1);
   } finally {
     if (scratch) rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+/** Milliseconds that chunks are kept which no build has any more: a server that was started before may still want to import some. */
+const patience = 24 * 3600 * 1000;
+
+/** @param before Files of the build before this one, below dist. */
+function removeOld(dist, outputs, before) {
+  const now = new Date();
+  for (const path of listFiles(dist)) {
+    if (!/\.js(\.map)?$/.test(path) || outputs.has(path)) continue;
+    const isChunk = path.startsWith(join(dist, 'chunks')) && path.endsWith('.js');
+    // From now on it is old.
+    if (isChunk && before.has(path.slice(dist.length + 1).replaceAll(sep, '/'))) utimesSync(path, now, now);
+    else if (!isChunk || now - statSync(path).mtime > patience) rmSync(path, { force: true });
   }
 }
 
@@ -131,6 +147,21 @@ const requireLate = {
   },
 };
 
+/** The same for the metrics, of which the server has no use for those that push, sum up over processes or read clocks. */
+const requireOnDemand = {
+  name: 'require-on-demand',
+  transform: {
+    filter: { id: /[\\/]prom-client[\\/]index\.js$/ },
+    handler: (code) => ({
+      code: code.replace(
+        /^exports\.(\w+) =(\s+)(require\('[^']+'\)(?:\.\w+)?);$/gm,
+        "Object.defineProperty(exports, '$1', { enumerable: true,$2get: () => $3 });",
+      ),
+      map: null,
+    }),
+  },
+};
+
 /** @returns {Promise<Map<string, string>>} text by absolute path in dist */
 async function compile(root, entries) {
   const { rolldown } = await import('rolldown').catch(() => {
@@ -144,13 +175,16 @@ async function compile(root, entries) {
     ...listInternals(root).map((path) => [`internals/${basename(path, '.ts')}`, path]),
   ]);
   const dist = join(root, 'dist');
+  const { resolve } = createRequire(join(root, 'package.json'));
   const bundle = await rolldown({
     cwd: root,
     input,
     external: (name) => external.some((each) => name === each || name.startsWith(`${each}/`)),
     platform: 'node',
     tsconfig: false,
-    plugins: [requireLate],
+    plugins: [requireLate, requireOnDemand],
+    // Of the same sources, as modules that are put together in one: Node would be given a hundred functions to run.
+    resolve: { alias: { yaml: join(dirname(resolve('yaml/package.json')), 'browser', 'dist', 'index.js') } },
     // What a package's author would be told.
     checks: { eval: false },
     onLog(level, log) {

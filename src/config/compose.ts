@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { dataSchema } from '../data/config.js';
 import { MaasError } from '../errors.js';
 import type { Registry, Service, Stage } from '../plugin/api.js';
 
@@ -34,20 +33,18 @@ export const pluginList = z
  * are optional unless their schema has a default, except one: if only one stage starts from nothing, no other could run
  * without it.
  *
- * @param modelGiven The command line names a model, which has a name and needs no data: the file may do without both.
+ * @param data The schema of what every project has to say of its data. Undefined where the command line names a model, which has
+ * a name and needs no data: the file may do without both.
  */
 export function composeSchema(
   registry: Registry,
-  { modelGiven = false }: { readonly modelGiven?: boolean | undefined } = {},
+  data: z.ZodType | undefined,
 ): z.ZodType<Record<string, unknown>> {
   const starts = registry.stages.filter(({ reads }) => reads.length === 0);
   const sections = Object.fromEntries([
     ...registry.stages.map((stage) => {
       const schema = sectionOf(stage, registry);
-      return [
-        stage.name,
-        !modelGiven && starts.length === 1 && stage === starts[0] ? schema : orAbsent(schema),
-      ];
+      return [stage.name, data && starts.length === 1 && stage === starts[0] ? schema : orAbsent(schema)];
     }),
     ...[...registry.services.values()].map((service) => [
       service.name,
@@ -56,12 +53,10 @@ export function composeSchema(
   ]) as Record<string, z.ZodType>;
   return z.strictObject({
     ...Object.fromEntries((registry.unread ?? []).map((section) => [section, z.unknown().optional()])),
-    name: modelGiven ? name.default('model') : name,
+    name: data ? name : name.default('model'),
     seed,
     plugins: pluginList,
-    data: modelGiven
-      ? z.unknown().optional()
-      : dataSchema.describe('Where the rows come from, and which column to predict.'),
+    data: data?.describe('Where the rows come from, and which column to predict.') ?? z.unknown().optional(),
     ...sections,
   });
 }

@@ -1,4 +1,5 @@
 import type { Registry } from '../plugin/api.js';
+import { dataSchema } from '../data/config.js';
 import { composeSchema } from './compose.js';
 import { describeSchema } from './describe-schema.js';
 
@@ -9,6 +10,6 @@ export function jsonSchema(registry: Registry): Record<string, unknown> {
     title: 'maas.config.yaml',
     description:
       'From data to a served release: one file for `maas train`, `compress`, `deploy` and `serve`.',
-    ...describeSchema(composeSchema(registry)),
+    ...describeSchema(composeSchema(registry, dataSchema)),
   };
 }

@@ -19,7 +19,7 @@ export async function loadProject({ registry, ...options }: LoadOptions): Promis
 }
 
 /** The second half of loading, for those who read the file earlier to learn its plugins. */
-export function toProject(
+export async function toProject(
   root: Located,
   file: string,
   registry: Registry,
@@ -32,8 +32,10 @@ export function toProject(
     readonly overrides?: readonly string[] | undefined;
     readonly modelGiven?: boolean | undefined;
   },
-): Project {
-  const config = deepFreeze(validate(root, composeSchema(registry, { modelGiven })));
+): Promise<Project> {
+  // A server of a model that the command line names has no use for it.
+  const data = modelGiven === true ? undefined : (await import('../data/config.js')).dataSchema;
+  const config = deepFreeze(validate(root, composeSchema(registry, data)));
   return Object.freeze({
     name: config['name'] as string,
     seed: config['seed'] as number,

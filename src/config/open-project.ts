@@ -39,7 +39,7 @@ export async function openProject({
   await addProjectPlugins(oclif, dirname(options.file), requests);
   // A plugin may build on any other part.
   const registry = await loadRegistry(oclif, requests.length === 0 && sections ? { sections } : {});
-  const project = toProject(root, options.file, registry, {
+  const project = await toProject(root, options.file, registry, {
     cache: oclif.cacheDir,
     overrides: options.set,
     modelGiven,

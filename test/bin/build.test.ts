@@ -1,4 +1,4 @@
-import { cp, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, readdir, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -82,9 +82,33 @@ describe('the build of a source checkout', () => {
     await writeFile(join(checkout, 'src', 'd.ts'), 'export const d = 4;\n');
     await rm(join(checkout, 'src', 'c.ts'));
     expect((await build()).exitCode).toBe(0);
-    expect(await readDist()).toEqual(['a.js', 'deep/entry.js']);
     expect(await readFile(join(checkout, 'dist', 'a.js'), 'utf8')).toContain('"new"');
+    // Who was started before may still want to import it.
+    expect(await readDist()).toEqual(['a.js', 'chunks/b-HASH.js', 'deep/entry.js']);
+    const [chunk] = await readdir(join(checkout, 'dist', 'chunks'));
+    const days = (count: number) => new Date(Date.now() - count * 24 * 3600 * 1000);
+    await utimes(join(checkout, 'dist', 'chunks', chunk!), days(2), days(2));
+    await writeFile(join(checkout, 'src', 'd.ts'), 'export const d = 5;\n');
+    expect((await build()).exitCode).toBe(0);
+    expect(await readDist()).toEqual(['a.js', 'deep/entry.js']);
     expect(await readdir(join(checkout, 'dist'))).not.toContain('chunks');
+  });
+
+  it('leaves to who was started before it what that has yet to import', async () => {
+    await writeFile(
+      join(checkout, 'src', 'a.ts'),
+      `process.stdout.write('up ');\nprocess.stdin.once('data', async () => console.log((await import('./deep/late.js')).late));\n`,
+    );
+    await writeFile(join(checkout, 'src', 'deep', 'late.ts'), `export const late = 'old';\n`);
+    await build();
+    const running = execa(process.execPath, [join(checkout, 'dist', 'a.js')], { buffer: true });
+    await new Promise((resolve) => running.stdout.once('data', resolve));
+    for (const late of ['new', 'newer']) {
+      await writeFile(join(checkout, 'src', 'deep', 'late.ts'), `export const late = '${late}';\n`);
+      expect((await build()).exitCode).toBe(0);
+    }
+    running.stdin.end('now');
+    expect((await running).stdout).toBe('up old');
   });
 
   it('can run several times at once', async () => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { composeSchema, jsonSchema } from '../../src/config/index.js';
+import { dataSchema } from '../../src/data/config.js';
 import type { MaasError } from '../../src/errors.js';
 import { createRegistry, reservedSections, type RegistryEntry } from '../../src/plugin/registry.js';
 import { sampleRegistry } from '../config/sample-registry.js';
@@ -173,7 +174,7 @@ describe('createRegistry', () => {
       },
     };
     const registry = createRegistry([mainLine, plugin('x', { stages: [broken] })]);
-    expect(() => composeSchema(registry)).toThrow(/the options of "broken" cannot be worked out/);
+    expect(() => composeSchema(registry, dataSchema)).toThrow(/the options of "broken" cannot be worked out/);
   });
 });
 
@@ -181,12 +182,12 @@ describe('composeSchema', () => {
   const data = { source: 'a.csv', target: 'b' };
 
   it('requires the one stage that the others start from', () => {
-    const result = composeSchema(sampleRegistry).safeParse({ name: 'x', data });
+    const result = composeSchema(sampleRegistry, dataSchema).safeParse({ name: 'x', data });
     expect(result.error?.issues.map(({ path }) => path)).toEqual([['train']]);
   });
 
   it('requires neither name, data nor stages of who names a model', () => {
-    const schema = composeSchema(sampleRegistry, { modelGiven: true });
+    const schema = composeSchema(sampleRegistry, undefined);
     expect(schema.parse({})).toMatchObject({ name: 'model', seed: 0 });
     expect(schema.safeParse({ nonsense: 1 }).success).toBe(false);
   });
@@ -197,6 +198,6 @@ describe('composeSchema', () => {
       builtIn({ ...stage('train'), reads: [] }),
       plugin('x', { stages: [source] }),
     ]);
-    expect(composeSchema(registry).parse({ name: 'x', data, fetch: {} })).toHaveProperty('fetch');
+    expect(composeSchema(registry, dataSchema).parse({ name: 'x', data, fetch: {} })).toHaveProperty('fetch');
   });
 });
