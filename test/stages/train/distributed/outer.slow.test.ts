@@ -57,7 +57,7 @@ describe.skipIf(!hasMpi)('maas train under an outer mpirun', () => {
     const hasSaved = async () => {
       for (const name of await readdir(work, { recursive: true }).catch(() => [])) {
         const written = await stat(join(work, name)).catch(() => undefined);
-        if (name.includes('checkpoint') && written && written.mtimeMs > began) return true;
+        if (name.endsWith('checkpoint.safetensors') && written && written.mtimeMs > began) return true;
       }
       return false;
     };

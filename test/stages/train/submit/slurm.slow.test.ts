@@ -46,7 +46,7 @@ describe.skipIf(reason !== undefined)('maas train --submit slurm', () => {
   const isRunning = () => jobs().some((job) => job.endsWith('RUNNING'));
   const checkpoints = async () =>
     (await readdir(join(project, '.maas', 'work'), { recursive: true }).catch(() => [])).filter((name) =>
-      name.includes('checkpoint'),
+      name.endsWith('checkpoint.safetensors'),
     );
 
   it('trains on the cluster what would have been trained here, once', async () => {
