@@ -227,7 +227,12 @@ export const serveOptions = z.strictObject({
     .record(z.string().min(1), traffic)
     .optional()
     .describe('By the name of a model in the folder of `--models`: aliases, shares of versions, a shadow.'),
-  threads: z.int().min(1).max(256).default(1).describe('Threads inside one run of the model.'),
+  threads: z
+    .union([z.literal('auto'), z.int().min(1).max(256)])
+    .default('auto')
+    .describe(
+      'Threads inside one run of the model. auto is one in each worker, and more for a run that is alone: how many is measured on the first requests that come singly.',
+    ),
 });
 
 export type ServeOptions = z.infer<typeof serveOptions>;

@@ -24,10 +24,14 @@ export function readMemoryLimit(): number {
   return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
 }
 
-/** As many workers as cores can feed and memory can hold; onnxruntime packs weights anew, so that each takes twice. */
+/** How many times memory can hold the model; onnxruntime packs weights anew, so that each takes twice. */
+export function countCopies(modelBytes: number): number {
+  return Math.floor((readMemoryLimit() * memoryShare) / Math.max(1, 2 * modelBytes));
+}
+
+/** As many workers as cores can feed and memory can hold. */
 export function countWorkers(modelBytes: number, threads: number): number {
-  const byMemory = Math.floor((readMemoryLimit() * memoryShare) / Math.max(1, 2 * modelBytes));
-  return Math.max(1, Math.min(Math.floor(availableParallelism() / threads), byMemory));
+  return Math.max(1, Math.min(Math.floor(availableParallelism() / threads), countCopies(modelBytes)));
 }
 
 /**

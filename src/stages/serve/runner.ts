@@ -6,6 +6,7 @@ import type { Golden } from './golden.js';
 import type { ModelFiles } from './model-files.js';
 import {
   chooseBatchSize,
+  countCopies,
   countRowsBeside,
   countWorkers,
   isQuick,
@@ -15,10 +16,12 @@ import {
 import { takeRows } from './rows.js';
 import { tryOut } from './try-out.js';
 import { warmUp, type WarmUp } from './warm-up.js';
+import type { PoolOptions } from './workers/pool.js';
 import type { SpareThread } from '../../runtime/thread/spare-thread.js';
 
 export interface RunnerOptions {
-  readonly threads: number;
+  /** In one run. `auto` is one, and more for a run that is alone where that is faster. */
+  readonly threads: number | 'auto';
   /** Default `auto`. */
   readonly workers?: number | 'auto';
   /** In rows. */
@@ -35,6 +38,8 @@ export interface RunnerOptions {
   readonly cacheFolder?: string | undefined;
   /** Told that a model has been prepared, or why it could not be. */
   readonly onPrepared?: (error?: Error) => void;
+  /** Told how many threads a run has that is alone, once that is known; why there are no more where they could not be had. */
+  readonly onThreads?: (threads: number, error?: Error) => void;
 }
 
 /** A model that is open and warm, in this thread or in workers. */
@@ -74,7 +79,7 @@ export async function openRunner(files: ModelFiles, options: RunnerOptions): Pro
     if (workers === 0 || !row) return settle(opened, options);
     if (await isQuick(run, row, rows)) {
       const settled = await settle(opened, options);
-      if (availableParallelism() <= options.threads || runner.rows !== 'share') return settled;
+      if (availableParallelism() <= threadsOf(options) || runner.rows !== 'share') return settled;
       // What requests fill together stays here: a worker takes a core from callers for as little.
       const most = Math.max(settled.maxBatchSize, await countRowsBeside(run, row, longestRun));
       return most < longestRun ? withHelp(settled, most, files, options) : settled;
@@ -204,8 +209,12 @@ async function runIn(
   };
 }
 
-async function openInline(files: ModelFiles, { threads }: RunnerOptions): Promise<Opened> {
-  const session = await openSession(files.model, { threads });
+function threadsOf({ threads }: Pick<RunnerOptions, 'threads'>): number {
+  return threads === 'auto' ? 1 : threads;
+}
+
+async function openInline(files: ModelFiles, options: RunnerOptions): Promise<Opened> {
+  const session = await openSession(files.model, { threads: threadsOf(options) });
   try {
     const fetches = files.signature?.outputs.map(({ name }) => name) ?? tensorsOf(session.slots);
     const { golden, ...known } = await runIn(files, session.slots, (feeds) => session.run(feeds, fetches));
@@ -227,32 +236,51 @@ async function openInline(files: ModelFiles, { threads }: RunnerOptions): Promis
 
 async function openWorkers(files: ModelFiles, options: RunnerOptions): Promise<Opened> {
   const { signature, model, path, size } = files;
-  const { threads, workers = 'auto', runTimeout = 60, onLost, workerEntry, cacheFolder } = options;
+  const { workers = 'auto', runTimeout = 60, onLost, workerEntry, cacheFolder } = options;
+  const threads = threadsOf(options);
   // Loaded here: most models that are tried out are small and never need it.
-  const { WorkerPool } = await import('./workers/pool.js');
+  const [{ WorkerPool }, { LoneRuns }] = await Promise.all([
+    import('./workers/pool.js'),
+    import('./workers/lone-runs.js'),
+  ]);
   // What a model that is small could save is not worth a look.
   const preparation =
     cacheFolder !== undefined && path !== undefined && size > largestToTry
       ? await (await import('./preparation.js')).Preparation.open(cacheFolder, path)
       : undefined;
   let first: RunIn | undefined;
-  const pool = await WorkerPool.open({
-    setup: {
-      model,
-      prepared: preparation?.path,
-      session: { threads },
-      fetches: signature?.outputs.map(({ name }) => name),
-    },
-    size: workers === 'auto' ? countWorkers(size, threads) : workers,
+  const setup = {
+    model,
+    prepared: preparation?.path,
+    session: { threads },
+    fetches: signature?.outputs.map(({ name }) => name),
+  };
+  const shared = {
     runTimeout: runTimeout * 1000,
     ...(workerEntry && { entry: workerEntry }),
-    spare: options.spare,
     warmUp: async (run, slots) => {
       if (!first) first = await runIn(files, slots, run);
       else if (first.golden) await run(first.golden.inputs);
     },
     onLost: (reason) => onLost?.(reason),
+  } satisfies Partial<PoolOptions>;
+  const pool = await WorkerPool.open({
+    ...shared,
+    setup,
+    size: workers === 'auto' ? countWorkers(size, threads) : workers,
+    spare: options.spare,
   });
+  const cores = availableParallelism();
+  const lane =
+    workers === 'auto' && options.threads === 'auto' && cores > 1 && pool.size < countCopies(size)
+      ? new LoneRuns({
+          pool,
+          cores,
+          open: (many) =>
+            WorkerPool.open({ ...shared, setup: { ...setup, session: { threads: many } }, size: 1 }),
+          ...(options.onThreads && { onChoice: options.onThreads }),
+        })
+      : pool;
   const { rows, reason, ports, golden } = first!;
   void preparation?.goOn({
     size,
@@ -263,7 +291,7 @@ async function openWorkers(files: ModelFiles, options: RunnerOptions): Promise<O
     rows,
     ...(reason !== undefined && { reason }),
     ports,
-    run: (feeds, owned) => pool.run(feeds, owned),
+    run: (feeds, owned) => lane.run(feeds, owned),
     workers: pool.size,
     rowsBeside: 0,
     get ready() {
@@ -274,7 +302,7 @@ async function openWorkers(files: ModelFiles, options: RunnerOptions): Promise<O
     },
     close: async () => {
       await preparation?.close();
-      await pool.close();
+      await lane.close();
     },
   };
   return { runner, golden };

@@ -123,6 +123,11 @@ export async function startServing(
           : `${files.name} is prepared for this processor: it opens sooner from now on`;
         emit({ event: 'note', stage: 'serve', text });
       },
+      onThreads: (threads, error) => {
+        if (error) warn(`${files.name} runs in no more threads: ${error.message}`);
+        const text = `${files.name} runs in ${threads} threads when a run is alone`;
+        if (threads > 1) emit({ event: 'note', stage: 'serve', text });
+      },
       onLost: (reason) => {
         metrics.workerLost();
         warn(`a worker is replaced: ${reason}`);
@@ -267,7 +272,8 @@ function announce(
   const help = model.rowsBeside > 0 ? ` (more than ${model.rowsBeside} rows in another)` : '';
   const where = model.workers > 0 ? `${count}${beside}` : `the server's own thread${help}`;
   const runs = model.maxBatchSize > 1 ? `up to ${model.maxBatchSize} rows a run` : 'one request a run';
-  const threads = options.threads === 1 ? '1 thread' : `${options.threads} threads`;
+  const threads =
+    options.threads === 1 || options.threads === 'auto' ? '1 thread' : `${options.threads} threads`;
   emit({
     event: 'note',
     stage: 'serve',
