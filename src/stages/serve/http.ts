@@ -1,9 +1,10 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Server as SecureServer } from 'node:https';
 import { Server as NetServer, type AddressInfo, type Socket } from 'node:net';
-import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { MaasError } from '../../errors.js';
 import type { HttpRequest, HttpResponse } from '../../plugin/api.js';
+import { lingerFor } from './linger.js';
 import { takeConnections } from './plain-http/front.js';
 import { readBody, unpackBody } from './read-body.js';
 import type { Credentials } from './tls.js';
@@ -169,9 +170,7 @@ export async function listenHttp(options: HttpOptions): Promise<HttpFront> {
       const closed = closeListener(server);
       stopping = true;
       if (sockets.size > 0) {
-        await sleep(Math.min(timeouts.linger, timeout));
-        // Lets the event loop read what arrived while a run of the model blocked it.
-        await nextTurn();
+        await lingerFor(Math.min(timeouts.linger, timeout));
         server.closeIdleConnections();
         plain?.closeIdle();
       }

@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import { connect, createServer, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { MaasError } from '../../../src/errors.js';
@@ -164,6 +165,27 @@ describe('stop', () => {
     ]);
     expect(await stopped).toBe(0);
   });
+
+  it.each(['GET', 'POST'])(
+    'lets them bring it though runs of a model take the time from them: %s',
+    async (method) => {
+      const ask = (path: string): string =>
+        `${method} ${path} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n`;
+      const { front } = await listen({ timeouts: { linger: 60 } });
+      const { socket, closed } = dial(front, ask('/a'));
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      const stopped = front.stop(5000);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      // Where the event loop looks for what has come: the next that it does is to end the wait.
+      await stat('.');
+      const start = performance.now();
+      while (performance.now() - start < 80);
+      await stat('.');
+      socket.write(ask('/b'));
+      expect(await closed).toContain(`${method} /b 0`);
+      expect(await stopped).toBe(0);
+    },
+  );
 
   it('cuts off what is not done in time, and says how many', async () => {
     const { front, ended } = await listen({ answer: () => new Promise(() => undefined) });

@@ -1,5 +1,4 @@
 import { setMaxListeners } from 'node:events';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { create } from '@bufbuild/protobuf';
 import {
   Server,
@@ -15,6 +14,7 @@ import {
 import { MaasError } from '../../../errors.js';
 import type { Urgency } from '../../../plugin/api.js';
 import type { Exchange, Metrics } from '../metrics.js';
+import { lingerFor } from '../linger.js';
 import type { ModelHost } from '../model-host.js';
 import { RequestError } from '../request-error.js';
 import type { Tracing } from '../trace/tracing.js';
@@ -117,7 +117,7 @@ export async function listenGrpc(options: GrpcOptions): Promise<GrpcFront> {
     renew: (credentials) => secure?.renew(credentials),
     async stop(timeout) {
       // Calls that were on their way when the server said that it is not ready.
-      await sleep(Math.min(linger, timeout));
+      await lingerFor(Math.min(linger, timeout));
       stopping.abort();
       await new Promise<void>((resolve) => {
         const timer = setTimeout(() => {
