@@ -28,3 +28,13 @@ it('keeps no more than it may, and nothing small', () => {
   pool.give(pool.take(3 * 2 ** 20));
   expect(pool.bytes).toBe(4 * 2 ** 18);
 });
+
+it('sets memory aside for large bodies only, and not without end', () => {
+  const pool = new BodyPool();
+  expect(pool.setAside(100_000)).toBeUndefined();
+  const bodies: Buffer[] = [];
+  for (let body = pool.setAside(2 ** 26); body; body = pool.setAside(2 ** 26)) bodies.push(body);
+  expect(bodies).toHaveLength(4);
+  pool.give(bodies.pop()!);
+  expect(pool.setAside(2 ** 26)).toHaveLength(2 ** 26);
+});

@@ -1,8 +1,11 @@
+import { hash } from 'node:crypto';
 import { createServer, type IncomingMessage } from 'node:http';
 import { connect, type AddressInfo, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { afterEach, describe, expect, it } from 'vitest';
+import fc from 'fast-check';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { listenHttp, type Answer, type HttpFront, type HttpOptions } from '../../../src/stages/serve/http.js';
+import { ComingBody } from '../../../src/stages/serve/plain-http/coming-body.js';
 import { PlainHeads, readPlainHead } from '../../../src/stages/serve/plain-http/head.js';
 
 const fronts: HttpFront[] = [];
@@ -95,6 +98,59 @@ describe('a plain connection', () => {
       '<POST /c  abc>',
       '<POST /p  3>',
     ]);
+  });
+
+  it('reads large bodies as they were sent, whatever comes before, between and behind them', async () => {
+    const digest = (body: Uint8Array | string): string => `<${body.length} ${hash('sha1', body)}>`;
+    const answer: HttpOptions['answer'] = ({ body }) =>
+      Promise.resolve({ protocol: 'echo', status: 200, body: digest(body) });
+    const direct = vi.spyOn(ComingBody.prototype, 'advance');
+    const front = await listen({ answer, maxBodyBytes: 3_000_000 });
+    const size = fc.oneof(
+      fc.integer({ min: 0, max: 40_000 }),
+      fc.integer({ min: 2 ** 17 - 2, max: 2 ** 17 + 2 }),
+      fc.integer({ min: 100_000, max: 2_000_000 }),
+    );
+    const cuts = fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 3 });
+    const connection = fc.record({ sizes: fc.array(size, { minLength: 1, maxLength: 4 }), cuts });
+    let letter = 0;
+    await fc.assert(
+      fc.asyncProperty(fc.array(connection, { minLength: 1, maxLength: 4 }), async (connections) => {
+        await Promise.all(
+          connections.map(async ({ sizes, cuts }) => {
+            const bodies = sizes.map((length) => String.fromCharCode(97 + (letter++ % 26)).repeat(length));
+            // From the first of another kind on node:http reads them.
+            const other = 'GET / HTTP/1.1\r\nhost: x\r\n\r\n';
+            const last = post(bodies[0]!) + post('end', 'connection: close\r\n');
+            const all = bodies.map((body) => post(body)).join('') + other + last;
+            const places = [0, ...cuts.map((share) => Math.floor(share * all.length)).sort((a, b) => a - b)];
+            const parts = places.map((from, at) => all.slice(from, places[at + 1]));
+            const expected = [...bodies, '', bodies[0]!, 'end'].map(digest);
+            expect(answers(await dial(portOf(front), ...parts))).toEqual(expected);
+          }),
+        );
+      }),
+      { numRuns: 25, seed: 5 },
+    );
+    expect(direct).toHaveBeenCalled();
+    direct.mockRestore();
+  });
+
+  it('lets go of a caller that leaves in the middle of a large body, and counts its connections', async () => {
+    const ended: (Answer | undefined)[] = [];
+    const front = await listen({ maxConnections: 1, onEnd: (answer) => ended.push(answer) });
+    for (const left of [1, 300_000, 499_000]) {
+      const socket = connect(portOf(front), '127.0.0.1');
+      socket.write(post('x'.repeat(500_000)).slice(0, -left));
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      socket.destroy();
+      while (ended.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+      expect(ended.splice(0)).toEqual([undefined]);
+      // The one connection that there may be is free again.
+      while ((await dial(portOf(front), post('y')).catch(() => '')) === '')
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      ended.length = 0;
+    }
   });
 
   it('says no more and no less in its heads than node:http', async () => {

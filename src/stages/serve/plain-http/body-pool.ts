@@ -4,6 +4,9 @@ const smallest = 2 ** 17;
 /** What may lie here unused. In bytes. */
 const defaultMost = 2 ** 26;
 
+/** What may be set aside for bodies that are not there yet: a caller may declare one and send nothing. In bytes. */
+const mostAside = 2 ** 28;
+
 /**
  * Memory for large bodies, used again and again: with fresh memory for each, V8 would collect garbage without end, for it
  * counts what lies outside of its heap as well. Sizes are powers of two.
@@ -12,6 +15,8 @@ export class BodyPool {
   readonly #most: number;
   readonly #free: ArrayBuffer[] = [];
   #bytes = 0;
+  /** Bytes of large memory that is in use. */
+  #taken = 0;
 
   constructor(most = defaultMost) {
     this.#most = most;
@@ -26,13 +31,21 @@ export class BodyPool {
   take(length: number): Buffer {
     const padding = (8 - (length % 8)) % 8;
     const memory = this.#find(padding + length);
+    if (memory.byteLength >= smallest) this.#taken += memory.byteLength;
     return Buffer.from(memory, padding, length);
+  }
+
+  /** Memory for a large body before it is there; undefined for others, and where much is in use already. */
+  setAside(length: number): Buffer | undefined {
+    return length < smallest || this.#taken + length > mostAside ? undefined : this.take(length);
   }
 
   /** Gives back what was taken, to be written over from now on. */
   give({ buffer }: Buffer): void {
     const { byteLength } = buffer;
-    if (byteLength < smallest || this.#bytes + byteLength > this.#most) return;
+    if (byteLength < smallest) return;
+    this.#taken -= byteLength;
+    if (this.#bytes + byteLength > this.#most) return;
     this.#free.push(buffer as ArrayBuffer);
     this.#bytes += byteLength;
   }

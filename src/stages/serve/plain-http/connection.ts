@@ -2,13 +2,17 @@ import type { Socket } from 'node:net';
 import type { HttpRequest } from '../../../plugin/api.js';
 import type { Answer, Caller } from '../http.js';
 import type { BodyPool } from './body-pool.js';
+import { ComingBody } from './coming-body.js';
 import type { PlainHead, PlainHeads } from './head.js';
 import { PlainRequest } from './request.js';
 import { printHead } from './print-head.js';
+import { readInto } from './read-into.js';
 
 export interface PlainOptions {
   readonly heads: PlainHeads;
   readonly bodies: BodyPool;
+  /** Where the heads of requests with large bodies come in, of all connections. */
+  readonly landing: Buffer;
   readonly maxBodyBytes: number;
   /** Lets node:http have the connection, with what it sent and nobody has read. */
   readonly pass: (socket: Socket, unread: Buffer) => void;
@@ -35,12 +39,12 @@ const blankLine = Buffer.from('\r\n\r\n');
  * small model. At the first other one node:http gets the connection, and keeps it.
  */
 export class PlainConnection {
-  readonly #socket: Socket;
+  #socket: Socket;
   readonly #options: PlainOptions;
-  /** Of the request whose body is coming in. */
-  #head: PlainHead | undefined;
-  #chunks: Buffer[] = [];
-  #length = 0;
+  /** The request whose body is coming in. */
+  #coming: { readonly head: PlainHead; readonly body: ComingBody } | undefined;
+  /** What comes in is read straight into the memory of large bodies. */
+  #direct = false;
   /** What came behind the request that is being answered. */
   #held: Buffer | undefined;
   #answering = false;
@@ -53,16 +57,16 @@ export class PlainConnection {
   constructor(socket: Socket, options: PlainOptions) {
     this.#socket = socket;
     this.#options = options;
-    socket.on('data', this.#onData).on('end', this.#onEnd).on('close', this.#onClose).on('error', ignore);
+    this.#listen(socket.on('data', this.#onData));
   }
 
   get idle(): boolean {
-    return !this.#answering && !this.#head;
+    return !this.#answering && !this.#coming;
   }
 
   /** True while the body of a request is coming in. */
   get reading(): boolean {
-    return this.#head !== undefined;
+    return this.#coming !== undefined;
   }
 
   get since(): number {
@@ -85,11 +89,38 @@ export class PlainConnection {
     this.#socket.destroySoon();
   }
 
+  #listen(socket: Socket): void {
+    socket.on('end', this.#onEnd).on('close', this.#onClose).on('error', ignore);
+  }
+
+  #leave(socket: Socket): void {
+    socket.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onClose).off('error', ignore);
+  }
+
   readonly #onData = (chunk: Buffer): void => {
     if (this.#answering) this.#hold(chunk);
-    else if (this.#head) this.#fill(this.#head, chunk);
+    else if (this.#coming) this.#fill(chunk);
     else this.#begin(chunk);
   };
+
+  /** From the first large body on. */
+  #readDirectly(): void {
+    const { landing } = this.#options;
+    const before = this.#socket;
+    const socket = readInto(before, {
+      room: () => this.#coming?.body.room ?? landing,
+      take: (length, room) => {
+        // The next connection lands there, too.
+        if (room === landing) this.#onData(Buffer.from(landing.subarray(0, length)));
+        else this.#advance(length);
+      },
+    });
+    if (!socket) return;
+    this.#direct = true;
+    this.#leave(before);
+    this.#listen(socket);
+    this.#socket = socket;
+  }
 
   #hold(chunk: Buffer): void {
     this.#held = this.#held ? Buffer.concat([this.#held, chunk]) : chunk;
@@ -110,30 +141,36 @@ export class PlainConnection {
     const from = end + blankLine.length;
     const until = from + head.length;
     if (chunk.length < until) {
-      this.#head = head;
-      this.#length = 0;
-      this.#fill(head, chunk.subarray(from));
+      this.#coming = { head, body: new ComingBody(this.#options.bodies, head.length) };
+      this.#fill(chunk.subarray(from));
       return;
     }
     if (chunk.length > until) this.#hold(chunk.subarray(until));
     void this.#answer(head, chunk.subarray(from, until));
   }
 
-  #fill(head: PlainHead, chunk: Buffer): void {
-    const missing = head.length - this.#length;
-    this.#chunks.push(chunk.length > missing ? chunk.subarray(0, missing) : chunk);
-    if (chunk.length < missing) {
-      this.#length += chunk.length;
-      return;
-    }
+  #fill(chunk: Buffer): void {
+    const { body } = this.#coming!;
+    const { missing } = body;
     if (chunk.length > missing) this.#hold(chunk.subarray(missing));
-    const { bodies } = this.#options;
-    const body = joinInto(bodies.take(head.length), this.#chunks);
-    this.#head = undefined;
-    this.#chunks = [];
+    body.add(chunk.subarray(0, missing));
+    if (body.missing === 0) this.#finish();
+    else if (!this.#direct && body.room) this.#readDirectly();
+  }
+
+  #advance(length: number): void {
+    const { body } = this.#coming!;
+    body.advance(length);
+    if (body.missing === 0) this.#finish();
+  }
+
+  #finish(): void {
+    const { head, body: coming } = this.#coming!;
+    this.#coming = undefined;
+    const body = coming.finish();
     // What a request brought is of no use to anybody behind its answer.
     void this.#answer(head, body).finally(() => {
-      bodies.give(body);
+      this.#options.bodies.give(body);
     });
   }
 
@@ -205,7 +242,7 @@ export class PlainConnection {
       socket.destroySoon();
       return;
     }
-    socket.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onClose).off('error', ignore);
+    this.#leave(socket);
     this.#options.onClose(this);
     this.#options.pass(socket, unread);
   }
@@ -218,21 +255,12 @@ export class PlainConnection {
 
   readonly #onClose = (): void => {
     this.#over = true;
-    const head = this.#head;
-    this.#head = undefined;
-    this.#chunks = [];
-    if (head) this.#settle(undefined, head);
+    const coming = this.#coming;
+    this.#coming = undefined;
+    coming?.body.drop();
+    if (coming) this.#settle(undefined, coming.head);
     this.#options.onClose(this);
   };
-}
-
-function joinInto(body: Buffer, chunks: readonly Buffer[]): Buffer {
-  let at = 0;
-  for (const chunk of chunks) {
-    body.set(chunk, at);
-    at += chunk.length;
-  }
-  return body;
 }
 
 /** False where the connection closes before. */

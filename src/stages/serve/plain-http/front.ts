@@ -14,7 +14,7 @@ export interface PlainFront {
 
 export type PlainFrontOptions = Omit<
   PlainOptions,
-  'heads' | 'bodies' | 'pass' | 'onClose' | 'keepAlive' | 'now'
+  'heads' | 'bodies' | 'landing' | 'pass' | 'onClose' | 'keepAlive' | 'now'
 > & {
   readonly timeouts: Timeouts;
 };
@@ -30,6 +30,7 @@ export function takeConnections(server: Server, options: PlainFrontOptions): Pla
     ...options,
     heads: new PlainHeads(),
     bodies: new BodyPool(),
+    landing: Buffer.allocUnsafeSlow(16_384),
     now: createClock(),
     keepAlive: Math.floor(timeouts.keepAlive / 1000),
     pass(socket, unread) {
