@@ -14,6 +14,18 @@ export type Outputs = Record<string, NdArray>;
  */
 export type RowPolicy = 'share' | 'alone' | 'as-given';
 
+/** How requests with the same key come into one run, and its outputs to each of them. */
+export interface Company {
+  join(parts: readonly Feeds[]): Feeds;
+  /** Undefined when the outputs do not have exactly as many rows as the parts together. */
+  split(outputs: Outputs, parts: readonly Feeds[], sizes: readonly number[]): Outputs[] | undefined;
+}
+
+const plainCompany: Company = {
+  join: joinRows,
+  split: (outputs, _parts, sizes) => splitRows(outputs, sizes),
+};
+
 export interface BatcherOptions {
   /** `owned` feeds were made for this run: it may give them away. */
   readonly run: (feeds: Feeds, owned: boolean) => Promise<Outputs>;
@@ -26,6 +38,8 @@ export interface BatcherOptions {
   readonly maxQueue: number;
   /** Milliseconds that a request may wait for others to fill its run. Default 0. */
   readonly maxDelay?: number;
+  /** Default: rows behind one another. */
+  readonly company?: Company | undefined;
   /** Told of every run: rows and seconds. */
   readonly onRun?: (rows: number, seconds: number) => void;
 }
@@ -216,10 +230,12 @@ export class Batcher {
 
   async #runBatch(batch: readonly Job[]): Promise<void> {
     if (batch.length > 1) {
+      const { company = plainCompany } = this.#options;
       try {
         const sizes = batch.map((job) => job.rows);
-        const joined = await this.#run(joinRows(batch.map((job) => job.feeds)), sum(sizes), true);
-        const parts = splitRows(joined, sizes);
+        const feeds = batch.map((job) => job.feeds);
+        const joined = await this.#run(company.join(feeds), sum(sizes), true);
+        const parts = company.split(joined, feeds, sizes);
         // A model that mixes or drops rows despite its signature never gets a second chance to do so.
         if (!parts) this.#rows = 'alone';
         else {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { paddingOptions } from './padding/options.js';
 
 const versionName = z.string().min(1);
 
@@ -58,6 +59,7 @@ export const serveOptions = z.strictObject({
     .describe(
       'Milliseconds that a request may wait for others to fill its run. By default none does: what came while the last run was busy shares the next.',
     ),
+  padding: paddingOptions.optional(),
   prepare: z
     .boolean()
     .default(true)
@@ -224,9 +226,22 @@ export const serveOptions = z.strictObject({
       'Compares what comes and what is answered with the training data: GET /drift, and maas_drift_psi and maas_drift_js of /metrics.',
     ),
   models: z
-    .record(z.string().min(1), traffic)
+    .record(
+      z.string().min(1),
+      traffic
+        .extend({
+          padding: paddingOptions
+            .optional()
+            .describe('Padding of this model, instead of serve.padding; {} is none.'),
+        })
+        .describe(
+          'Which versions answer requests that name none, without it the latest; and which requests are padded.',
+        ),
+    )
     .optional()
-    .describe('By the name of a model in the folder of `--models`: aliases, shares of versions, a shadow.'),
+    .describe(
+      'By the name of a model in the folder of `--models`: aliases, shares of versions, a shadow, padding.',
+    ),
   threads: z
     .union([z.literal('auto'), z.int().min(1).max(256)])
     .default('auto')

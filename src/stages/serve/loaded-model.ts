@@ -3,6 +3,8 @@ import { AnswerCache, type CacheResult } from './answer-cache.js';
 import { Batcher, type Outputs } from './batcher.js';
 import { checkInputs } from './check-inputs.js';
 import type { ModelFiles } from './model-files.js';
+import { openPadding, type PaddingOrder } from './padding/open.js';
+import type { ElementKind, Padder } from './padding/padder.js';
 import { readRelease } from './release.js';
 import { RequestError } from './request-error.js';
 import { openRunner, type RunnerOptions } from './runner.js';
@@ -15,6 +17,14 @@ export interface LoadOptions extends RunnerOptions {
   readonly queueTimeout?: number | undefined;
   readonly cache?: { readonly maxBytes: number } | undefined;
   readonly onCache?: (model: Pick<ServedModel, 'name' | 'version'>, result: CacheResult) => void;
+  /** Dimensions along which requests are padded. */
+  readonly padding?: PaddingOrder | undefined;
+  /** Told of the elements of inputs that are padded. */
+  readonly onElements?: (
+    model: Pick<ServedModel, 'name' | 'version'>,
+    kind: ElementKind,
+    elements: number,
+  ) => void;
   /** Told of every run: rows and seconds. */
   readonly onRun?: (model: Pick<ServedModel, 'name' | 'version'>, rows: number, seconds: number) => void;
 }
@@ -28,6 +38,10 @@ export interface LoadedModel extends ServedModel {
   readonly batching: boolean;
   /** Why each row runs by itself, when it does. */
   readonly unbatched: string | undefined;
+  /** Names of the dimensions along which requests are padded to share runs. */
+  readonly padded: readonly string[];
+  /** Why none are padded although they should be. */
+  readonly unpadded: string | undefined;
   /** Worker threads; 0 when the model runs in the server's own thread. */
   readonly workers: number;
   /** Rows of the longest runs that the server's own thread does although there are workers. */
@@ -56,7 +70,8 @@ export async function loadModel(path: string, options: LoadOptions): Promise<Loa
 
 /**
  * Opens a model and runs it in.
- * @throws MaasError MAAS_MODEL_INVALID, MAAS_MODEL_UNSUPPORTED, MAAS_VERIFY_FAILED, MAAS_RUNTIME; MAAS_ENGINE_MISSING
+ * @throws MaasError MAAS_MODEL_INVALID, MAAS_MODEL_UNSUPPORTED, MAAS_VERIFY_FAILED, MAAS_RUNTIME; MAAS_CONFIG_INVALID
+ * for padding that does not fit it; MAAS_ENGINE_MISSING
  * without what reads the images that the model takes
  */
 export async function openModel(files: ModelFiles, options: LoadOptions): Promise<LoadedModel> {
@@ -64,8 +79,20 @@ export async function openModel(files: ModelFiles, options: LoadOptions): Promis
   // Now, and not at the first image.
   if (signature?.features.some(({ type }) => type === 'image'))
     await (await import('../../data/images/sharp.js')).loadSharp();
-  const runner = await openRunner(files, options);
   const identity = { name, version };
+  const { padding: order } = options;
+  let padding: Padder | string | undefined;
+  const runner = await openRunner(files, {
+    ...options,
+    ...(order && {
+      onRunIn: async (run, known) => {
+        padding ??= await openPadding(order, run, known, (kind, elements) =>
+          options.onElements?.(identity, kind, elements),
+        );
+      },
+    }),
+  });
+  const padder = typeof padding === 'object' ? padding : undefined;
   const batcher = new Batcher({
     run: (feeds, owned) => runner.run(feeds, owned).catch(refuseRun),
     rows: runner.rows,
@@ -73,6 +100,7 @@ export async function openModel(files: ModelFiles, options: LoadOptions): Promis
     maxBatchSize: runner.maxBatchSize,
     maxDelay: options.maxDelayMs ?? 0,
     maxQueue: options.maxQueue,
+    company: padder,
     onRun: (count, seconds) => options.onRun?.(identity, count, seconds),
   });
   const { queueTimeout, cache: wanted, onCache } = options;
@@ -90,6 +118,8 @@ export async function openModel(files: ModelFiles, options: LoadOptions): Promis
     size,
     batching: runner.rows === 'share',
     unbatched: runner.reason,
+    padded: padder?.plan.dimensions.map((dimension) => dimension.name) ?? [],
+    unpadded: typeof padding === 'string' ? padding : undefined,
     workers: runner.workers,
     rowsBeside: runner.rowsBeside,
     maxBatchSize: runner.rows === 'share' ? runner.maxBatchSize : 1,
@@ -106,7 +136,8 @@ export async function openModel(files: ModelFiles, options: LoadOptions): Promis
       return cache?.bytes ?? 0;
     },
     async predict(inputs, urgency = {}) {
-      const checked = checkInputs(runner.ports, inputs, signature?.features);
+      const fit = checkInputs(runner.ports, inputs, signature?.features);
+      const checked = padder ? padder.admit(fit) : fit;
       const deadline =
         urgency.deadline ?? (queueTimeout === undefined ? Infinity : performance.now() + 1000 * queueTimeout);
       const run = (): Promise<Outputs> => batcher.submit(checked, { priority: urgency.priority, deadline });

@@ -3,6 +3,7 @@ import type { ServedModel } from '../../plugin/api.js';
 import type { CacheResult } from './answer-cache.js';
 import { FastHistogram } from './histogram.js';
 import type { ModelHost } from './model-host.js';
+import type { ElementKind } from './padding/padder.js';
 import type { ShadowReport } from './traffic.js';
 import type { WatchedModel } from './watch/watch-model.js';
 
@@ -25,6 +26,7 @@ export interface Metrics {
   /** The caller went away before the answer. */
   readonly abandoned: () => void;
   readonly ran: (model: Identity, rows: number, seconds: number) => void;
+  readonly filled: (model: Identity, kind: ElementKind, elements: number) => void;
   readonly cacheUsed: (model: Identity, result: CacheResult) => void;
   readonly shadowed: (report: ShadowReport) => void;
   /** A worker died, hung or did not start. */
@@ -80,6 +82,12 @@ export function createMetrics(host: Pick<ModelHost, 'models' | 'ready'>): Metric
     name: 'maas_run_duration_seconds',
     help: 'Time of one run of the model.',
     buckets: seconds,
+    registers,
+  });
+  const elements = new Counter({
+    name: 'maas_padded_elements_total',
+    help: 'Elements of the inputs that are padded: those of requests (data), and those that fill up their runs (padding).',
+    labelNames: ['model', 'version', 'kind'],
     registers,
   });
   const cacheUses = new Counter({
@@ -204,6 +212,9 @@ export function createMetrics(host: Pick<ModelHost, 'models' | 'ready'>): Metric
       const of = models(name, version);
       of.batches.observe(rows);
       of.runs.observe(duration);
+    },
+    filled: ({ name, version }, kind, count) => {
+      elements.inc({ model: name, version, kind }, count);
     },
     cacheUsed: ({ name, version }, result) => {
       cacheUses.inc({ model: name, version, result });

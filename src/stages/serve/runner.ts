@@ -40,6 +40,17 @@ export interface RunnerOptions {
   readonly onPrepared?: (error?: Error) => void;
   /** Told how many threads a run has that is alone, once that is known; why there are no more where they could not be had. */
   readonly onThreads?: (threads: number, error?: Error) => void;
+  /** Looks closer at a model that was run in, each time that it was. What it throws refuses the model. */
+  readonly onRunIn?: (run: Run, known: RunIn) => Promise<void>;
+}
+
+type Run = (feeds: Feeds) => ReturnType<Session['run']>;
+
+/** What running a model in has shown. */
+export interface RunIn extends WarmUp {
+  readonly ports: Ports;
+  /** Undefined where the model takes none of the rows that were tried. */
+  readonly golden: Golden | undefined;
 }
 
 /** A model that is open and warm, in this thread or in workers. */
@@ -188,17 +199,13 @@ async function settle({ runner, golden }: Opened, { maxBatchSize }: RunnerOption
   });
 }
 
-/** What running a model in has shown. */
-interface RunIn extends WarmUp {
-  readonly ports: Ports;
-  readonly golden: Golden | undefined;
+async function runIn(files: ModelFiles, slots: Slots, run: Run, { onRunIn }: RunnerOptions): Promise<RunIn> {
+  const known = await warmUpOrTry(files, slots, run);
+  await onRunIn?.(run, known);
+  return known;
 }
 
-async function runIn(
-  files: ModelFiles,
-  slots: Slots,
-  run: (feeds: Feeds) => ReturnType<Session['run']>,
-): Promise<RunIn> {
+async function warmUpOrTry(files: ModelFiles, slots: Slots, run: Run): Promise<RunIn> {
   const { signature, golden } = files;
   if (!signature || !golden) return tryOut(slots, run);
   const { inputs, outputs } = signature;
@@ -217,10 +224,11 @@ async function openInline(files: ModelFiles, options: RunnerOptions): Promise<Op
   const session = await openSession(files.model, { threads: threadsOf(options) });
   try {
     const fetches = files.signature?.outputs.map(({ name }) => name) ?? tensorsOf(session.slots);
-    const { golden, ...known } = await runIn(files, session.slots, (feeds) => session.run(feeds, fetches));
+    const run: Run = (feeds) => session.run(feeds, fetches);
+    const { golden, ...known } = await runIn(files, session.slots, run, options);
     const runner: Opened['runner'] = {
       ...known,
-      run: (feeds) => session.run(feeds, fetches),
+      run,
       workers: 0,
       rowsBeside: 0,
       ready: true,
@@ -259,7 +267,7 @@ async function openWorkers(files: ModelFiles, options: RunnerOptions): Promise<O
     runTimeout: runTimeout * 1000,
     ...(workerEntry && { entry: workerEntry }),
     warmUp: async (run, slots) => {
-      if (!first) first = await runIn(files, slots, run);
+      if (!first) first = await runIn(files, slots, run, options);
       else if (first.golden) await run(first.golden.inputs);
     },
     onLost: (reason) => onLost?.(reason),

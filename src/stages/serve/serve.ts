@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { MaasError } from '../../errors.js';
-import type { RunningService, ServiceContext } from '../../plugin/api.js';
+import type { ModelSource, RunningService, ServiceContext } from '../../plugin/api.js';
 import type { ProgressEvent } from '../../plugin/events.js';
 import { requireKey } from './access.js';
 import { createAnswerer } from './answer.js';
@@ -12,6 +12,7 @@ import { openModel, type LoadedModel } from './loaded-model.js';
 import { createMetrics } from './metrics.js';
 import { readOnnxFile, type ModelFiles } from './model-files.js';
 import { ModelHost } from './model-host.js';
+import type { PaddingOrder } from './padding/open.js';
 import { readMemoryLimit } from './placement.js';
 import { describeMisfit, readInstructionSet } from '../../runtime/cpu.js';
 import { readRelease } from './release.js';
@@ -115,6 +116,8 @@ export async function startServing(
           }
         : metrics.ran,
       onCache: metrics.cacheUsed,
+      padding: paddingFor(files.name, options, source),
+      onElements: metrics.filled,
       spare,
       cacheFolder: options.prepare ? context.cache : undefined,
       onPrepared: (error) => {
@@ -257,6 +260,18 @@ export async function startServing(
   };
 }
 
+/** A model's own padding, or that of all; of several models not each has every dimension. */
+function paddingFor(
+  name: string,
+  { padding, models }: ServeOptions,
+  { kind }: ModelSource,
+): PaddingOrder | undefined {
+  const own = models?.[name]?.padding;
+  const dimensions = own ?? padding;
+  if (!dimensions || Object.keys(dimensions).length === 0) return undefined;
+  return { dimensions, forSeveral: own === undefined && kind === 'repository' };
+}
+
 function announce(
   model: LoadedModel,
   front: HttpFront,
@@ -265,6 +280,13 @@ function announce(
 ): void {
   if (model.unbatched !== undefined) {
     emit({ event: 'note', stage: 'serve', text: `each row runs by itself: ${model.unbatched}` });
+  }
+  if (model.padded.length > 0) {
+    const text = `requests of ${model.name} are padded along ${model.padded.join(' and ')} to share runs`;
+    emit({ event: 'note', stage: 'serve', text });
+  } else if (model.unpadded !== undefined) {
+    const text = `${model.name} gets no request padded: ${model.unpadded}`;
+    emit({ event: 'warning', stage: 'serve', text });
   }
   const count = model.workers === 1 ? '1 worker thread' : `${model.workers} worker threads`;
   const few = model.rowsBeside === 1 ? 'a single row' : `up to ${model.rowsBeside} rows`;

@@ -72,7 +72,37 @@ export const models = {
       net.mean([1]).dense(256, 2).softmax();
     },
   },
+  // The same for 8 to 64 words, and one of two layers of width 128.
+  words: encoderOfWords(4, 256, 4),
+  fewWords: encoderOfWords(2, 128, 2),
 };
+
+/** For 8 to 64 words, of which 0 stands for none: what it stands at counts for nothing. */
+function encoderOfWords(layers, width, heads) {
+  return {
+    row: (count, next) => {
+      const length = 36 + Math.floor(28.5 * next());
+      const ids = Array.from({ length: count * length }, () => BigInt(1 + Math.floor((next() + 1) * 499)));
+      return { name: 'x', datatype: 'INT64', shape: [count, length], data: BigInt64Array.from(ids) };
+    },
+    build(net) {
+      net.input('int64', ['words']).mask();
+      net.embedding(1000, width);
+      for (let layer = 0; layer < layers; layer++) {
+        net.residual((inner) => inner.attention(-1, width, heads)).norm(width);
+        net
+          .residual((inner) =>
+            inner
+              .dense(width, 4 * width)
+              .gelu()
+              .dense(4 * width, width),
+          )
+          .norm(width);
+      }
+      net.maskedMean().dense(width, 2).softmax();
+    },
+  };
+}
 
 /** Writes NAME.onnx into a folder; returns its path. `ir` is what maas builds graphs with. */
 export function writeModel(name, folder, ir) {
@@ -95,6 +125,30 @@ class Net {
   input(dtype, dims) {
     this.value = this.graph.input('x', dtype, ['N', ...dims]);
     return this;
+  }
+
+  /** From here on, places with 0 are passed over: `kept` is [N, words], 1 where there is a word. */
+  mask() {
+    const { attr } = this.ir;
+    const zero = this.graph.scalar(0, 'int64');
+    const kept = this.graph.op('Not', [this.graph.op('Equal', [this.value, zero])]);
+    this.kept = this.graph.op('Cast', [kept], { to: attr.int(1) });
+    return this;
+  }
+
+  /** What is added to scores, [N, 1, 1, words]: nothing, or so little that no share is left. */
+  get bias() {
+    const { graph } = this;
+    const scaled = graph.op('Mul', [graph.op('Sub', [this.kept, graph.scalar(1)]), graph.scalar(1e9)]);
+    return graph.op('Unsqueeze', [scaled, graph.int64s([1, 2])]);
+  }
+
+  maskedMean() {
+    const { attr } = this.ir;
+    const kept = this.graph.op('Unsqueeze', [this.kept, this.graph.int64s([2])]);
+    const [axes, keepdims] = [[this.graph.int64s([1])], { keepdims: attr.int(0) }];
+    this.op('Mul', [kept]).op('ReduceSum', axes, keepdims);
+    return this.op('Div', [this.graph.op('ReduceSum', [kept, ...axes], keepdims)]);
   }
 
   weight(dims, scale) {
@@ -175,21 +229,23 @@ class Net {
   attention(length, width, heads) {
     const { attr } = this.ir;
     const start = this.value;
+    // A length that is open is the one that is left over.
+    const rows = length < 0 ? 0 : -1;
     const [query, key, content] = [
       [0, 2, 1, 3],
       [0, 2, 3, 1],
       [0, 2, 1, 3],
     ].map((order) => {
       this.value = start;
-      this.dense(width, width).op('Reshape', [this.graph.int64s([-1, length, heads, width / heads])]);
+      this.dense(width, width).op('Reshape', [this.graph.int64s([rows, length, heads, width / heads])]);
       return this.op('Transpose', [], { perm: attr.ints(order) }).value;
     });
     this.value = query;
-    this.op('MatMul', [key])
-      .op('Mul', [this.graph.scalar(1 / Math.sqrt(width / heads))])
-      .softmax();
+    this.op('MatMul', [key]).op('Mul', [this.graph.scalar(1 / Math.sqrt(width / heads))]);
+    if (this.kept) this.op('Add', [this.bias]);
+    this.softmax();
     this.op('MatMul', [content]).op('Transpose', [], { perm: attr.ints([0, 2, 1, 3]) });
-    return this.op('Reshape', [this.graph.int64s([-1, length, width])]).dense(width, width);
+    return this.op('Reshape', [this.graph.int64s([rows, length, width])]).dense(width, width);
   }
 
   encode() {

@@ -1,11 +1,11 @@
 // Requests as clients of the Open Inference Protocol send them, byte by byte.
 import { models, randomNumbers } from './models.js';
 
-/** Different ones, so that nobody answers the same bytes from memory. */
-const variety = 32;
-
-/** Whole HTTP requests. JSON holds numbers as Python prints float32 ones: exactly, as doubles. */
-export function makeRequests({ model, rows, protocol, path }) {
+/**
+ * Whole HTTP requests, `variety` different ones, so that nobody answers the same bytes from memory. JSON holds numbers as Python prints float32 ones: exactly, as
+ * doubles.
+ */
+export function makeRequests({ model, rows, protocol, path, variety = 32 }) {
   const next = randomNumbers(rows + 11);
   return Array.from({ length: rows === 1 ? variety : 4 }, () => {
     const { data, ...input } = models[model].row(rows, next);

@@ -13,13 +13,13 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { buildIfStale } from '../../../bin/build.js';
-import { models, writeModel } from './models.js';
+import { writeModel } from './models.js';
 import { findPython, peers, startPeer, versionOf } from './peers.js';
 
 const { values: flags } = parseArgs({
   options: {
     json: { type: 'boolean', default: false },
-    models: { type: 'string', default: Object.keys(models).join() },
+    models: { type: 'string', default: 'mlp,cnn,resnet18,bert' },
     protocols: { type: 'string', default: 'json,binary' },
     concurrency: { type: 'string', default: '1,8,64' },
     peers: { type: 'string', default: Object.keys(peers).join() },
