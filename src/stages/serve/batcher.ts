@@ -14,17 +14,22 @@ export type Outputs = Record<string, NdArray>;
  */
 export type RowPolicy = 'share' | 'alone' | 'as-given';
 
-/** How requests with the same key come into one run, and its outputs to each of them. */
-export interface Company {
-  join(parts: readonly Feeds[]): Feeds;
-  /** Undefined when the outputs do not have exactly as many rows as the parts together. */
-  split(outputs: Outputs, parts: readonly Feeds[], sizes: readonly number[]): Outputs[] | undefined;
-}
+/** Runs the model once. `owned` feeds were made for this run: it may give them away. */
+export type RunFeeds = (feeds: Feeds, rows: number, owned?: boolean) => Promise<Outputs>;
 
-const plainCompany: Company = {
-  join: joinRows,
-  split: (outputs, _parts, sizes) => splitRows(outputs, sizes),
-};
+/**
+ * Answers requests with the same key together.
+ * Undefined when the outputs do not have exactly as many rows as the requests.
+ */
+export type RunTogether = (
+  parts: readonly Feeds[],
+  sizes: readonly number[],
+  run: RunFeeds,
+) => Promise<Outputs[] | undefined>;
+
+/** Rows behind one another. */
+export const runJoined: RunTogether = async (parts, sizes, run) =>
+  splitRows(await run(joinRows(parts), sum(sizes), true), sizes);
 
 export interface BatcherOptions {
   /** `owned` feeds were made for this run: it may give them away. */
@@ -38,8 +43,8 @@ export interface BatcherOptions {
   readonly maxQueue: number;
   /** Milliseconds that a request may wait for others to fill its run. Default 0. */
   readonly maxDelay?: number;
-  /** Default: rows behind one another. */
-  readonly company?: Company | undefined;
+  /** Default: `runJoined`. */
+  readonly runTogether?: RunTogether | undefined;
   /** Told of every run: rows and seconds. */
   readonly onRun?: (rows: number, seconds: number) => void;
 }
@@ -230,12 +235,13 @@ export class Batcher {
 
   async #runBatch(batch: readonly Job[]): Promise<void> {
     if (batch.length > 1) {
-      const { company = plainCompany } = this.#options;
+      const { runTogether = runJoined } = this.#options;
       try {
-        const sizes = batch.map((job) => job.rows);
-        const feeds = batch.map((job) => job.feeds);
-        const joined = await this.#run(company.join(feeds), sum(sizes), true);
-        const parts = company.split(joined, feeds, sizes);
+        const parts = await runTogether(
+          batch.map((job) => job.feeds),
+          batch.map((job) => job.rows),
+          (...run) => this.#run(...run),
+        );
         // A model that mixes or drops rows despite its signature never gets a second chance to do so.
         if (!parts) this.#rows = 'alone';
         else {

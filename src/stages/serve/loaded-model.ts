@@ -4,7 +4,7 @@ import { Batcher, type Outputs } from './batcher.js';
 import { checkInputs } from './check-inputs.js';
 import type { ModelFiles } from './model-files.js';
 import { openPadding, type PaddingOrder } from './padding/open.js';
-import type { ElementKind, Padder } from './padding/padder.js';
+import type { ElementKind, PaddedRuns } from './padding/padded-runs.js';
 import { readRelease } from './release.js';
 import { RequestError } from './request-error.js';
 import { openRunner, type RunnerOptions } from './runner.js';
@@ -25,6 +25,8 @@ export interface LoadOptions extends RunnerOptions {
     kind: ElementKind,
     elements: number,
   ) => void;
+  /** Told why requests are padded no longer. */
+  readonly onUnpadded?: (model: Pick<ServedModel, 'name' | 'version'>, reason: string) => void;
   /** Told of every run: rows and seconds. */
   readonly onRun?: (model: Pick<ServedModel, 'name' | 'version'>, rows: number, seconds: number) => void;
 }
@@ -40,7 +42,7 @@ export interface LoadedModel extends ServedModel {
   readonly unbatched: string | undefined;
   /** Names of the dimensions along which requests are padded to share runs. */
   readonly padded: readonly string[];
-  /** Why none are padded although they should be. */
+  /** Why none are padded from the beginning although they should be. */
   readonly unpadded: string | undefined;
   /** Worker threads; 0 when the model runs in the server's own thread. */
   readonly workers: number;
@@ -81,18 +83,19 @@ export async function openModel(files: ModelFiles, options: LoadOptions): Promis
     await (await import('../../data/images/sharp.js')).loadSharp();
   const identity = { name, version };
   const { padding: order } = options;
-  let padding: Padder | string | undefined;
+  let padding: PaddedRuns | string | undefined;
   const runner = await openRunner(files, {
     ...options,
     ...(order && {
       onRunIn: async (run, known) => {
-        padding ??= await openPadding(order, run, known, (kind, elements) =>
-          options.onElements?.(identity, kind, elements),
-        );
+        padding ??= await openPadding(order, run, known, {
+          count: (kind, elements) => options.onElements?.(identity, kind, elements),
+          onRefused: (reason) => options.onUnpadded?.(identity, reason),
+        });
       },
     }),
   });
-  const padder = typeof padding === 'object' ? padding : undefined;
+  const padded = typeof padding === 'object' ? padding : undefined;
   const batcher = new Batcher({
     run: (feeds, owned) => runner.run(feeds, owned).catch(refuseRun),
     rows: runner.rows,
@@ -100,7 +103,7 @@ export async function openModel(files: ModelFiles, options: LoadOptions): Promis
     maxBatchSize: runner.maxBatchSize,
     maxDelay: options.maxDelayMs ?? 0,
     maxQueue: options.maxQueue,
-    company: padder,
+    runTogether: padded?.runTogether,
     onRun: (count, seconds) => options.onRun?.(identity, count, seconds),
   });
   const { queueTimeout, cache: wanted, onCache } = options;
@@ -118,11 +121,13 @@ export async function openModel(files: ModelFiles, options: LoadOptions): Promis
     size,
     batching: runner.rows === 'share',
     unbatched: runner.reason,
-    padded: padder?.plan.dimensions.map((dimension) => dimension.name) ?? [],
     unpadded: typeof padding === 'string' ? padding : undefined,
     workers: runner.workers,
     rowsBeside: runner.rowsBeside,
     maxBatchSize: runner.rows === 'share' ? runner.maxBatchSize : 1,
+    get padded() {
+      return padded?.dimensions ?? [];
+    },
     get ready() {
       return runner.ready;
     },
@@ -137,7 +142,7 @@ export async function openModel(files: ModelFiles, options: LoadOptions): Promis
     },
     async predict(inputs, urgency = {}) {
       const fit = checkInputs(runner.ports, inputs, signature?.features);
-      const checked = padder ? padder.admit(fit) : fit;
+      const checked = padded ? padded.admit(fit) : fit;
       const deadline =
         urgency.deadline ?? (queueTimeout === undefined ? Infinity : performance.now() + 1000 * queueTimeout);
       const run = (): Promise<Outputs> => batcher.submit(checked, { priority: urgency.priority, deadline });

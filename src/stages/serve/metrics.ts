@@ -3,7 +3,7 @@ import type { ServedModel } from '../../plugin/api.js';
 import type { CacheResult } from './answer-cache.js';
 import { FastHistogram } from './histogram.js';
 import type { ModelHost } from './model-host.js';
-import type { ElementKind } from './padding/padder.js';
+import type { ElementKind } from './padding/padded-runs.js';
 import type { ShadowReport } from './traffic.js';
 import type { WatchedModel } from './watch/watch-model.js';
 

@@ -118,6 +118,9 @@ export async function startServing(
       onCache: metrics.cacheUsed,
       padding: paddingFor(files.name, options, source),
       onElements: metrics.filled,
+      onUnpadded: ({ name }, reason) => {
+        warn(`${name} gets no request padded from now on: ${reason}`);
+      },
       spare,
       cacheFolder: options.prepare ? context.cache : undefined,
       onPrepared: (error) => {

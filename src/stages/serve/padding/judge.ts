@@ -1,10 +1,10 @@
-import { fromHalf } from '../../../ir/half.js';
 import { sizeOf, type NdArray, type TypedArray } from '../../../ir/tensor.js';
 import type { Feeds } from '../../../runtime/session.js';
 import type { Outputs } from '../batcher.js';
-import { findDifference, type Golden } from '../golden.js';
+import type { Golden } from '../golden.js';
 import { takeRows } from '../rows.js';
 import type { Ports } from '../check-inputs.js';
+import { findChange, isReal } from './find-change.js';
 import { Padder } from './padder.js';
 import { openDimensions, type PaddedAxes, type PaddedInput, type PaddingPlan } from './plan.js';
 
@@ -26,10 +26,10 @@ interface Sample {
  */
 export async function judgePadding(
   run: Run,
-  { ports, golden }: { readonly ports: Ports; readonly golden: Golden | undefined },
+  { ports, golden }: { readonly ports: Ports; readonly golden: Golden },
   plan: PaddingPlan,
 ): Promise<PaddingPlan | string> {
-  const sample = golden && (await takeSample(run, golden, plan));
+  const sample = await takeSample(run, golden, plan);
   if (!sample) return 'it takes no rows that it could be tried with';
   const { requests, answers } = sample;
   const whole = learnOutputs(plan, sample, ports);
@@ -48,7 +48,7 @@ export async function judgePadding(
   const numbers = new Set(Object.keys(answers[0]!).filter((name) => isReal(answers[0]![name]!)));
   if (numbers.size === 0) return 'its answers hold no real numbers, in which a small difference would show';
   for (const [index, part] of parts.entries()) {
-    const difference = findAny(part, answers[index]!, golden.tolerance);
+    const difference = findChange(part, answers[index]!, golden.tolerance);
     if (difference !== undefined) return `padding changes an answer (${difference})`;
   }
   return whole;
@@ -126,31 +126,6 @@ function repeatAlong({ dtype, dims, data }: NdArray, axis: number, factor: numbe
   const room = new (values.constructor as new (length: number) => TypedArray)(order.length);
   for (const [to, from] of order.entries()) room[to] = values[from]!;
   return { dtype, dims: grown, data: room as never };
-}
-
-function isReal({ dtype }: NdArray): boolean {
-  return dtype === 'float32' || dtype === 'float64' || dtype === 'float16';
-}
-
-/** Small numbers must agree as well as large ones: an output of a thousand probabilities holds nothing but small ones. */
-function findAny(got: Outputs, expected: Outputs, tolerance: number): string | undefined {
-  for (const [name, array] of Object.entries(expected)) {
-    const [answer, alone] = [widen(got[name]), widen(array)!];
-    const scale = isReal(alone)
-      ? (alone.data as Float64Array).reduce((most, x) => Math.max(most, Math.abs(x)), 0)
-      : 1;
-    if (Number.isNaN(scale)) return `${name} holds what is no number`;
-    const allowed = tolerance * Math.min(1, scale);
-    const difference = findDifference(answer ? { [name]: answer } : {}, { [name]: alone }, allowed);
-    if (difference !== undefined) return difference;
-  }
-  return undefined;
-}
-
-/** Half floats as numbers, and not as their bits. */
-function widen(array: NdArray | undefined): NdArray | undefined {
-  if (array?.dtype !== 'float16') return array;
-  return { ...array, dtype: 'float32', data: Float32Array.from(array.data as Uint16Array, fromHalf) };
 }
 
 function mapArrays(

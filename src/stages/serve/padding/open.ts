@@ -1,7 +1,8 @@
 import type { RunIn } from '../runner.js';
 import { judgePadding, type Run } from './judge.js';
 import type { PaddingOptions } from './options.js';
-import { Padder, type ElementKind } from './padder.js';
+import { PaddedRuns, type PaddedRunsOptions } from './padded-runs.js';
+import { Padder } from './padder.js';
 import { openDimensions, planPadding } from './plan.js';
 
 export interface PaddingOrder {
@@ -19,13 +20,16 @@ export async function openPadding(
   { dimensions, forSeveral = false }: PaddingOrder,
   run: Run,
   known: RunIn,
-  count: (kind: ElementKind, elements: number) => void,
-): Promise<Padder | string> {
+  options: Omit<PaddedRunsOptions, 'tolerance'>,
+): Promise<PaddedRuns | string> {
   const open = openDimensions(known.ports);
   const wanted = Object.entries(dimensions).filter(([name]) => !forSeveral || open.includes(name));
   if (wanted.length === 0) return `it has no dimension ${Object.keys(dimensions).join(' or ')}`;
   const plan = planPadding(known.ports, Object.fromEntries(wanted));
   if (known.rows !== 'share') return known.reason ?? 'no requests share runs of it';
-  const judged = await judgePadding(run, known, plan);
-  return typeof judged === 'string' ? judged : new Padder(judged, count);
+  const { golden } = known;
+  if (!golden) return 'it takes no rows that it could be tried with';
+  const judged = await judgePadding(run, { ...known, golden }, plan);
+  if (typeof judged === 'string') return judged;
+  return new PaddedRuns(new Padder(judged), { ...options, tolerance: golden.tolerance });
 }

@@ -1,11 +1,7 @@
 import { allocate, sizeOf, type NdArray, type TypedArray } from '../../../ir/tensor.js';
 import type { Feeds } from '../../../runtime/session.js';
-import type { CheckedInputs } from '../check-inputs.js';
 import { joinRows, splitRows } from '../rows.js';
 import type { PaddedAxes, PaddedDimension, PaddingPlan } from './plan.js';
-
-/** Elements of the inputs that are padded: what callers sent, and what fills up their runs. */
-export type ElementKind = 'data' | 'padding';
 
 type Arrays = Record<string, NdArray>;
 
@@ -15,18 +11,15 @@ type Lengths = ReadonlyMap<PaddedDimension, number>;
 /** Pads requests to the longest of their run, and cuts their answers back. Those that are alike are left as they are. */
 export class Padder {
   readonly plan: PaddingPlan;
-  readonly #count: (kind: ElementKind, elements: number) => void;
 
-  constructor(plan: PaddingPlan, count: (kind: ElementKind, elements: number) => void = () => undefined) {
+  constructor(plan: PaddingPlan) {
     this.plan = plan;
-    this.#count = count;
   }
 
-  /** Gives those that may share a run the same key. */
-  admit(inputs: CheckedInputs): CheckedInputs {
-    this.#count('data', this.#elementsOf(inputs.feeds));
+  /** Equal for those that may share a run. */
+  keyOf(feeds: Feeds): string {
     let shapeKey = '';
-    for (const [name, { dims }] of Object.entries(inputs.feeds)) {
+    for (const [name, { dims }] of Object.entries(feeds)) {
       const axes = this.plan.inputs.get(name)?.axes;
       for (let axis = 1; axis < dims.length; axis++) {
         const dimension = axes?.get(axis);
@@ -34,16 +27,22 @@ export class Padder {
         shapeKey += bucket === undefined ? `${dims[axis]!},` : `to ${bucket},`;
       }
     }
-    return { ...inputs, shapeKey };
+    return shapeKey;
+  }
+
+  /** Whether these are of the same length, so that there is nothing to pad. */
+  areAlike(parts: readonly Feeds[]): boolean {
+    return [...this.plan.inputs].every(([name, { axes }]) =>
+      [...axes.keys()].every((axis) =>
+        parts.every((part) => part[name]!.dims[axis] === parts[0]![name]!.dims[axis]),
+      ),
+    );
   }
 
   /** Puts requests with the same key behind one another along dimension 0. */
   join(parts: readonly Feeds[]): Arrays {
     const lengths = this.#longestOf(parts);
-    const padded = joinRows(parts.map((part) => this.#pad(part, lengths)));
-    const sent = parts.reduce((sum, part) => sum + this.#elementsOf(part), 0);
-    this.#count('padding', this.#elementsOf(padded) - sent);
-    return padded;
+    return joinRows(parts.map((part) => this.#pad(part, lengths)));
   }
 
   /**
@@ -59,6 +58,13 @@ export class Padder {
     return splitRows(outputs, sizes)?.map((answer, index) =>
       this.#cut(answer, this.#longestOf([parts[index]!])),
     );
+  }
+
+  /** Of the inputs that are padded. */
+  countElements(feeds: Feeds): number {
+    let elements = 0;
+    for (const name of this.plan.inputs.keys()) elements += feeds[name]!.data.length;
+    return elements;
   }
 
   #pad(feeds: Feeds, lengths: Lengths): Arrays {
@@ -85,12 +91,6 @@ export class Padder {
       }
     }
     return lengths;
-  }
-
-  #elementsOf(feeds: Feeds): number {
-    let elements = 0;
-    for (const name of this.plan.inputs.keys()) elements += feeds[name]!.data.length;
-    return elements;
   }
 }
 

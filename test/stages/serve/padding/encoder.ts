@@ -11,6 +11,8 @@ export interface EncoderOptions {
   readonly masked?: boolean;
   /** Whether each row's answer depends on the longest list of the run. */
   readonly relative?: boolean;
+  /** Whether lists with any word but the first two go unmasked: what a model is tried with at load holds none. */
+  readonly late?: boolean;
   /** Without it, outputs have dimensions of no name. */
   readonly named?: boolean;
 }
@@ -19,7 +21,12 @@ export interface EncoderOptions {
  * A layer of self-attention over lists of words with a mask, as BERT has it: `ids` and `mask`, int64 [N, S], give
  * `states` [N, S, 16], `shares` [N, S, S], `pooled` [N, 16] and `best`, int64 [N].
  */
-export function encoder({ masked = true, relative = false, named = true }: EncoderOptions = {}): Uint8Array {
+export function encoder({
+  masked = true,
+  relative = false,
+  late = false,
+  named = true,
+}: EncoderOptions = {}): Uint8Array {
   const graph = new GraphBuilder('encoder');
   graph.input('ids', 'int64', ['N', 'S']);
   graph.input('mask', 'int64', ['N', 'S']);
@@ -32,7 +39,10 @@ export function encoder({ masked = true, relative = false, named = true }: Encod
       ),
     );
   const real = graph.op('Cast', ['mask'], { to: attr.int(1) });
-  const kept = masked ? real : graph.op('Add', [graph.op('Mul', [real, graph.scalar(0)]), graph.scalar(1)]);
+  const all = graph.op('Add', [graph.op('Mul', [real, graph.scalar(0)]), graph.scalar(1)]);
+  const most = graph.op('ReduceMax', ['ids', graph.int64s([1])], { keepdims: attr.int(1) });
+  const isLate = graph.op('Greater', [most, graph.scalar(1, 'int64')]);
+  const kept = late ? graph.op('Where', [isLate, all, real]) : masked ? real : all;
   const embedded = graph.op('Gather', [weight(words, width, 1), 'ids']);
   const project = (seed: number): string => graph.op('MatMul', [embedded, weight(width, width, seed)]);
   const keys = graph.op('Transpose', [project(3)], { perm: attr.ints([0, 2, 1]) });

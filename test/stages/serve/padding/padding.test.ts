@@ -63,7 +63,8 @@ describe('padding', () => {
     expect(opened.padded).toEqual(['S']);
     const requests = [5, 9, 12].map((length) => lists([list(length, length)]));
     const answers = await Promise.all(requests.map((request) => opened.predict(request)));
-    expect(opened.runs).toEqual([3]);
+    // The first padded runs are held against what each gives alone.
+    expect(opened.runs).toEqual([3, 1, 1, 1]);
     expect(answers.map(({ shares }) => shares!.dims)).toEqual(
       [5, 9, 12].map((length) => [1, length, length]),
     );
@@ -118,7 +119,7 @@ describe('padding', () => {
     const opened = await open(encoder(), { S: { buckets: [4, 16] } });
     const requests = [3, 20, 4, 7, 21, 20].map((length) => lists([list(length)]));
     const answers = await Promise.all(requests.map((request) => opened.predict(request)));
-    expect(opened.runs).toEqual([2, 2, 1, 1]);
+    expect(opened.runs).toEqual([2, 1, 1, 2, 1, 1]);
     expectSame(answers, await directly(encoder(), requests));
     const empty = await opened.predict(lists([[]]));
     expect(empty['states']!.dims).toEqual([1, 0, 16]);
@@ -136,7 +137,7 @@ describe('padding', () => {
     const opened = await open(bytes, { S: {} });
     const requests = [13, 14].map((length) => lists([list(length)]));
     const answers = await Promise.all(requests.map((request) => opened.predict(request)));
-    expect(opened.runs).toEqual([2]);
+    expect(opened.runs).toEqual([2, 1, 1]);
     expectSame(answers, await directly(bytes, requests));
   });
 
@@ -156,6 +157,22 @@ describe('padding', () => {
     const answers = await Promise.all(requests.map((request) => opened.predict(request)));
     expect(opened.runs).toEqual([2, 1]);
     expectSame(answers, await directly(bytes, requests));
+  });
+
+  it('ends with the first answer that it would have changed, which nobody gets', async () => {
+    const bytes = encoder({ late: true });
+    const reasons: string[] = [];
+    const opened = await open(bytes, { S: {} }, { onUnpadded: (_, reason) => reasons.push(reason) });
+    expect(opened.padded).toEqual(['S']);
+    // Some wait for a second run while the first finds out.
+    const requests = Array.from({ length: 12 }, (_, index) => lists([list(13 + (index % 2), index)]));
+    const answers = await Promise.all(requests.map((request) => opened.predict(request)));
+    expectSame(answers, await directly(bytes, requests));
+    expect(reasons).toEqual([expect.stringMatching(/^padding changes an answer \(\w+\[/)]);
+    expect(opened.padded).toEqual([]);
+    const { length } = opened.runs;
+    await Promise.all(requests.map((request) => opened.predict(request)));
+    expect(opened.runs.slice(length)).toEqual([6, 6]);
   });
 
   it.each([
