@@ -3,7 +3,7 @@ import type { NdArray } from '../../ir/tensor.js';
 import type { Urgency } from '../../plugin/api.js';
 import type { Feeds } from '../../runtime/session.js';
 import type { CheckedInputs } from './check-inputs.js';
-import { busy, expired, WorkerLost } from './request-error.js';
+import { busy, expired, queueFull, WorkerLost } from './request-error.js';
 import { joinRows, splitRows } from './rows.js';
 
 export type Outputs = Record<string, NdArray>;
@@ -96,7 +96,7 @@ export class Batcher {
   ): Promise<Outputs> {
     if (this.#closed) return Promise.reject(busy('the model is being unloaded'));
     if (this.#queue.length >= this.#options.maxQueue) {
-      return Promise.reject(busy(`${this.#queue.length} requests are waiting already`));
+      return Promise.reject(queueFull(this.#queue.length));
     }
     const arrived = performance.now();
     if (deadline <= arrived) return Promise.reject(expired());

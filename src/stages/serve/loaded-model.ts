@@ -1,12 +1,13 @@
 import type { ServedModel } from '../../plugin/api.js';
 import { AnswerCache, type CacheResult } from './answer-cache.js';
-import { Batcher, type Outputs } from './batcher.js';
+import type { Outputs } from './batcher.js';
 import { checkInputs } from './check-inputs.js';
 import type { ModelFiles } from './model-files.js';
 import { openPadding, type PaddingOrder } from './padding/open.js';
 import type { ElementKind, PaddedRuns } from './padding/padded-runs.js';
 import { readRelease } from './release.js';
 import { RequestError } from './request-error.js';
+import { createQueue } from './queue.js';
 import { openRunner, type RunnerOptions } from './runner.js';
 
 export interface LoadOptions extends RunnerOptions {
@@ -96,7 +97,7 @@ export async function openModel(files: ModelFiles, options: LoadOptions): Promis
     }),
   });
   const padded = typeof padding === 'object' ? padding : undefined;
-  const batcher = new Batcher({
+  const batcher = createQueue(runner, {
     run: (feeds, owned) => runner.run(feeds, owned).catch(refuseRun),
     rows: runner.rows,
     concurrency: Math.max(1, runner.workers),

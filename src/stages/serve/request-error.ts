@@ -32,6 +32,11 @@ export function busy(message: string): RequestError {
   return new RequestError(503, message, { headers: { 'retry-after': '1' } });
 }
 
+/** @param waiting Requests that wait already. */
+export function queueFull(waiting: number): RequestError {
+  return busy(`${waiting} requests are waiting already`);
+}
+
 /** The request waited longer than it may. */
 export function expired(): RequestError {
   return new RequestError(504, 'the request has waited for longer than its timeout, and was not run');

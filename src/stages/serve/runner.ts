@@ -64,6 +64,8 @@ export interface Runner extends WarmUp {
    * soon.
    */
   readonly rowsBeside: number;
+  /** Longer runs that may be under way beside those of this thread; 0 where all take turns. */
+  readonly runsBeside?: number;
   /** In rows. */
   readonly maxBatchSize: number;
   readonly ready: boolean;
@@ -115,6 +117,9 @@ const defaultBatchSize = 64;
 /** No runs are tried that are longer. In rows. */
 const longestRun = 256;
 
+/** Runs that a worker has waiting: it begins the next while this thread still reads a request. */
+const ahead = 1;
+
 /**
  * A model that is quick, and a worker for its longer runs, so that this thread reads requests meanwhile. The worker is started
  * when the first of them comes: most models that are small never see one. Until it is up, and should it not start, they run
@@ -131,7 +136,7 @@ export function withHelp(
   let closed = false;
   const open = async (): Promise<void> => {
     try {
-      const { runner } = await openWorkers(files, { ...options, workers: 1 });
+      const { runner } = await openWorkers(files, { ...options, workers: 1, ahead });
       if (closed) await runner.close();
       else pool = runner;
     } catch (error) {
@@ -141,6 +146,7 @@ export function withHelp(
   return {
     ...inline,
     rowsBeside,
+    runsBeside: 1 + ahead,
     run(feeds, owned) {
       if (countRows(inline, feeds) <= rowsBeside) return inline.run(feeds, owned);
       opening ??= open();
@@ -242,7 +248,10 @@ async function openInline(files: ModelFiles, options: RunnerOptions): Promise<Op
   }
 }
 
-async function openWorkers(files: ModelFiles, options: RunnerOptions): Promise<Opened> {
+async function openWorkers(
+  files: ModelFiles,
+  options: RunnerOptions & Pick<PoolOptions, 'ahead'>,
+): Promise<Opened> {
   const { signature, model, path, size } = files;
   const { workers = 'auto', runTimeout = 60, onLost, workerEntry, cacheFolder } = options;
   const threads = threadsOf(options);
@@ -277,6 +286,7 @@ async function openWorkers(files: ModelFiles, options: RunnerOptions): Promise<O
     setup,
     size: workers === 'auto' ? countWorkers(size, threads) : workers,
     spare: options.spare,
+    ahead: options.ahead ?? 0,
   });
   const cores = availableParallelism();
   const lane =

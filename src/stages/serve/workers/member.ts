@@ -24,7 +24,7 @@ export class Member {
   readonly #fetches: readonly string[];
   #abandoned: string | undefined;
   /** Memory by the input that it was for: it comes back from each run, to be filled again. */
-  readonly #spare = new Map<string, TypedArray>();
+  readonly #spare = new Map<string, TypedArray[]>();
 
   private constructor(thread: SessionThread, session: ThreadSession, fetches: readonly string[]) {
     this.#thread = thread;
@@ -70,7 +70,8 @@ export class Member {
       const options = { fetches: this.#fetches };
       if (owned || !isLarge(feeds)) return await this.#session.run(feeds, { ...options, owned });
       const { arrays, returned } = await this.#session.runLent(this.#copy(feeds), options);
-      for (const [name, { data }] of Object.entries(returned)) this.#spare.set(name, data as TypedArray);
+      for (const [name, { data }] of Object.entries(returned))
+        this.#spare.get(name)!.push(data as TypedArray);
       return arrays;
     } catch (error) {
       if (!(error instanceof ThreadLost)) throw error;
@@ -82,8 +83,9 @@ export class Member {
   #copy(feeds: Feeds): Feeds {
     return Object.fromEntries(
       Object.entries(feeds).map(([name, { dtype, dims, data }]): [string, NdArray] => {
-        const spare = this.#spare.get(name);
-        this.#spare.delete(name);
+        let spares = this.#spare.get(name);
+        if (!spares) this.#spare.set(name, (spares = []));
+        const spare = spares.pop();
         const room = (spare && resize(spare, data.length)) ?? allocate(dtype as NumericDType, data.length);
         room.set(data as never);
         return [name, { dtype, dims, data: room as never }];

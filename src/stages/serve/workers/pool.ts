@@ -15,6 +15,8 @@ export interface PoolOptions {
   readonly onLost: (reason: string) => void;
   /** Script of the workers. */
   readonly entry?: URL;
+  /** Runs that a worker has waiting behind the one under way, so that it never waits for the next. Default 0. */
+  readonly ahead?: number;
   /** The first worker's, which has been started already. */
   readonly spare?: SpareThread | undefined;
 }
@@ -22,14 +24,19 @@ export interface PoolOptions {
 /** In milliseconds, between tries to start a worker that fails to. */
 const [firstPause, longestPause] = [100, 5000];
 
+/** The runs that a worker has been given, and the time that is left to the first of them. */
+interface Load {
+  runs: number;
+  timer: NodeJS.Timeout | undefined;
+}
+
 /**
- * Worker threads with the same model. A worker that dies or hangs fails the run that it had, once, and is replaced; while
+ * Worker threads with the same model. A worker that dies or hangs fails the runs that it had, once, and is replaced; while
  * none is up the pool is not ready. Threads are never ended inside a run.
  */
 export class WorkerPool {
   readonly #options: PoolOptions;
-  readonly #idle: Member[] = [];
-  readonly #members = new Set<Member>();
+  readonly #members = new Map<Member, Load>();
   readonly #wanting: { resolve: (member: Member) => void; reject: (error: Error) => void }[] = [];
   readonly #starts = new Set<Promise<void>>();
   #pause: { timer: NodeJS.Timeout; resolve: () => void } | undefined;
@@ -64,18 +71,10 @@ export class WorkerPool {
   /** @throws WorkerLost when the worker dies or hangs in this run, or none is up; what the model throws otherwise. */
   async run(feeds: Feeds, owned = false): Promise<Outputs> {
     const member = await this.#take();
-    const { runTimeout } = this.#options;
-    const timer = setTimeout(() => {
-      this.#hung++;
-      const reason = `a run of the model did not end within ${runTimeout / 1000} s`;
-      member.abandon(reason);
-      this.#lose(member, reason);
-    }, runTimeout);
     try {
       return await member.run(feeds, owned);
     } finally {
-      clearTimeout(timer);
-      if (this.#members.has(member)) this.#give(member);
+      this.#give(member);
     }
   }
 
@@ -86,27 +85,56 @@ export class WorkerPool {
       clearTimeout(this.#pause.timer);
       this.#pause.resolve();
     }
-    await Promise.all([...this.#members].map((member) => member.close()));
+    await Promise.all([...this.#members.keys()].map((member) => member.close()));
     await Promise.all(this.#starts);
   }
 
   #take(): Promise<Member> {
-    const member = this.#idle.pop();
-    if (member) return Promise.resolve(member);
+    const member = this.#findFree();
+    if (member) return Promise.resolve(this.#engage(member));
     if (!this.ready) return Promise.reject(new WorkerLost("the model's workers are being restarted"));
     return new Promise((resolve, reject) => this.#wanting.push({ resolve, reject }));
   }
 
+  /** The one with the fewest runs. */
+  #findFree(): Member | undefined {
+    let [found, fewest] = [undefined as Member | undefined, (this.#options.ahead ?? 0) + 1];
+    for (const [member, { runs }] of this.#members) if (runs < fewest) [found, fewest] = [member, runs];
+    return found;
+  }
+
+  /** For one more run. It has its time from when those before it have ended. */
+  #engage(member: Member): Member {
+    const load = this.#members.get(member)!;
+    if (++load.runs > 1) return member;
+    const { runTimeout } = this.#options;
+    load.timer = setTimeout(() => {
+      this.#hung++;
+      const reason = `a run of the model did not end within ${runTimeout / 1000} s`;
+      member.abandon(reason);
+      this.#lose(member, reason);
+    }, runTimeout);
+    return member;
+  }
+
   #give(member: Member): void {
+    const load = this.#members.get(member);
+    if (!load) return;
+    if (--load.runs > 0) load.timer!.refresh();
+    else clearTimeout(load.timer);
+    this.#serveNext(member);
+  }
+
+  #serveNext(member: Member): void {
     const next = this.#wanting.shift();
-    if (next) next.resolve(member);
-    else this.#idle.push(member);
+    if (next) next.resolve(this.#engage(member));
   }
 
   #lose(member: Member, reason: string): void {
-    if (!this.#members.delete(member)) return;
-    const index = this.#idle.indexOf(member);
-    if (index >= 0) this.#idle.splice(index, 1);
+    const load = this.#members.get(member);
+    if (!load) return;
+    clearTimeout(load.timer);
+    this.#members.delete(member);
     if (!this.ready) {
       for (const { reject } of this.#wanting.splice(0)) reject(new WorkerLost(reason));
     }
@@ -146,7 +174,7 @@ export class WorkerPool {
       throw error;
     }
     if (this.#closed) return member.close();
-    this.#members.add(member);
-    this.#give(member);
+    this.#members.set(member, { runs: 0, timer: undefined });
+    for (let runs = this.#options.ahead ?? 0; runs >= 0; runs--) this.#serveNext(member);
   }
 }

@@ -1,6 +1,7 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { Feeds } from '../../../../src/runtime/session.js';
 import { WorkerLost } from '../../../../src/stages/serve/request-error.js';
+import { Member } from '../../../../src/stages/serve/workers/member.js';
 import { WorkerPool } from '../../../../src/stages/serve/workers/pool.js';
 
 const entry = new URL('./moody-worker.js', import.meta.url);
@@ -13,12 +14,13 @@ const until = async (holds: () => boolean): Promise<void> => {
 
 let pool: WorkerPool;
 let lost: string[];
-async function open(size: number, { model = '', runTimeout = 5000 } = {}): Promise<WorkerPool> {
+async function open(size: number, { model = '', runTimeout = 5000, ahead = 0 } = {}): Promise<WorkerPool> {
   lost = [];
   pool = await WorkerPool.open({
     setup: { model, session: {}, fetches: ['y'] },
     size,
     runTimeout,
+    ahead,
     warmUp: async (run) => {
       await run(of(1));
     },
@@ -27,7 +29,10 @@ async function open(size: number, { model = '', runTimeout = 5000 } = {}): Promi
   });
   return pool;
 }
-afterEach(() => pool.close());
+afterEach(() => {
+  vi.restoreAllMocks();
+  return pool.close();
+});
 
 const answer = async (value: number): Promise<unknown> => (await pool.run(of(value)))['y']!.data[0];
 
@@ -89,6 +94,21 @@ describe('a pool of workers', () => {
     expect(pool.live).toBe(true);
     await until(() => pool.ready);
     expect(await answer(1)).toBe(2);
+  });
+
+  it('gives a worker its next run ahead, with as much time for it as for the first', async () => {
+    await open(1, { ahead: 1, runTimeout: 900 });
+    const given = vi.spyOn(Member.prototype, 'run');
+    const answers = Promise.all([answer(99), answer(99), answer(3)]);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(given).toHaveBeenCalledTimes(2);
+    // Each of the first two takes half a second.
+    expect(await answers).toEqual([198, 198, 6]);
+    const outcomes = await Promise.allSettled([answer(13), answer(4)]);
+    expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+    await until(() => pool.ready);
+    expect(await Promise.all([5, 6, 7].map(answer))).toEqual([10, 12, 14]);
+    expect(lost).toHaveLength(1);
   });
 
   it('does not open with a model that is refused, nor without its script', async () => {
