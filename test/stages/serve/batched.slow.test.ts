@@ -43,7 +43,7 @@ async function shelve(folder: string): Promise<string> {
 async function startServer(folder: string, workers: number | 'auto'): Promise<Server> {
   await writeFile(
     join(folder, 'maas.config.yaml'),
-    `name: traffic\ndata: { source: none.csv, target: x }\ntrain: { model: { preset: mlp } }\nserve: { workers: ${workers} }\n`,
+    `name: traffic\ndata: { source: none.csv, target: x }\ntrain: { model: { preset: mlp } }\nserve: { workers: ${workers}, models: { encoder: { padding: { S: {} } } } }\n`,
   );
   const server = await serve(folder, ['--models', folder]);
   while (!(await fetch(`${server.url}/v2/health/ready`)).ok)
@@ -81,6 +81,8 @@ describe('answers under batching equal those of the direct session, for every ca
     expect(refused).toBe(0);
     expect(checked + failed).toBe(share);
     expect(checked).toBeGreaterThan(0.9 * share);
+    const metrics = await (await fetch(`${server.url}/metrics`)).text();
+    expect(metrics).toMatch(/^maas_padded_elements_total\{model="encoder".*kind="padding"\} [1-9]/m);
     expect((await server.stop()).code).toBe(0);
   });
 
@@ -114,7 +116,7 @@ describe('answers under batching equal those of the direct session, for every ca
   });
 
   it('while workers die', { timeout }, async () => {
-    const subject = subjects[1]!;
+    const subject = subjects.find(({ name }) => name === 'perceptron')!;
     let lost = 0;
     const model = await openModel(
       { name: 'x', version: '1', projectName: 'x', model: subject.models[0], size: 1 },

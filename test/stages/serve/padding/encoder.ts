@@ -13,6 +13,10 @@ export interface EncoderOptions {
   readonly relative?: boolean;
   /** Whether lists with any word but the first two go unmasked: what a model is tried with at load holds none. */
   readonly late?: boolean;
+  /** Of the weights. */
+  readonly seed?: number;
+  /** Without it, there is no `best`: of two numbers that are nearly alike, any may be. */
+  readonly best?: boolean;
   /** Without it, outputs have dimensions of no name. */
   readonly named?: boolean;
 }
@@ -26,16 +30,18 @@ export function encoder({
   relative = false,
   late = false,
   named = true,
+  seed = 0,
+  best = true,
 }: EncoderOptions = {}): Uint8Array {
   const graph = new GraphBuilder('encoder');
   graph.input('ids', 'int64', ['N', 'S']);
   graph.input('mask', 'int64', ['N', 'S']);
-  const weight = (rows: number, columns: number, seed: number): string =>
+  const weight = (rows: number, columns: number, phase: number): string =>
     graph.constant(
       tensor(
         'float32',
         [rows, columns],
-        Array.from({ length: rows * columns }, (_, index) => Math.sin(index * 1.7 + seed)),
+        Array.from({ length: rows * columns }, (_, index) => Math.sin(index * 1.7 + phase + seed)),
       ),
     );
   const real = graph.op('Cast', ['mask'], { to: attr.int(1) });
@@ -44,7 +50,7 @@ export function encoder({
   const isLate = graph.op('Greater', [most, graph.scalar(1, 'int64')]);
   const kept = late ? graph.op('Where', [isLate, all, real]) : masked ? real : all;
   const embedded = graph.op('Gather', [weight(words, width, 1), 'ids']);
-  const project = (seed: number): string => graph.op('MatMul', [embedded, weight(width, width, seed)]);
+  const project = (phase: number): string => graph.op('MatMul', [embedded, weight(width, width, phase)]);
   const keys = graph.op('Transpose', [project(3)], { perm: attr.ints([0, 2, 1]) });
   const scores = graph.op('Mul', [graph.op('MatMul', [project(2), keys]), graph.scalar(0.05)]);
   const bias = graph.op('Mul', [graph.op('Sub', [kept, graph.scalar(1)]), graph.scalar(1e9)]);
@@ -62,8 +68,9 @@ export function encoder({
     const length = graph.op('Gather', [graph.op('Shape', ['ids']), graph.scalar(1, 'int64')]);
     pooled = graph.op('Div', [pooled, graph.op('Cast', [length], { to: attr.int(1) })]);
   }
-  const best = graph.op('ArgMax', [pooled], { axis: attr.int(1), keepdims: attr.int(0) });
-  for (const [name, value] of Object.entries({ states, shares, pooled, best })) graph.output(value, name);
+  const first = graph.op('ArgMax', [pooled], { axis: attr.int(1), keepdims: attr.int(0) });
+  for (const [name, value] of Object.entries({ states, shares, pooled })) graph.output(value, name);
+  if (best) graph.output(first, 'best');
   const built = graph.build();
   const shapes: Record<string, (string | number)[]> = {
     states: ['N', named ? 'S' : 'states_1', width],

@@ -3,6 +3,7 @@ import { attr } from '../../../../src/ir/graph.js';
 import { encodeModel } from '../../../../src/ir/onnx/save.js';
 import { tensor, type NdArray } from '../../../../src/ir/tensor.js';
 import type { Feeds } from '../../../../src/runtime/session.js';
+import { encoder, lists, words } from '../padding/encoder.js';
 import { colours, flowers, lookup } from '../releases.js';
 
 /** From 0 to 1. */
@@ -74,6 +75,18 @@ export const subjects: readonly Subject[] = [
     name: 'ragged',
     models: [ragged(1), ragged(-2)],
     draw: (random) => ({ x: floats(random, [whole(random, 1, 5), whole(random, 1, 24)]) }),
+  },
+  {
+    // Lists of any length with a mask: they may be padded, and hide some of their words by themselves.
+    name: 'encoder',
+    models: [encoder({ best: false }), encoder({ best: false, seed: 1 })],
+    draw: (random) => {
+      const length = whole(random, 1, 24);
+      const list = (): number[] => Array.from({ length }, () => whole(random, 0, words - 1));
+      const inputs = lists(Array.from({ length: whole(random, 1, 3) }, list));
+      inputs.mask.data.fill(0n as never, inputs.mask.data.length - whole(random, 0, length - 1));
+      return inputs;
+    },
   },
   {
     name: 'perceptron',
