@@ -78,7 +78,14 @@ describe('a prepared model', () => {
     expect(await findPrepared(place, path)).toEqual({});
     await prepare({ path, place, requests });
     expect(await findPrepared(place, path)).toHaveProperty('path');
-    await truncate(join(place, fileNames.weights), 1000);
+    const weights = join(place, fileNames.weights);
+    const bytes = await readFile(weights);
+    // As long as before.
+    await writeFile(weights, bytes.reverse());
+    expect(await findPrepared(place, path)).toEqual({});
+    await prepare({ path, place, requests });
+    expect(await findPrepared(place, path)).toHaveProperty('path');
+    await truncate(weights, 1000);
     expect(await findPrepared(place, path)).toEqual({});
   });
 

@@ -8,19 +8,23 @@ import { runtimeVersion } from '../version.js';
 /** Files that a prepared model is made of: `facts.json`, `model.onnx` and its weights. */
 export const fileNames = { facts: 'facts.json', model: 'model.onnx', weights: 'model.onnx.data' } as const;
 
-/** A file as it was. */
-export interface FileState {
-  readonly path: string;
+/** What a file held: as good as certain where these are the same. */
+export interface Contents {
   readonly size: number;
   readonly modified: number;
   readonly changed: number;
 }
 
+/** A file as it was. */
+export interface FileState extends Contents {
+  readonly path: string;
+}
+
 export interface Facts {
   /** The model that it was made of, and its external data. */
   readonly sources: readonly FileState[];
-  /** In bytes, of the file of the weights. */
-  readonly size?: number;
+  /** What it is made of. */
+  readonly weights?: Contents;
   /** Why it could not be made. */
   readonly refused?: string;
 }
@@ -39,8 +43,13 @@ export async function placeOf(cache: string, path: string): Promise<string> {
 }
 
 export async function stateOf(path: string): Promise<FileState> {
+  return { path, ...(await contentsOf(path)) };
+}
+
+/** Of a file that will lie elsewhere. */
+export async function contentsOf(path: string): Promise<Contents> {
   const { size, mtimeMs, ctimeMs } = await stat(path);
-  return { path, size, modified: mtimeMs, changed: ctimeMs };
+  return { size, modified: mtimeMs, changed: ctimeMs };
 }
 
 /** Looks for what was prepared of the model at `model`. One that a process died of is refused from then on. */
@@ -50,7 +59,7 @@ export async function findPrepared(place: string, model: string): Promise<Found>
     const states = await Promise.all(facts.sources.map(({ path }) => stateOf(path)));
     if (!isDeepStrictEqual(states, facts.sources)) return {};
     if (facts.refused !== undefined) return { refused: true };
-    if ((await stat(join(place, fileNames.weights))).size !== facts.size) return {};
+    if (!isDeepStrictEqual(await contentsOf(join(place, fileNames.weights)), facts.weights)) return {};
     if (await hasKilled(place)) {
       await refuse(place, model, 'a process died while it opened it');
       return { refused: true };

@@ -6,7 +6,7 @@ import { loadModel } from '../../ir/onnx/load.js';
 import { isFileRange } from '../../ir/tensor.js';
 import { openSession } from '../session.js';
 import { alignWeights } from './align.js';
-import { fileNames, isAlive, stateOf, type Facts } from './place.js';
+import { fileNames, isAlive, stateOf, contentsOf, type Facts } from './place.js';
 import { scratchOf, type PrepareOrder, type PrepareReport } from './prepare.js';
 
 /** Milliseconds that something lies about which nobody asks for. */
@@ -53,8 +53,7 @@ async function prepare({ path, place, requests }: PrepareOrder): Promise<void> {
     if (!isDeepStrictEqual(await prepared.run(feeds), await session.run(feeds)))
       throw new Error('the prepared model does not give the same answers');
   }
-  const { size } = await stat(join(scratch, fileNames.weights));
-  const facts: Facts = { sources, size };
+  const facts: Facts = { sources, weights: await contentsOf(join(scratch, fileNames.weights)) };
   await writeFile(join(scratch, fileNames.facts), JSON.stringify(facts));
   for (const name of [fileNames.model, fileNames.facts]) await sync(join(scratch, name));
   if (!isDeepStrictEqual(await Promise.all(sources.map((source) => stateOf(source.path))), sources))

@@ -4,6 +4,7 @@ import { basename, resolve } from 'node:path';
 import type { Reference } from '../../data/drift/reference.js';
 import type { Signature } from '../../data/signature.js';
 import { MaasError } from '../../errors.js';
+import { findExternalFiles } from './external-files.js';
 import type { Golden } from './golden.js';
 import { largestToTry } from './placement.js';
 
@@ -16,6 +17,8 @@ export interface ModelFiles {
   readonly model: Uint8Array | string;
   /** Where model.onnx lies, if it lies anywhere. */
   readonly path?: string;
+  /** What the runtime reads by itself each time that it opens the model: its file, and those of its external data. */
+  readonly sources?: readonly string[];
   /** In bytes, external data and all. */
   readonly size: number;
   /** Models that maas trained bring these; any other is tried out with made-up rows. */
@@ -38,11 +41,11 @@ export async function readOnnxFile(
   const identity = { name, version, projectName: name, path: resolve(path) };
   try {
     const { size } = await stat(path);
-    if (size > largestToTry) return { ...identity, model: path, size };
-    const bytes = await readFile(path);
-    // Every external tensor names its file under this key; few other models hold the word.
-    const external = bytes.includes('location') ? await sizeOfExternal(path) : 0;
-    return { ...identity, model: external > 0 ? path : bytes, size: size + external };
+    const bytes = size > largestToTry ? undefined : await readFile(path);
+    const external = await findExternalFiles(path, bytes);
+    const whole = { ...identity, size: size + external.size };
+    if (bytes && external.paths.length === 0) return { ...whole, model: bytes };
+    return { ...whole, model: path, sources: [path, ...external.paths] };
   } catch (error) {
     if (error instanceof MaasError) throw error;
     throw new MaasError('MAAS_MODEL_INVALID', `${path} cannot be read: ${(error as Error).message}`, {
@@ -51,14 +54,4 @@ export async function readOnnxFile(
       cause: error,
     });
   }
-}
-
-async function sizeOfExternal(path: string): Promise<number> {
-  const { loadModel } = await import('../../ir/onnx/load.js');
-  const { graph } = await loadModel(path);
-  let total = 0;
-  for (const { data } of graph.initializers.values()) {
-    if ('path' in data) total += data.length;
-  }
-  return total;
 }

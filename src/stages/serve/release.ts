@@ -54,7 +54,14 @@ export async function readRelease(path: string): Promise<ReleaseFiles> {
     target: manifest.metrics['target'],
     size: Object.values(manifest.files).reduce((sum, { size }) => sum + size, 0),
     path: join(folder, 'model.onnx'),
-    model: isMapped(manifest) ? join(folder, 'model.onnx') : take(folder, files, 'model.onnx'),
+    ...(isMapped(manifest)
+      ? {
+          model: join(folder, 'model.onnx'),
+          sources: Object.keys(manifest.files)
+            .filter(isModel)
+            .map((name) => join(folder, name)),
+        }
+      : { model: take(folder, files, 'model.onnx') }),
     signature,
     golden: parseGolden(parse(folder, 'golden.json', take(folder, files, 'golden.json'))),
     ...(files.has('reference.json') && {
@@ -76,7 +83,12 @@ async function readManifest(folder: string): Promise<Buffer> {
 /** Whether the runtime reads the model by itself: a copy of a large one in this process would stay for as long as it is served. */
 function isMapped({ files }: Manifest): boolean {
   const { size = 0 } = files['model.onnx'] ?? {};
-  return size > largestToTry || Object.keys(files).some((name) => name.startsWith('model.onnx.'));
+  return size > largestToTry || Object.keys(files).filter(isModel).length > 1;
+}
+
+/** Its graph, and its external data. */
+function isModel(name: string): boolean {
+  return name === 'model.onnx' || name.startsWith('model.onnx.');
 }
 
 /**

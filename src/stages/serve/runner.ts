@@ -13,6 +13,7 @@ import {
   isTooLargeToTry,
   largestToTry,
 } from './placement.js';
+import { rememberFiles } from './remember-files.js';
 import { takeRows } from './rows.js';
 import { tryOut } from './try-out.js';
 import { warmUp, type WarmUp } from './warm-up.js';
@@ -273,6 +274,7 @@ async function openWorkers(
     fetches: signature?.outputs.map(({ name }) => name),
   };
   const shared = {
+    verify: await rememberFiles(files.sources ?? []),
     runTimeout: runTimeout * 1000,
     ...(workerEntry && { entry: workerEntry }),
     warmUp: async (run, slots) => {

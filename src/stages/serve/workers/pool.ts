@@ -11,6 +11,8 @@ export interface PoolOptions {
   readonly runTimeout: number;
   /** Runs a worker in once its model is open, before it takes requests. */
   readonly warmUp: (run: (feeds: Feeds) => Promise<Outputs>, slots: Slots) => Promise<void>;
+  /** Throws where what a worker has opened may be another model than the others have. */
+  readonly verify?: () => Promise<void>;
   /** Told when a worker dies, hangs or does not start; another takes its place. */
   readonly onLost: (reason: string) => void;
   /** Script of the workers. */
@@ -162,12 +164,13 @@ export class WorkerPool {
   }
 
   async #add(): Promise<void> {
-    const { setup, warmUp, entry, spare } = this.#options;
+    const { setup, verify, warmUp, entry, spare } = this.#options;
     const onLost = (reason: string): void => {
       this.#lose(member, reason);
     };
     const member: Member = await Member.open(entry, setup, onLost, spare);
     try {
+      await verify?.();
       await warmUp((feeds) => member.run(feeds, false), member.slots);
     } catch (error) {
       await member.close();

@@ -1,10 +1,13 @@
-import { availableParallelism } from 'node:os';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import fc from 'fast-check';
 import { GraphBuilder } from '../../../../src/ir/builder.js';
 import { encodeModel } from '../../../../src/ir/onnx/save.js';
 import { tensor } from '../../../../src/ir/tensor.js';
 import { openSession, type Feeds } from '../../../../src/runtime/session.js';
+import { readOnnxFile } from '../../../../src/stages/serve/model-files.js';
 import { openRunner } from '../../../../src/stages/serve/runner.js';
 import { randomFrom } from '../traffic/subjects.js';
 import { LoneRuns, type Lane, type LoneRunsOptions } from '../../../../src/stages/serve/workers/lone-runs.js';
@@ -138,44 +141,70 @@ it('gives each its own answer and closes every lane once, whenever it is closed'
   );
 });
 
-it.skipIf(availableParallelism() === 1)(
-  'measures that with a real model, and gives the same answers all along',
-  async () => {
-    const size = 1100;
-    const next = randomFrom(3);
-    const draw = (count: number): Float32Array => Float32Array.from({ length: count }, () => next() - 0.5);
-    const graph = new GraphBuilder('large');
-    graph.input('x', 'float32', ['N', size]);
-    graph.output(
-      graph.op('MatMul', ['x', graph.constant(tensor('float32', [size, size], draw(size * size)))]),
-      'y',
-    );
-    const rest = { irVersion: 10, opsets: { '': 21 }, producer: 'test', metadata: {} };
-    const model = encodeModel({ ...rest, graph: graph.build() });
-    const files = { name: 'large', version: '1', projectName: 'large', model, size: model.length };
-    const chosen: number[] = [];
-    const options = {
-      threads: 'auto',
-      maxBatchSize: 8,
-      onThreads: (threads: number) => chosen.push(threads),
-    } as const;
-    const runner = await openRunner(files, options);
-    const direct = await openSession(model);
-    try {
-      for (let turn = 0; chosen.length === 0 || turn < 5; turn++) {
-        const rows = 1 + (turn % 3);
-        const asked = { x: { dtype: 'float32' as const, dims: [rows, size], data: draw(rows * size) } };
-        const [given, wanted] = [await runner.run(asked, false), await direct.run(asked)];
-        expect(given['y']!.dims).toEqual([rows, size]);
-        const error = (given['y']!.data as Float32Array).map(
-          (value, index) => value - (wanted['y']!.data as Float32Array)[index]!,
-        );
-        expect(Math.max(...error.map(Math.abs))).toBeLessThan(1e-4);
-      }
-      expect(chosen).toHaveLength(1);
-    } finally {
-      await runner.close();
-      await direct.close();
+const size = 1100;
+
+/** A product that runs in workers, for its weights take 4.8 MB. */
+function makeLarge(weight: (index: number) => number): Uint8Array {
+  const graph = new GraphBuilder('large');
+  graph.input('x', 'float32', ['N', size]);
+  const values = Float32Array.from({ length: size * size }, (_, index) => weight(index));
+  graph.output(graph.op('MatMul', ['x', graph.constant(tensor('float32', [size, size], values))]), 'y');
+  const rest = { irVersion: 10, opsets: { '': 21 }, producer: 'test', metadata: {} };
+  return encodeModel({ ...rest, graph: graph.build() });
+}
+
+const onCores = it.skipIf(availableParallelism() === 1);
+
+onCores('measures that with a real model, and gives the same answers all along', async () => {
+  const next = randomFrom(3);
+  const model = makeLarge(() => next() - 0.5);
+  const files = { name: 'large', version: '1', projectName: 'large', model, size: model.length };
+  const chosen: number[] = [];
+  const onThreads = (threads: number): unknown => chosen.push(threads);
+  const runner = await openRunner(files, { threads: 'auto', maxBatchSize: 8, onThreads });
+  const direct = await openSession(model);
+  try {
+    for (let turn = 0; chosen.length === 0 || turn < 5; turn++) {
+      const rows = 1 + (turn % 3);
+      const data = Float32Array.from({ length: rows * size }, () => next() - 0.5);
+      const asked: Feeds = { x: { dtype: 'float32', dims: [rows, size], data } };
+      const [given, wanted] = [await runner.run(asked, false), await direct.run(asked)];
+      expect(given['y']!.dims).toEqual([rows, size]);
+      const errors = (given['y']!.data as Float32Array).map(
+        (value, index) => value - (wanted['y']!.data as Float32Array)[index]!,
+      );
+      expect(Math.max(...errors.map(Math.abs))).toBeLessThan(1e-4);
     }
-  },
-);
+    expect(chosen).toHaveLength(1);
+  } finally {
+    await runner.close();
+    await direct.close();
+  }
+});
+
+onCores('opens no other model that was put in the place of its own', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'maas-lone-'));
+  const path = join(folder, 'large.onnx');
+  await writeFile(
+    path,
+    makeLarge(() => 1),
+  );
+  const told: (string | undefined)[] = [];
+  const onThreads = (_: number, error?: Error): unknown => told.push(error?.message);
+  const runner = await openRunner(await readOnnxFile(path), { threads: 'auto', maxBatchSize: 8, onThreads });
+  try {
+    await writeFile(
+      path,
+      makeLarge(() => 2),
+    );
+    const data = new Float32Array(size).fill(1);
+    for (let turn = 0; told.length === 0 || turn < 30; turn++) {
+      const { y } = await runner.run({ x: { dtype: 'float32', dims: [1, size], data } }, false);
+      expect(y!.data[0]).toBe(size);
+    }
+    expect(told).toEqual([expect.stringContaining('has changed since the model was loaded')]);
+  } finally {
+    await runner.close();
+    await rm(folder, { recursive: true, force: true });
+  }
+});
