@@ -3,7 +3,7 @@ import { AnswerCache, type CacheResult } from './answer-cache.js';
 import type { Outputs } from './batcher.js';
 import { checkInputs } from './check-inputs.js';
 import type { ModelFiles } from './model-files.js';
-import { openPadding, type PaddingOrder } from './padding/open.js';
+import type { PaddingOrder } from './padding/open.js';
 import type { ElementKind, PaddedRuns } from './padding/padded-runs.js';
 import { readRelease } from './release.js';
 import { RequestError } from './request-error.js';
@@ -89,6 +89,8 @@ export async function openModel(files: ModelFiles, options: LoadOptions): Promis
     ...options,
     ...(order && {
       onRunIn: async (run, known) => {
+        // Loaded where it is wanted.
+        const { openPadding } = await import('./padding/open.js');
         padding ??= await openPadding(order, run, known, {
           count: (kind, elements) => options.onElements?.(identity, kind, elements),
           onRefused: (reason) => options.onUnpadded?.(identity, reason),
@@ -142,11 +144,11 @@ export async function openModel(files: ModelFiles, options: LoadOptions): Promis
       return cache?.bytes ?? 0;
     },
     async predict(inputs, urgency = {}) {
-      const fit = checkInputs(runner.ports, inputs, signature?.features);
-      const checked = padded ? padded.admit(fit) : fit;
+      const checked = checkInputs(runner.ports, inputs, signature?.features);
       const deadline =
         urgency.deadline ?? (queueTimeout === undefined ? Infinity : performance.now() + 1000 * queueTimeout);
-      const run = (): Promise<Outputs> => batcher.submit(checked, { priority: urgency.priority, deadline });
+      const run = (): Promise<Outputs> =>
+        batcher.submit(padded?.admit(checked) ?? checked, { priority: urgency.priority, deadline });
       // One that is urgent in its own way must not share the fate of another.
       return cache ? cache.find(checked.feeds, run, Object.keys(urgency).length > 0) : run();
     },

@@ -26,7 +26,7 @@ export async function openPadding(
   const wanted = Object.entries(dimensions).filter(([name]) => !forSeveral || open.includes(name));
   if (wanted.length === 0) return `it has no dimension ${Object.keys(dimensions).join(' or ')}`;
   const plan = planPadding(known.ports, Object.fromEntries(wanted));
-  if (known.rows !== 'share') return known.reason ?? 'no requests share runs of it';
+  if (known.rows !== 'share') return known.reason ?? 'its requests share no runs';
   const { golden } = known;
   if (!golden) return 'it takes no rows that it could be tried with';
   const judged = await judgePadding(run, { ...known, golden }, plan);
