@@ -5,7 +5,7 @@ import { summarize } from '../ui/summary.js';
 import { planTable } from '../ui/tables.js';
 import type { CommandResult } from './cli/base-command.js';
 import { forceFlag, ProjectCommand, projectFlags } from './cli/project-command.js';
-import { serveRelease } from './cli/serve-release.js';
+import { besideWith, serveRelease } from './cli/serve-release.js';
 
 export default class Run extends ProjectCommand<typeof Run> {
   static override summary = 'Do it all: train, compress, deploy.';
@@ -72,12 +72,14 @@ export default class Run extends ProjectCommand<typeof Run> {
     const { currentReleaseLink, openTarget } = await import('../stages/deploy/index.js');
     const path = await currentReleaseLink(openTarget(context));
     const { registry, project } = context;
+    const { config, set = [] } = this.flags;
     await serveRelease(
       {
         registry,
         options: project.config['serve'],
         root: project.root,
         overrides: {},
+        beside: besideWith(['--config', config, ...set.flatMap((value) => ['--set', value])]),
         source: { kind: 'release', path, follow: true },
       },
       this.reporter,

@@ -24,6 +24,7 @@ const withoutOthers = {
   sample: undefined,
   tracing: undefined,
   prepare: false,
+  processes: 1,
 };
 
 export default class Serve extends ProjectCommand<typeof Serve> {
@@ -59,7 +60,11 @@ export default class Serve extends ProjectCommand<typeof Serve> {
     }),
     plain: Flags.boolean({
       summary:
-        'Without keys, TLS, gRPC, samples and traces, whatever the config says: how a release is tried before it goes anywhere.',
+        'In one process, without keys, TLS, gRPC, samples and traces, whatever the config says: how a release is tried before it goes anywhere.',
+      hidden: true,
+    }),
+    part: Flags.boolean({
+      summary: 'One of several processes that serve: how such a one is started by the others’ primary.',
       hidden: true,
     }),
     models: Flags.string({
@@ -84,7 +89,7 @@ export default class Serve extends ProjectCommand<typeof Serve> {
     }
   }
 
-  private async serve(found: Omit<ServeOrder, 'overrides' | 'cache'>): Promise<CommandResult> {
+  private async serve(found: Omit<ServeOrder, 'overrides' | 'cache' | 'beside'>): Promise<CommandResult> {
     const { host, port, plain, 'grpc-port': grpcPort } = this.flags;
     const warn = (text: string): void => {
       this.reporter.emit({ event: 'warning', stage: 'serve', text });
@@ -92,11 +97,13 @@ export default class Serve extends ProjectCommand<typeof Serve> {
     const configured = found.options as { readonly tracing?: unknown } | undefined;
     const tracing =
       configured?.tracing === undefined && !plain ? tracingFromEnv(process.env, warn) : undefined;
-    const { serveRelease } = await import('./cli/serve-release.js');
+    const { besideWith, serveRelease } = await import('./cli/serve-release.js');
     const served = await serveRelease(
       {
         ...found,
         cache: this.config.cacheDir,
+        beside: besideWith(this.argv),
+        isPart: this.flags.part,
         overrides: {
           ...(host !== undefined && { host }),
           ...(port !== undefined && { port }),

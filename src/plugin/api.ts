@@ -122,6 +122,10 @@ export interface ServiceContext<Options = unknown> {
   readonly source: ModelSource;
   /** A thread that was started ahead of all this, for the first model that wants one. Whoever started it closes it. */
   readonly spare?: SpareThread;
+  /** What starts a process that serves the same in the same way, without a word: with it the service may be several. */
+  readonly beside?: { readonly script: string; readonly args: readonly string[] };
+  /** True in a process that was started so. */
+  readonly isPart?: boolean;
   readonly signal: AbortSignal;
   readonly emit: (event: ProgressEvent) => void;
 }
@@ -140,6 +144,8 @@ export interface RunningService {
   readonly url: string;
   readonly model: string;
   readonly digest: string;
+  /** Rejects once it cannot go on, and has stopped; never resolves. */
+  readonly failed?: Promise<never>;
   /** Stops taking requests, answers those under way, then resolves. */
   stop(): Promise<void>;
 }

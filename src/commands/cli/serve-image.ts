@@ -9,11 +9,14 @@ import { createRegistry } from '../../plugin/registry.js';
 import * as serve from '../../stages/serve/index.js';
 import { tracingFromEnv } from './tracing-from-env.js';
 
+/** Its last argument, in a process that serves beside the first. */
+const part = '--part';
+
 const say = (event: object): void => {
   process.stdout.write(`${JSON.stringify(event)}\n`);
 };
 
-async function serveImage(path: string | undefined, overrides = '{}'): Promise<void> {
+async function serveImage(path: string | undefined, overrides = '{}', isPart = false): Promise<void> {
   if (path === undefined) throw new MaasError('MAAS_USAGE', 'name the release folder to serve');
   const { serveService } = serve;
   const protocols = Object.values(serve).filter((each): each is Protocol => 'handle' in each);
@@ -47,12 +50,14 @@ async function serveImage(path: string | undefined, overrides = '{}'): Promise<v
     source: { kind: 'release', path, follow: isLink },
     signal: stopping.signal,
     emit: say,
+    beside: { script: process.argv[1]!, args: [path, overrides, part] },
+    isPart,
   });
-  await stopped;
+  await Promise.race([stopped, ...(running.failed ? [running.failed] : [])]);
   await running.stop();
 }
 
-serveImage(process.argv[2], process.argv[3]).catch((error: unknown) => {
+serveImage(process.argv[2], process.argv[3], process.argv[4] === part).catch((error: unknown) => {
   const known = error instanceof MaasError;
   say({ event: 'error', error: known ? error.toJSON() : String((error as Error).stack ?? error) });
   process.exitCode = known ? error.exitCode : exitCodes.bug;

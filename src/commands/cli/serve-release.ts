@@ -19,6 +19,8 @@ export interface ServeOrder {
   /** Folder for what can be made again. */
   readonly cache?: string;
   readonly spare?: ServiceContext['spare'];
+  readonly beside?: ServiceContext['beside'];
+  readonly isPart?: boolean;
 }
 
 export interface Served {
@@ -28,9 +30,18 @@ export interface Served {
   readonly digest: string;
 }
 
+/** What starts `maas serve` once more, as one of several processes. The first one alone says what there is to say. */
+export function besideWith(args: readonly string[]): NonNullable<ServeOrder['beside']> {
+  const loud = ['--verbose', '--quiet', '--events', '--json'];
+  return {
+    script: process.argv[1]!,
+    args: ['serve', '--part', '--quiet', ...args.filter((arg) => !loud.includes(arg))],
+  };
+}
+
 /** Serves a release until `signal` says to stop, then answers what is under way and returns. */
 export async function serveRelease(
-  { registry, options, overrides, source, root, cache, spare }: ServeOrder,
+  { registry, options, overrides, source, root, cache, spare, beside, isPart }: ServeOrder,
   reporter: Reporter,
   signal: AbortSignal,
 ): Promise<Served> {
@@ -45,6 +56,8 @@ export async function serveRelease(
       ...(root !== undefined && { root }),
       ...(cache !== undefined && { cache }),
       ...(spare && { spare }),
+      ...(beside && { beside }),
+      ...(isPart && { isPart }),
       signal,
       emit: (event) => {
         reporter.emit(event);
@@ -57,11 +70,17 @@ export async function serveRelease(
   isUp = true;
   const { url, model } = running;
   reporter.say(`Serving ${await describeSource(source, running)}\n\nCtrl-C stops it.`);
-  if (!signal.aborted) {
-    await new Promise((resolve) => {
-      signal.addEventListener('abort', resolve, { once: true });
-    });
-  }
+  const stopped = new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener(
+      'abort',
+      () => {
+        resolve();
+      },
+      { once: true },
+    );
+  });
+  await Promise.race([stopped, ...(running.failed ? [running.failed] : [])]);
   const { digest } = running;
   await running.stop();
   return { url, model, digest };

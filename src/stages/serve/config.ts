@@ -108,6 +108,12 @@ export const serveOptions = z.strictObject({
     .describe(
       'Worker threads that run the model; 0 runs it beside the HTTP server. auto measures: a model that is quick even with a full batch runs beside it, any other in as many workers as there are cores for. Where a few rows are quick and many are not, few run beside it and many in workers.',
     ),
+  processes: z
+    .union([z.literal('auto'), z.int().min(1).max(256)])
+    .default(1)
+    .describe(
+      'Processes that serve behind one port, each with its share of the cores, the memory and the limits: one reads some 30,000 small requests a second and no more. auto is one for each core. Not on Windows, and not with sample and drift.',
+    ),
   runTimeout: z
     .number()
     .positive()

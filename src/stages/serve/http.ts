@@ -1,10 +1,9 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Server as SecureServer } from 'node:https';
-import { Server as NetServer, type AddressInfo, type Socket } from 'node:net';
-import { setImmediate as nextTurn } from 'node:timers/promises';
-import { MaasError } from '../../errors.js';
+import type { Server as NetServer, Socket } from 'node:net';
 import type { HttpRequest, HttpResponse } from '../../plugin/api.js';
 import { lingerFor } from './linger.js';
+import { acceptAll, closeListener, listen, urlOf, type Place } from './listen.js';
 import { takeConnections } from './plain-http/front.js';
 import { readBody, unpackBody } from './read-body.js';
 import type { Credentials } from './tls.js';
@@ -34,9 +33,9 @@ export interface Timeouts {
 
 const defaultTimeouts: Timeouts = { headers: 15_000, request: 120_000, keepAlive: 72_000, linger: 100 };
 
-export interface HttpOptions {
-  readonly host: string;
-  readonly port: number;
+export interface HttpOptions extends Place {
+  /** Has connections given to the server, instead of listening, and tells where callers find it. */
+  readonly takeConnections?: ((server: NetServer) => string) | undefined;
   readonly maxBodyBytes: number;
   readonly timeouts?: Partial<Timeouts>;
   /** Connections that may be open at once. */
@@ -52,8 +51,6 @@ export interface HttpOptions {
   readonly onBegin: () => void;
   /** Without an answer, the caller went away before it. */
   readonly onEnd: (answer: Answer | undefined, seconds: number, caller: Caller) => void;
-  /** Told when a connection cannot be accepted, such as for want of file descriptors. */
-  readonly onError: (error: Error) => void;
 }
 
 export interface HttpFront {
@@ -159,9 +156,13 @@ export async function listenHttp(options: HttpOptions): Promise<HttpFront> {
     }
   }
 
-  await listen(server, options);
+  let url = options.takeConnections?.(server);
+  if (url === undefined) {
+    await listen(server, options);
+    url = urlOf(server, secure ? 'https' : 'http');
+  }
   return {
-    url: urlOf(server, secure ? 'https' : 'http'),
+    url,
     renew(credentials) {
       if ('setSecureContext' in server) server.setSecureContext(credentials);
     },
@@ -192,75 +193,6 @@ export async function listenHttp(options: HttpOptions): Promise<HttpFront> {
       return cut;
     },
   };
-}
-
-/** Takes in connections that are made already: the system resets those that are not accepted when a listener closes. */
-async function acceptAll(server: NetServer, limit: number): Promise<void> {
-  const start = performance.now();
-  let accepted = 0;
-  const count = (): void => {
-    accepted++;
-  };
-  server.on('connection', count);
-  // The event loop accepts one connection a turn, so that a turn without one means that none was waiting.
-  for (let quiet = 0; quiet < 2 && performance.now() - start < limit;) {
-    const before = accepted;
-    await nextTurn();
-    quiet = accepted === before ? quiet + 1 : 0;
-  }
-  server.off('connection', count);
-}
-
-/** http's own `close` would also cut idle connections, where a request may be on its way at this moment. */
-function closeListener(server: NetServer): Promise<void> {
-  return new Promise((resolve) => {
-    NetServer.prototype.close.call(server, () => {
-      resolve();
-    });
-  });
-}
-
-function listen(server: NetServer, { host, port, onError }: HttpOptions): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
-      reject(asPortError(error, host, port));
-    });
-    server.listen({ host, port }, () => {
-      server.removeAllListeners('error').on('error', onError);
-      resolve();
-    });
-  });
-}
-
-function asPortError(error: NodeJS.ErrnoException, host: string, port: number): Error {
-  const place = `${host.includes(':') ? `[${host}]` : host}:${port}`;
-  switch (error.code) {
-    case 'EADDRINUSE':
-      return new MaasError('MAAS_PORT', `${place} is in use by another program`, { cause: error });
-    case 'EACCES':
-      return new MaasError('MAAS_PORT', `this user may not listen on ${place}`, {
-        hint: 'Ports below 1024 need rights of their own: choose a higher one with --port.',
-        cause: error,
-      });
-    case 'EADDRNOTAVAIL':
-    case 'ENOTFOUND':
-    case 'EAI_AGAIN':
-    case 'EINVAL':
-    case 'EAFNOSUPPORT':
-      return new MaasError('MAAS_PORT', `cannot listen on ${place}: ${host} is no address of this machine`, {
-        hint: 'Choose another with --host: 127.0.0.1 for this machine only, 0.0.0.0 for all its networks.',
-        cause: error,
-      });
-    default:
-      return error;
-  }
-}
-
-function urlOf(server: NetServer, scheme: string): string {
-  const { address, family, port } = server.address() as AddressInfo;
-  // The wildcard is no address that anyone can connect to everywhere.
-  if (address === '0.0.0.0' || address === '::') return `${scheme}://localhost:${port}`;
-  return `${scheme}://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
 }
 
 function pathOf({ url = '/' }: IncomingMessage): string {

@@ -13,7 +13,16 @@ export const serveService = defineService<ServeOptions>({
   summary: 'Serve the current release over HTTP',
   options: () => serveOptions,
   async start(context) {
-    const { source, options, cache } = context;
+    const { source, options, cache, isPart } = context;
+    if (options.processes !== 1 && !isPart) {
+      const { countProcesses } = await import('./processes/share.js');
+      const processes = countProcesses(options);
+      if (processes > 1) {
+        // Each has its own.
+        await context.spare?.close();
+        return (await import('./processes/primary.js')).startProcesses(context, processes);
+      }
+    }
     const spare =
       context.spare ??
       (await startSpare(source, {
@@ -21,6 +30,7 @@ export const serveService = defineService<ServeOptions>({
         ...(options.prepare && cache !== undefined && { cache }),
       }));
     try {
+      if (isPart) return await (await import('./processes/part.js')).servePart(context, spare);
       // Loaded here, so that naming the service costs other commands nothing.
       const { startServing } = await import('./serve.js');
       return await startServing(context, spare);

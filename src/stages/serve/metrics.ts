@@ -1,9 +1,10 @@
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, Gauge, Histogram, Registry, type Aggregator } from 'prom-client';
 import type { ServedModel } from '../../plugin/api.js';
 import type { CacheResult } from './answer-cache.js';
 import { FastHistogram } from './histogram.js';
 import type { ModelHost } from './model-host.js';
 import type { ElementKind } from './padding/padded-runs.js';
+import type { Counts } from './processes/messages.js';
 import type { ShadowReport } from './traffic.js';
 import type { WatchedModel } from './watch/watch-model.js';
 
@@ -21,6 +22,8 @@ export interface Metrics {
   readonly contentType: string;
   /** The text form that Prometheus reads. */
   readonly print: () => Promise<string>;
+  /** The same as data. */
+  readonly read: () => Promise<Counts>;
   readonly began: () => void;
   readonly ended: (exchange: Exchange) => void;
   /** The caller went away before the answer. */
@@ -111,6 +114,7 @@ export function createMetrics(host: Pick<ModelHost, 'models' | 'ready'>): Metric
   });
   const reloads = new Counter({
     name: 'maas_reloads_total',
+    aggregator: 'max',
     help: 'Releases that the server went over to, or refused.',
     labelNames: ['result'],
     registers,
@@ -132,6 +136,7 @@ export function createMetrics(host: Pick<ModelHost, 'models' | 'ready'>): Metric
   });
   new Gauge({
     name: 'maas_ready',
+    aggregator: 'min',
     help: '1 when the server is ready for requests.',
     registers,
     collect() {
@@ -140,6 +145,7 @@ export function createMetrics(host: Pick<ModelHost, 'models' | 'ready'>): Metric
   });
   new Gauge({
     name: 'maas_model_info',
+    aggregator: 'min',
     help: 'The models that are served; the version of a release is its digest.',
     labelNames: ['model', 'version', 'project', 'batching'],
     registers,
@@ -152,6 +158,7 @@ export function createMetrics(host: Pick<ModelHost, 'models' | 'ready'>): Metric
   });
   new Gauge({
     name: 'maas_model_size_bytes',
+    aggregator: 'max',
     help: 'Size of the model on disk.',
     labelNames: ['model', 'version'],
     registers,
@@ -193,6 +200,7 @@ export function createMetrics(host: Pick<ModelHost, 'models' | 'ready'>): Metric
   return {
     contentType: registry.contentType,
     print: () => registry.metrics(),
+    read: () => registry.getMetricsAsJSON(),
     began: () => {
       inFlight++;
     },
@@ -308,9 +316,12 @@ function addProcessMetrics(registers: Registry[]): void {
       counted = total;
     },
   });
-  gauge('process_start_time_seconds', 'Start of the process, in seconds since 1970.', () => {
-    return performance.timeOrigin / 1000;
-  });
+  gauge(
+    'process_start_time_seconds',
+    'Start of the process, in seconds since 1970.',
+    () => performance.timeOrigin / 1000,
+    'min',
+  );
   gauge('process_resident_memory_bytes', 'Resident memory in bytes.', () => process.memoryUsage.rss());
   gauge('nodejs_heap_size_used_bytes', 'JavaScript heap in use, in bytes.', () => {
     return process.memoryUsage().heapUsed;
@@ -324,15 +335,15 @@ function addProcessMetrics(registers: Registry[]): void {
   gauge(
     'nodejs_eventloop_utilization',
     'Share of time in which the event loop was busy, from 0 to 1.',
-    () => {
-      return performance.eventLoopUtilization().utilization;
-    },
+    () => performance.eventLoopUtilization().utilization,
+    'average',
   );
 
-  function gauge(name: string, help: string, read: () => number): void {
+  function gauge(name: string, help: string, read: () => number, aggregator: Aggregator = 'sum'): void {
     new Gauge({
       name,
       help,
+      aggregator,
       registers,
       collect() {
         this.set(read());

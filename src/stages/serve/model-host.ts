@@ -30,6 +30,8 @@ export interface HostOptions {
   readonly repository?: Repository;
   /** Memory that models may take together, in bytes. Default: no limit. */
   readonly memoryBudget?: number;
+  /** Of other processes that serve the same. */
+  readonly othersReady?: () => boolean;
   /** By model. */
   readonly traffic?: Readonly<Record<string, Traffic>>;
   readonly onShadow?: (report: ShadowReport) => void;
@@ -59,6 +61,11 @@ export class ModelHost {
 
   /** Ready once all that should be served was tried, while what is loaded can run. */
   get ready(): boolean {
+    return this.well && (this.#options.othersReady?.() ?? true);
+  }
+
+  /** Ready as far as this process goes. */
+  get well(): boolean {
     return this.#complete && !this.#stopping && this.#relied().every(({ ready }) => ready);
   }
 

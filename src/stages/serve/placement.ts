@@ -24,14 +24,23 @@ export function readMemoryLimit(): number {
   return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
 }
 
-/** How many times memory can hold the model; onnxruntime packs weights anew, so that each takes twice. */
-export function countCopies(modelBytes: number): number {
-  return Math.floor((readMemoryLimit() * memoryShare) / Math.max(1, 2 * modelBytes));
+/** Cores for one of so many processes that serve the same. */
+export function countCores(processes = 1): number {
+  return Math.max(1, Math.floor(availableParallelism() / processes));
 }
 
-/** As many workers as cores can feed and memory can hold. */
-export function countWorkers(modelBytes: number, threads: number): number {
-  return Math.max(1, Math.min(Math.floor(availableParallelism() / threads), countCopies(modelBytes)));
+/**
+ * How many times memory can hold the model; onnxruntime packs weights anew, so that each takes twice.
+ * @param processes That share it.
+ */
+export function countCopies(modelBytes: number, processes = 1): number {
+  return Math.floor((readMemoryLimit() * memoryShare) / processes / Math.max(1, 2 * modelBytes));
+}
+
+/** As many workers as cores can feed and memory can hold. @param processes That share them. */
+export function countWorkers(modelBytes: number, threads: number, processes = 1): number {
+  const byCores = Math.floor(countCores(processes) / threads);
+  return Math.max(1, Math.min(byCores, countCopies(modelBytes, processes)));
 }
 
 /**

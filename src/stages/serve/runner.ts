@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os';
 import { openSession, tensorsOf, type Feeds, type Session, type Slots } from '../../runtime/session.js';
 import type { Outputs } from './batcher.js';
 import type { Ports } from './check-inputs.js';
@@ -7,6 +6,7 @@ import type { ModelFiles } from './model-files.js';
 import {
   chooseBatchSize,
   countCopies,
+  countCores,
   countRowsBeside,
   countWorkers,
   isQuick,
@@ -31,6 +31,8 @@ export interface RunnerOptions {
   readonly runTimeout?: number;
   /** Told when a worker is lost; another takes its place. */
   readonly onLost?: (reason: string) => void;
+  /** That serve the same on this machine, and share its cores and memory. Default 1. */
+  readonly processes?: number;
   /** Script of the workers. */
   readonly workerEntry?: URL;
   /** Of the first worker, if there are to be any. */
@@ -93,7 +95,7 @@ export async function openRunner(files: ModelFiles, options: RunnerOptions): Pro
     if (workers === 0 || !row) return settle(opened, options);
     if (await isQuick(run, row, rows)) {
       const settled = await settle(opened, options);
-      if (availableParallelism() <= threadsOf(options) || runner.rows !== 'share') return settled;
+      if (countCores(options.processes) <= threadsOf(options) || runner.rows !== 'share') return settled;
       // What requests fill together stays here: a worker takes a core from callers for as little.
       const most = Math.max(settled.maxBatchSize, await countRowsBeside(run, row, longestRun));
       return most < longestRun ? withHelp(settled, most, files, options) : settled;
@@ -286,13 +288,16 @@ async function openWorkers(
   const pool = await WorkerPool.open({
     ...shared,
     setup,
-    size: workers === 'auto' ? countWorkers(size, threads) : workers,
+    size: workers === 'auto' ? countWorkers(size, threads, options.processes) : workers,
     spare: options.spare,
     ahead: options.ahead ?? 0,
   });
-  const cores = availableParallelism();
+  const cores = countCores(options.processes);
   const lane =
-    workers === 'auto' && options.threads === 'auto' && cores > 1 && pool.size < countCopies(size)
+    workers === 'auto' &&
+    options.threads === 'auto' &&
+    cores > 1 &&
+    pool.size < countCopies(size, options.processes)
       ? new LoneRuns({
           pool,
           cores,

@@ -20,6 +20,7 @@ import { followCredentials, readCredentials } from './tls.js';
 import type { FolderRepository } from './repository/repository.js';
 import { Trial } from './trial.js';
 import { openWatch } from './watch/open-watch.js';
+import type { Part } from './processes/part.js';
 import type { SpareThread } from '../../runtime/thread/spare-thread.js';
 
 /**
@@ -27,12 +28,14 @@ import type { SpareThread } from '../../runtime/thread/spare-thread.js';
  * switched, or to the file or the models as they change: loaded and warmed up beside the old one, which answers until
  * then and finishes what it began.
  * @param spare A thread for the first worker; the caller closes it, should this fail.
+ * @param part Of one that serves in several processes: what this one has of the others.
  * @throws MaasError MAAS_PORT, MAAS_RELEASE_MISSING, MAAS_ARTIFACT_CORRUPT, MAAS_MODEL_INVALID, MAAS_VERIFY_FAILED,
  * MAAS_USAGE, MAAS_INTERRUPTED
  */
 export async function startServing(
   context: ServiceContext<ServeOptions>,
   spare?: SpareThread,
+  part?: Part,
 ): Promise<RunningService> {
   const { options, source, registry, signal, emit } = context;
   const warn = (text: string): void => {
@@ -45,14 +48,15 @@ export async function startServing(
   const models = new ModelHost({
     warn,
     ...(options.models && { traffic: options.models }),
+    ...(part && { othersReady: () => part.allReady }),
     onShadow: (report) => {
       metrics.shadowed(report);
     },
     ...(source.kind === 'repository' && {
       memoryBudget: options.memoryBudget === 'auto' ? readMemoryLimit() / 2 : options.memoryBudget,
       repository: {
-        load: async (name) => repository?.load(name),
-        unload: async (name) => repository?.unload(name),
+        load: async (name) => (part ? part.order('load', name) : repository?.load(name)),
+        unload: async (name) => (part ? part.order('unload', name) : repository?.unload(name)),
       },
     }),
   });
@@ -60,7 +64,7 @@ export async function startServing(
   const { answer, fail } = createAnswerer({
     models,
     protocols: [...registry.protocols.values()],
-    metrics,
+    metrics: part ? { ...metrics, print: part.printAll } : metrics,
     onBug,
   });
   const { keys, tls, accessLog } = options;
@@ -76,6 +80,7 @@ export async function startServing(
   // First the port: a taken one is no reason to wait for a model, and a probe gets to see "not ready".
   const front = await listenHttp({
     ...options,
+    takeConnections: part?.takeHttp,
     credentials,
     ...(checkKey && {
       admit: (headers, path) => {
@@ -109,6 +114,7 @@ export async function startServing(
     if (misfit !== undefined) warn(misfit);
     const model = await openModel(files, {
       ...options,
+      processes: part?.start.processes ?? 1,
       onRun: tracing
         ? (...run) => {
             metrics.ran(...run);
@@ -173,6 +179,7 @@ export async function startServing(
       grpc = await listenGrpc({
         ...options,
         port: options.grpcPort,
+        takeConnections: part?.takeGrpc,
         models,
         metrics,
         tracing,
@@ -191,6 +198,7 @@ export async function startServing(
         },
         host: models,
         warn,
+        ...(part && { unloaded: part.start.unloaded }),
       });
     } else if (source.follow) {
       const onRefused = (path: string, error: unknown): void => {
@@ -224,6 +232,7 @@ export async function startServing(
       };
     } else await serveAlone(source.path);
     signal.throwIfAborted();
+    part?.attend({ isWell: () => models.well, metrics, repository });
   } catch (error) {
     stopRenewing?.();
     await follower?.stop();

@@ -3,6 +3,7 @@
 // with the same model and the same client.
 //   --json                      prints one object instead of a table
 //   --models mlp,cnn            --protocols json,binary   --concurrency 1,8,64   --seconds 2
+//   --processes 1,2             serve.processes of `maas serve`, one after another
 //   --peers fastapi,mlserver    which ones; an empty text for none
 //   --python FOLDER             with a virtual environment for each peer, by its name; without it they are made from PyPI
 import { fork, spawn } from 'node:child_process';
@@ -23,6 +24,7 @@ const { values: flags } = parseArgs({
     protocols: { type: 'string', default: 'json,binary' },
     concurrency: { type: 'string', default: '1,8,64' },
     peers: { type: 'string', default: Object.keys(peers).join() },
+    processes: { type: 'string', default: '1' },
     seconds: { type: 'string', default: '2' },
     python: { type: 'string' },
   },
@@ -52,10 +54,19 @@ function start(name) {
 }
 
 /** `maas serve FILE`, as a user starts it. */
-async function startMaas(path) {
+async function startMaas(path, processes) {
   const child = spawn(
     process.execPath,
-    [here('../../../bin/run.js'), 'serve', path, '--port', '0', '--events'],
+    [
+      here('../../../bin/run.js'),
+      'serve',
+      path,
+      '--port',
+      '0',
+      '--events',
+      '--set',
+      `serve.processes=${processes}`,
+    ],
     {
       cwd: scratch,
       stdio: ['ignore', 'pipe', 2],
@@ -114,23 +125,37 @@ async function benchModel(model, path, pythons) {
     `${model}: a bare session gives ${round(limit.served)} rows/s in batches of ${limit.rows} ` +
       `(${limit.workers} × ${limit.threads} threads), p99 of one row ${limit.p99.toFixed(2)} ms`,
   );
-  const cells = list(flags.protocols).flatMap((protocol) => [
-    ...list(flags.concurrency).map((text) => ({ model, concurrency: Number(text), protocol, rows: 1 })),
-    { model, concurrency: 4, protocol, rows: 256 },
-  ]);
-  const served = await startMaas(path);
-  const echo = start('echo.js');
-  const floor = { path: served.path, ...(await echo.message()) };
-  for (const cell of cells) await compare(cell, served, { ...floor, echo }, limit);
-  echo.stop();
-  await served.stop();
-  for (const [name, python] of Object.entries(pythons)) {
-    if (python) await benchPeer(name, python, path, cells);
+  const all = [];
+  for (const processes of list(flags.processes)) {
+    const cells = cellsOf(model, Number(processes));
+    all.push(...cells);
+    const served = await startMaas(path, processes);
+    const echo = start('echo.js');
+    const floor = { path: served.path, ...(await echo.message()) };
+    for (const cell of cells) await compare(cell, served, { ...floor, echo }, limit);
+    echo.stop();
+    await served.stop();
   }
-  for (const cell of cells) {
+  for (const [name, python] of Object.entries(pythons)) {
+    if (python) await benchPeer(name, python, path, all);
+  }
+  for (const cell of all) {
     rows.push(cell);
     say(describe(cell));
   }
+}
+
+function cellsOf(model, processes) {
+  return list(flags.protocols).flatMap((protocol) => [
+    ...list(flags.concurrency).map((text) => ({
+      model,
+      processes,
+      concurrency: Number(text),
+      protocol,
+      rows: 1,
+    })),
+    { model, processes, concurrency: 4, protocol, rows: 256 },
+  ]);
 }
 
 /** Ours and the floor of HTTP in turn, several times: others may be at work on this machine. Figures are medians. */
@@ -193,6 +218,7 @@ function round(value) {
 
 function describe({
   model,
+  processes,
   protocol,
   concurrency,
   rows: count,
@@ -205,7 +231,8 @@ function describe({
   const theirs = Object.entries(others).map(([name, { served: by, p99: late }]) =>
     by === undefined ? `${name} failed` : `${name} ${round(by)}/s ${late.toFixed(2)} ms`,
   );
-  const head = `${model} ${protocol} c=${concurrency}${count > 1 ? ` × ${count} rows` : ''}`;
+  const several = processes > 1 ? `, ${processes} processes` : '';
+  const head = `${model}${several} ${protocol} c=${concurrency}${count > 1 ? ` × ${count} rows` : ''}`;
   return `${head}: ${round(served)}/s of ${round(limit)} (${(100 * efficiency).toFixed(0)} %), p99 ${p99?.toFixed(2)} ms | ${theirs.join(' | ')}`;
 }
 

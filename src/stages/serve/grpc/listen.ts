@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events';
+import type { Socket } from 'node:net';
 import { create } from '@bufbuild/protobuf';
 import {
   Server,
@@ -37,6 +38,8 @@ import { RenewableCredentials } from './renewable-credentials.js';
 export interface GrpcOptions {
   readonly host: string;
   readonly port: number;
+  /** Has connections given to `inject`, instead of listening, and tells where callers find them. */
+  readonly takeConnections?: ((inject: (socket: Socket) => void) => string) | undefined;
   /** Of one message, in bytes. */
   readonly maxBodyBytes: number;
   readonly models: ModelHost;
@@ -79,7 +82,7 @@ const codes: Readonly<Record<number, status>> = {
  * @throws MaasError MAAS_PORT when it cannot listen there.
  */
 export async function listenGrpc(options: GrpcOptions): Promise<GrpcFront> {
-  const { models, maxBodyBytes, host, port } = options;
+  const { models, maxBodyBytes } = options;
   const server = new Server({
     'grpc.max_receive_message_length': maxBodyBytes,
     'grpc.max_send_message_length': -1,
@@ -102,18 +105,12 @@ export async function listenGrpc(options: GrpcOptions): Promise<GrpcFront> {
     server.addService(definition, { serverReflectionInfo: reflection });
   }
   const secure = options.credentials && new RenewableCredentials(options.credentials);
-  const bound = await new Promise<number>((resolve, reject) => {
-    const at = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-    server.bindAsync(at, secure ?? ServerCredentials.createInsecure(), (error, found) => {
-      if (!error) resolve(found);
-      else
-        reject(
-          new MaasError('MAAS_PORT', `cannot listen for gRPC on ${at}: ${error.message}`, { cause: error }),
-        );
-    });
-  });
+  const entrance = secure ?? ServerCredentials.createInsecure();
+  const address = options.takeConnections
+    ? options.takeConnections(injectInto(server, entrance))
+    : await bind(server, entrance, options);
   return {
-    address: `${host.includes(':') ? `[${host}]` : host}:${bound}`,
+    address,
     renew: (credentials) => secure?.renew(credentials),
     async stop(timeout) {
       // Calls that were on their way when the server said that it is not ready.
@@ -131,6 +128,33 @@ export async function listenGrpc(options: GrpcOptions): Promise<GrpcFront> {
       });
     },
   };
+}
+
+function injectInto(server: Server, entrance: ServerCredentials): (socket: Socket) => void {
+  const injector = server.createConnectionInjector(entrance);
+  return (socket) => {
+    injector.injectConnection(socket);
+  };
+}
+
+/** @returns host:port @throws MaasError MAAS_PORT */
+function bind(
+  server: Server,
+  entrance: ServerCredentials,
+  { host, port }: Pick<GrpcOptions, 'host' | 'port'>,
+): Promise<string> {
+  const place = host.includes(':') ? `[${host}]` : host;
+  return new Promise((resolve, reject) => {
+    server.bindAsync(`${place}:${port}`, entrance, (error, bound) => {
+      if (!error) resolve(`${place}:${bound}`);
+      else
+        reject(
+          new MaasError('MAAS_PORT', `cannot listen for gRPC on ${place}:${port}: ${error.message}`, {
+            cause: error,
+          }),
+        );
+    });
+  });
 }
 
 function handleUnary(

@@ -14,6 +14,8 @@ export interface RepositoryOptions {
   /** Told what is served from now on, each time that something changed. */
   readonly host: Pick<ModelHost, 'enrol' | 'serve'>;
   readonly warn: (text: string) => void;
+  /** Models that are not to be loaded until somebody asks for it. */
+  readonly unloaded?: readonly string[];
   /** Milliseconds between looks at the folder. Default 1000. */
   readonly pollInterval?: number;
 }
@@ -33,7 +35,7 @@ export class FolderRepository implements Repository {
   #latest = new Map<string, string>();
   /** Refused, by identity, so that each is tried and told of once. */
   readonly #refused = new Map<string, string>();
-  readonly #unloaded = new Set<string>();
+  readonly #unloaded: Set<string>;
   #last = '';
   #work: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
@@ -41,6 +43,7 @@ export class FolderRepository implements Repository {
 
   private constructor(options: RepositoryOptions) {
     this.#options = options;
+    this.#unloaded = new Set(options.unloaded);
   }
 
   /** @throws MaasError MAAS_USAGE when there is no such folder. */

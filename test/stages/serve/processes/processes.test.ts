@@ -1,0 +1,288 @@
+import { execFileSync } from 'node:child_process';
+import { request } from 'node:http';
+import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { create } from '@bufbuild/protobuf';
+import { credentials, makeGenericClientConstructor } from '@grpc/grpc-js';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { defineGrpcService } from '../../../../src/stages/serve/grpc/definition.js';
+import {
+  Health as HealthService,
+  HealthCheckRequestSchema,
+} from '../../../../src/stages/serve/grpc/health.generated.js';
+import { maas, startMaas } from '../../../e2e/maas.js';
+import { Caller } from '../traffic/caller.js';
+import { randomFrom, subjects } from '../traffic/subjects.js';
+import { writeInfer } from '../traffic/tensors.js';
+
+const subject = subjects.find(({ name }) => name === 'perceptron')!;
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'maas-processes-'));
+  const config = [
+    'name: garden',
+    'data: { source: none.csv, target: y }',
+    'train: { model: { layers: [{ dense: { units: 1 } }] } }',
+    'serve: { processes: 2, drainTimeout: 5 }',
+  ];
+  await writeFile(join(folder, 'maas.config.yaml'), `${config.join('\n')}\n`);
+  await writeFile(join(folder, 'broken.onnx'), 'no model');
+  await mkdir(join(folder, 'models', subject.name, '1'), { recursive: true });
+  await writeFile(join(folder, `${subject.name}.onnx`), subject.models[0]);
+  await writeFile(join(folder, 'models', subject.name, '1', 'model.onnx'), subject.models[0]);
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+/** Numbers of the processes that this one started. */
+function childrenOf(pid: number): number[] {
+  try {
+    return execFileSync('pgrep', ['-P', String(pid)], { encoding: 'utf8' })
+      .trim()
+      .split('\n')
+      .map(Number);
+  } catch {
+    return [];
+  }
+}
+
+/** One that has ended, and that nobody has looked after yet, counts as gone. */
+const isAlive = (pid: number): boolean => {
+  try {
+    return !execFileSync('ps', ['-o', 'stat=', '-p', String(pid)], { encoding: 'utf8' }).startsWith('Z');
+  } catch {
+    return false;
+  }
+};
+
+async function start(args: readonly string[] = [`${subject.name}.onnx`]) {
+  const { child, events, ended, next } = startMaas(folder, ['serve', '--port', '0', ...args]);
+  const serving = await next(({ event }) => event === 'serving');
+  if (!serving) throw new Error((await ended).stderr);
+  const url = serving['url'] as string;
+  return {
+    child,
+    events,
+    ended,
+    next,
+    url,
+    port: Number(new URL(url).port),
+    parts: childrenOf(child.pid!),
+    /** By a connection of its own, and so by another process than the last. */
+    ask: (path: string, method = 'GET') => askOnce(url + path, method),
+    stop: async () => {
+      child.kill('SIGTERM');
+      return (await ended).code;
+    },
+  };
+}
+
+/** By a connection of its own. */
+function askOnce(url: string, method: string): Promise<{ status: number; text: string }> {
+  return new Promise((resolve, reject) => {
+    const asked = request(url, { method, agent: false }, (response) => {
+      let text = '';
+      response.setEncoding('utf8').on('data', (part: string) => (text += part));
+      response.on('end', () => {
+        resolve({ status: response.statusCode!, text });
+      });
+    });
+    asked.on('error', reject).end();
+  });
+}
+
+/** Callers that ask one request after another until they are told to end, or nobody takes their connection. */
+function load(port: number, callers: number) {
+  let [ending, answered] = [false, 0];
+  const failures: string[] = [];
+  const converse = async (index: number): Promise<void> => {
+    const random = randomFrom(index);
+    const caller = new Caller(() => port);
+    while (!ending) {
+      try {
+        const { status } = await caller.ask(writeInfer(subject.name, subject.draw(random), true));
+        if (status === 200) answered++;
+        else failures.push(String(status));
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'ECONNREFUSED') break;
+        failures.push(String(error));
+        caller.close();
+      }
+    }
+    caller.close();
+  };
+  const work = Promise.all(Array.from({ length: callers }, (_, index) => converse(index)));
+  return {
+    failures,
+    answered: () => answered,
+    ended: work,
+    end: () => {
+      ending = true;
+      return work;
+    },
+  };
+}
+
+const inferences = (text: string): number =>
+  [...text.matchAll(/^maas_requests_total\{model="perceptron".*\} (\d+)$/gm)].reduce(
+    (sum, [, count]) => sum + Number(count),
+    0,
+  );
+
+describe('serve.processes', () => {
+  it('serves in two processes as in one: an event, a port, a count of all', async () => {
+    const server = await start();
+    expect(server.parts).toHaveLength(2);
+    const traffic = load(server.port, 8);
+    await expect.poll(traffic.answered, { timeout: 10_000 }).toBeGreaterThan(500);
+    await traffic.end();
+    expect(traffic.failures).toEqual([]);
+    for (let time = 0; time < 4; time++) {
+      expect(inferences((await server.ask('/metrics')).text)).toBe(traffic.answered());
+      expect((await server.ask('/v2/health/ready')).text).toBe('{"ready":true}');
+    }
+    expect(server.events.filter(({ event }) => event === 'serving')).toHaveLength(1);
+    expect(server.events.filter(({ event }) => event === 'note')).toHaveLength(1);
+    expect(await server.stop()).toBe(0);
+    expect(server.parts.filter(isAlive)).toEqual([]);
+  });
+
+  it('answers all that it was asked when it is stopped', async () => {
+    const server = await start();
+    const traffic = load(server.port, 32);
+    await expect.poll(traffic.answered, { timeout: 10_000 }).toBeGreaterThan(500);
+    expect(await server.stop()).toBe(0);
+    await traffic.ended;
+    expect(traffic.failures).toEqual([]);
+  });
+
+  it('loses no more than what a process that dies was asked, and has another take its place', async () => {
+    const server = await start();
+    const callers = 16;
+    const traffic = load(server.port, callers);
+    await expect.poll(traffic.answered, { timeout: 10_000 }).toBeGreaterThan(500);
+    const counted = inferences((await server.ask('/metrics')).text);
+    process.kill(server.parts[0]!, 'SIGKILL');
+    await expect.poll(async () => (await server.ask('/v2/health/ready')).status).toBe(503);
+    await expect
+      .poll(async () => (await server.ask('/v2/health/ready')).status, { timeout: 10_000 })
+      .toBe(200);
+    const before = traffic.answered();
+    await expect.poll(traffic.answered, { timeout: 10_000 }).toBeGreaterThan(before + 500);
+    await traffic.end();
+    expect(traffic.failures.length).toBeLessThanOrEqual(callers / 2);
+    // Nothing that was counted once is lost.
+    expect(inferences((await server.ask('/metrics')).text)).toBeGreaterThan(counted);
+    const { text } = (await server.next(({ event }) => event === 'warning'))! as unknown as { text: string };
+    expect(text).toBe('a serving process ended (SIGKILL): another takes its place');
+    expect(await server.stop()).toBe(0);
+  });
+
+  it('ends its processes where it is killed itself', async () => {
+    const server = await start();
+    server.child.kill('SIGKILL');
+    await server.ended;
+    await expect.poll(() => server.parts.filter(isAlive), { timeout: 10_000 }).toEqual([]);
+  });
+
+  it('loads and unloads models in all, and in those that come later', async () => {
+    const server = await start(['--models', 'models']);
+    const order = (verb: string) => server.ask(`/v2/repository/models/${subject.name}/${verb}`, 'POST');
+    const states = async (): Promise<number[]> => {
+      const all: number[] = [];
+      for (let time = 0; time < 4; time++)
+        all.push((await server.ask(`/v2/models/${subject.name}/ready`)).status);
+      return [...new Set(all)];
+    };
+    expect(await states()).toEqual([200]);
+    expect((await order('unload')).status).toBe(200);
+    const [gone] = await states();
+    expect(gone).toBeGreaterThanOrEqual(400);
+    expect(await states()).toEqual([gone]);
+    process.kill(server.parts[1]!, 'SIGKILL');
+    await expect.poll(async () => (await server.ask('/v2/health/ready')).status).toBe(503);
+    await expect
+      .poll(async () => (await server.ask('/v2/health/ready')).status, { timeout: 10_000 })
+      .toBe(200);
+    expect(await states()).toEqual([gone]);
+    expect((await order('load')).status).toBe(200);
+    expect(await states()).toEqual([200]);
+    const unknown = await server.ask('/v2/repository/models/nothing/unload', 'POST');
+    expect(unknown.status).toBe(404);
+    expect(unknown.text).toBe('{"error":"there is no model nothing"}');
+    expect(await server.stop()).toBe(0);
+  });
+
+  it('goes over to a new model in all, and says so once', async () => {
+    const server = await start();
+    const random = randomFrom(1);
+    const row = writeInfer(subject.name, subject.draw(random), false);
+    const answers = async (): Promise<string[]> => {
+      const all = new Set<string>();
+      for (let time = 0; time < 6; time++) {
+        const caller = new Caller(() => server.port);
+        all.add((await caller.ask(row)).body.toString());
+        caller.close();
+      }
+      return [...all];
+    };
+    const before = await answers();
+    expect(before).toHaveLength(1);
+    const draft = join(folder, 'draft');
+    await writeFile(draft, subject.models[1]);
+    await rename(draft, join(folder, `${subject.name}.onnx`));
+    const count = (): number => server.events.filter(({ event }) => event === 'serving').length;
+    await expect.poll(count, { timeout: 10_000 }).toBe(2);
+    const after = await answers();
+    expect(after).toHaveLength(1);
+    expect(after).not.toEqual(before);
+    expect((await server.ask('/metrics')).text).toContain('maas_reloads_total{result="done"} 1');
+    expect(count()).toBe(2);
+    expect(await server.stop()).toBe(0);
+  });
+
+  it('answers gRPC on one port, too', async () => {
+    const server = await start([`${subject.name}.onnx`, '--grpc-port', '0']);
+    const { grpc } = server.events.find(({ event }) => event === 'serving') as unknown as { grpc: string };
+    const Health = makeGenericClientConstructor(defineGrpcService(HealthService), HealthService.typeName);
+    const check = (): Promise<unknown> =>
+      new Promise((resolve, reject) => {
+        const client = new Health(grpc, credentials.createInsecure(), {
+          'grpc.use_local_subchannel_pool': 1,
+        });
+        const request = create(HealthCheckRequestSchema, {});
+        (client as unknown as Record<'check', (...asked: unknown[]) => void>).check(
+          request,
+          (error: Error | null, answer: { status: number }) => {
+            client.close();
+            if (error) reject(error);
+            else resolve(answer.status);
+          },
+        );
+      });
+    const serving = 1;
+    for (let time = 0; time < 4; time++) expect(await check()).toBe(serving);
+    process.kill(server.parts[0]!, 'SIGKILL');
+    await expect.poll(check).not.toBe(serving);
+    await expect.poll(check, { timeout: 10_000 }).toBe(serving);
+    expect(await server.stop()).toBe(0);
+  });
+
+  it('fails as one process does where the model cannot be served', async () => {
+    const fail = async (processes: number) => {
+      const { code, stderr } = await maas(folder, [
+        'serve',
+        'broken.onnx',
+        '--port',
+        '0',
+        '--set',
+        `serve.processes=${processes}`,
+      ]);
+      return { code, stderr };
+    };
+    const [one, two] = [await fail(1), await fail(2)];
+    expect(one.code).toBe(2);
+    expect(two).toEqual(one);
+  });
+});
