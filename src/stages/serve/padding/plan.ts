@@ -54,7 +54,7 @@ export function planPadding(ports: Ports, options: PaddingOptions): PaddingPlan 
   const axesOf = ({ shape }: Port): PaddedAxes =>
     new Map(
       shape.flatMap((dim, axis) => {
-        const dimension = axis > 0 && dimensions.find(({ name }) => name === dim);
+        const dimension = dimensions.find(({ name }) => name === dim);
         return dimension ? [[axis, dimension] as const] : [];
       }),
     );
