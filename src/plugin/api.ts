@@ -312,7 +312,7 @@ export interface HttpRequest {
   readonly path: string;
   readonly query: URLSearchParams;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  /** Its memory serves another request once this one is answered: what is kept for longer is to be copied. */
+  /** Its memory serves another request once this one is answered and its runs have ended: what is kept for longer is to be copied. */
   readonly body: Buffer;
 }
 

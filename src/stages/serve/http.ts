@@ -4,6 +4,7 @@ import type { Server as NetServer, Socket } from 'node:net';
 import type { HttpRequest, HttpResponse } from '../../plugin/api.js';
 import { lingerFor } from './linger.js';
 import { acceptAll, closeListener, listen, urlOf, type Place } from './listen.js';
+import { BodyPool } from './plain-http/body-pool.js';
 import { takeConnections } from './plain-http/front.js';
 import { readBody, unpackBody } from './read-body.js';
 import type { Credentials } from './tls.js';
@@ -37,6 +38,8 @@ export interface HttpOptions extends Place {
   /** Has connections given to the server, instead of listening, and tells where callers find it. */
   readonly takeConnections?: ((server: NetServer) => string) | undefined;
   readonly maxBodyBytes: number;
+  /** Memory for large ones. Default: of its own. */
+  readonly bodies?: BodyPool;
   readonly timeouts?: Partial<Timeouts>;
   /** Connections that may be open at once. */
   readonly maxConnections?: number;
@@ -111,6 +114,7 @@ export async function listenHttp(options: HttpOptions): Promise<HttpFront> {
     : takeConnections(server, {
         ...options,
         timeouts,
+        bodies: options.bodies ?? new BodyPool(),
         admit: ({ headers, path }) => options.admit?.(headers, path),
         onBegin: begin,
         onEnd: end,

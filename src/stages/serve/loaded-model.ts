@@ -7,6 +7,7 @@ import type { PaddingOrder } from './padding/open.js';
 import type { ElementKind, PaddedRuns } from './padding/padded-runs.js';
 import { readRelease } from './release.js';
 import { RequestError } from './request-error.js';
+import type { BodyPool } from './plain-http/body-pool.js';
 import { createQueue } from './queue.js';
 import { openRunner, type RunnerOptions } from './runner.js';
 
@@ -28,6 +29,8 @@ export interface LoadOptions extends RunnerOptions {
   ) => void;
   /** Told why requests are padded no longer. */
   readonly onUnpadded?: (model: Pick<ServedModel, 'name' | 'version'>, reason: string) => void;
+  /** Memory that requests may lie in. */
+  readonly bodies?: BodyPool;
   /** Told of every run: rows and seconds. */
   readonly onRun?: (model: Pick<ServedModel, 'name' | 'version'>, rows: number, seconds: number) => void;
 }
@@ -109,7 +112,7 @@ export async function openModel(files: ModelFiles, options: LoadOptions): Promis
     runTogether: padded?.runTogether,
     onRun: (count, seconds) => options.onRun?.(identity, count, seconds),
   });
-  const { queueTimeout, cache: wanted, onCache } = options;
+  const { queueTimeout, cache: wanted, onCache, bodies } = options;
   const cache =
     wanted &&
     new AnswerCache({
@@ -147,8 +150,9 @@ export async function openModel(files: ModelFiles, options: LoadOptions): Promis
       const checked = checkInputs(runner.ports, inputs, signature?.features);
       const deadline =
         urgency.deadline ?? (queueTimeout === undefined ? Infinity : performance.now() + 1000 * queueTimeout);
-      const run = (): Promise<Outputs> =>
+      const submit = (): Promise<Outputs> =>
         batcher.submit(padded?.admit(checked) ?? checked, { priority: urgency.priority, deadline });
+      const run = (): Promise<Outputs> => bodies?.during(checked.feeds, submit) ?? submit();
       // One that is urgent in its own way must not share the fate of another.
       return cache ? cache.find(checked.feeds, run, Object.keys(urgency).length > 0) : run();
     },

@@ -14,6 +14,7 @@ import { readOnnxFile, type ModelFiles } from './model-files.js';
 import { ModelHost } from './model-host.js';
 import type { PaddingOrder } from './padding/open.js';
 import { readMemoryLimit } from './placement.js';
+import { BodyPool } from './plain-http/body-pool.js';
 import { describeMisfit, readInstructionSet } from '../../runtime/cpu.js';
 import { readRelease } from './release.js';
 import { followCredentials, readCredentials } from './tls.js';
@@ -76,11 +77,13 @@ export async function startServing(
   };
   const credentials = files && (await readCredentials(files));
   const checkKey = keys && requireKey(keys);
+  const bodies = new BodyPool();
   const watch = await openWatch(options, { root: context.root ?? '', metrics, warn, onBug });
   // First the port: a taken one is no reason to wait for a model, and a probe gets to see "not ready".
   const front = await listenHttp({
     ...options,
     takeConnections: part?.takeHttp,
+    bodies,
     credentials,
     ...(checkKey && {
       admit: (headers, path) => {
@@ -115,6 +118,7 @@ export async function startServing(
     const model = await openModel(files, {
       ...options,
       processes: part?.start.processes ?? 1,
+      bodies,
       onRun: tracing
         ? (...run) => {
             metrics.ran(...run);

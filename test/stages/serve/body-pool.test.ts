@@ -18,6 +18,35 @@ it('gives memory that ends on a multiple of eight bytes, and large memory again'
   expect(pool.take(250_001).buffer).not.toBe(first.buffer);
 });
 
+it('writes over nothing that a run still reads', async () => {
+  const pool = new BodyPool();
+  const body = pool.take(200_000);
+  const data = new Float32Array(body.buffer, body.byteOffset, 50_000);
+  const x = { dtype: 'float32', dims: [50_000], data } as const;
+  const ends: ((failed?: Error) => void)[] = [];
+  const run = (): Promise<string> =>
+    new Promise((resolve, reject) =>
+      ends.push((failed) => {
+        if (failed) reject(failed);
+        else resolve('done');
+      }),
+    );
+  const runs = [pool.during({ x }, run), pool.during({ y: x, z: x }, run)];
+  pool.give(body);
+  ends[0]!();
+  expect(await runs[0]).toBe('done');
+  expect(pool.bytes).toBe(0);
+  ends[1]!(new Error('failed'));
+  await expect(runs[1]).rejects.toThrow('failed');
+  expect(pool.bytes).toBe(2 ** 18);
+  const again = pool.take(200_000);
+  expect(again.buffer).toBe(body.buffer);
+  expect(await pool.during({ x }, () => Promise.resolve(1))).toBe(1);
+  pool.give(again);
+  expect(await pool.during({ x }, () => Promise.resolve(1))).toBe(1);
+  expect(pool.bytes).toBe(2 ** 18);
+});
+
 it('keeps no more than it may, and nothing small', () => {
   const pool = new BodyPool(2 ** 20);
   pool.give(pool.take(1000));

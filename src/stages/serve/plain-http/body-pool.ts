@@ -1,3 +1,5 @@
+import type { Feeds } from '../../../runtime/session.js';
+
 /** Smaller bodies are not worth it. In bytes. */
 const smallest = 2 ** 17;
 
@@ -15,8 +17,9 @@ export class BodyPool {
   readonly #most: number;
   readonly #free: ArrayBuffer[] = [];
   #bytes = 0;
-  /** Bytes of large memory that is in use. */
-  #taken = 0;
+  /** Large memory that is in use: for how many runs, and whether it was given back meanwhile. */
+  readonly #taken = new Map<unknown, { runs: number; given: boolean }>();
+  #takenBytes = 0;
 
   constructor(most = defaultMost) {
     this.#most = most;
@@ -31,22 +34,47 @@ export class BodyPool {
   take(length: number): Buffer {
     const padding = (8 - (length % 8)) % 8;
     const memory = this.#find(padding + length);
-    if (memory.byteLength >= smallest) this.#taken += memory.byteLength;
+    if (memory.byteLength >= smallest) {
+      this.#taken.set(memory, { runs: 0, given: false });
+      this.#takenBytes += memory.byteLength;
+    }
     return Buffer.from(memory, padding, length);
   }
 
   /** Memory for a large body before it is there; undefined for others, and where much is in use already. */
   setAside(length: number): Buffer | undefined {
-    return length < smallest || this.#taken + length > mostAside ? undefined : this.take(length);
+    return length < smallest || this.#takenBytes + length > mostAside ? undefined : this.take(length);
   }
 
-  /** Gives back what was taken, to be written over from now on. */
+  /** Gives back what was taken, to be written over once no run reads it any more. */
   give({ buffer }: Buffer): void {
-    const { byteLength } = buffer;
-    if (byteLength < smallest) return;
-    this.#taken -= byteLength;
+    const use = this.#taken.get(buffer);
+    if (!use) return;
+    use.given = true;
+    if (use.runs === 0) this.#keep(buffer as ArrayBuffer);
+  }
+
+  /** Runs on arrays, which may lie in memory from here. */
+  during<T>(arrays: Feeds, run: () => Promise<T>): Promise<T> {
+    if (this.#taken.size === 0) return run();
+    const buffers = Object.values(arrays).map(({ data }) => (ArrayBuffer.isView(data) ? data.buffer : data));
+    const used = buffers.filter((buffer) => this.#taken.has(buffer));
+    if (used.length === 0) return run();
+    for (const buffer of used) this.#taken.get(buffer)!.runs++;
+    return run().finally(() => {
+      for (const buffer of used) {
+        const use = this.#taken.get(buffer)!;
+        if (--use.runs === 0 && use.given) this.#keep(buffer as ArrayBuffer);
+      }
+    });
+  }
+
+  #keep(memory: ArrayBuffer): void {
+    const { byteLength } = memory;
+    this.#taken.delete(memory);
+    this.#takenBytes -= byteLength;
     if (this.#bytes + byteLength > this.#most) return;
-    this.#free.push(buffer as ArrayBuffer);
+    this.#free.push(memory);
     this.#bytes += byteLength;
   }
 

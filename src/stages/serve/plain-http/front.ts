@@ -1,7 +1,6 @@
 import type { Server, Socket } from 'node:net';
 import type { Answer, Timeouts } from '../http.js';
 import { RequestError } from '../request-error.js';
-import { BodyPool } from './body-pool.js';
 import { PlainConnection, type PlainOptions } from './connection.js';
 import { PlainHeads } from './head.js';
 import { createClock } from './print-head.js';
@@ -14,7 +13,7 @@ export interface PlainFront {
 
 export type PlainFrontOptions = Omit<
   PlainOptions,
-  'heads' | 'bodies' | 'landing' | 'pass' | 'onClose' | 'keepAlive' | 'now'
+  'heads' | 'landing' | 'pass' | 'onClose' | 'keepAlive' | 'now'
 > & {
   readonly timeouts: Timeouts;
 };
@@ -29,7 +28,6 @@ export function takeConnections(server: Server, options: PlainFrontOptions): Pla
   const shared: PlainOptions = {
     ...options,
     heads: new PlainHeads(),
-    bodies: new BodyPool(),
     landing: Buffer.allocUnsafeSlow(16_384),
     now: createClock(),
     keepAlive: Math.floor(timeouts.keepAlive / 1000),
