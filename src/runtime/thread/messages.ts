@@ -10,6 +10,8 @@ export interface RunOptions {
   readonly use?: Readonly<Record<string, string>>;
   /** Outputs that stay in the thread for later runs: output → name under which it is kept. They are not answered. */
   readonly keep?: Readonly<Record<string, string>>;
+  /** The rows do not depend on each other: they may run a few at a time. */
+  readonly apart?: boolean;
 }
 
 /** A run for each of several batches, and after it the kernels of the banks. */

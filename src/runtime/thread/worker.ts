@@ -6,6 +6,7 @@ import type { NdArray } from '../../ir/tensor.js';
 import { loadRuntime } from '../load.js';
 import { openSession, type Feeds, type Session } from '../session.js';
 import { openBank, type Bank, type BankPlan } from './bank.js';
+import { SlicedRuns } from './sliced-runs.js';
 import { buffersOf, packArrays, type Order, type Report, type RunOptions } from './messages.js';
 
 // Every thread needs it, and its first order may be a while in coming. What goes wrong is told with that.
@@ -13,6 +14,7 @@ loadRuntime().catch(() => undefined);
 
 const port = parentPort!;
 const sessions = new Map<number, Session>();
+const sliced = new WeakMap<Session, SlicedRuns>();
 const kept = new Map<string, NdArray>();
 /** Each has the names of its tensors, which are among those that are kept. */
 let banks: readonly Bank[] = [];
@@ -38,10 +40,10 @@ function keepTensor(name: string, array: NdArray): void {
 
 async function run(session: Session, feeds: Order & { do: 'run' }): Promise<void> {
   const { id, lent, options } = feeds;
-  const { fetches, use = {}, keep = {} } = options;
+  const { fetches, use = {}, keep = {}, apart = false } = options;
   const inputs: Record<string, NdArray> = { ...feeds.feeds };
   for (const [input, name] of Object.entries(use)) inputs[input] = kept.get(name)!;
-  const outputs = await session.run(inputs, wanted(fetches, keep));
+  const outputs = await (apart ? sliced.get(session)! : session).run(inputs, wanted(fetches, keep));
   for (const [output, name] of Object.entries(keep)) {
     keepTensor(name, outputs[output]!);
     Reflect.deleteProperty(outputs, output);
@@ -100,6 +102,7 @@ async function carryOut(order: Order): Promise<void> {
     case 'open': {
       const session = await openSession(order.model, order.options);
       sessions.set(order.id, session);
+      sliced.set(session, new SlicedRuns(session));
       report({ id: order.id, session: order.id, slots: session.slots });
       return;
     }

@@ -4,7 +4,7 @@ import type { Urgency } from '../../plugin/api.js';
 import type { Feeds } from '../../runtime/session.js';
 import type { CheckedInputs } from './check-inputs.js';
 import { busy, expired, queueFull, WorkerLost } from './request-error.js';
-import { joinRows, splitRows } from './rows.js';
+import { joinRows, splitRows } from '../../runtime/rows.js';
 
 export type Outputs = Record<string, NdArray>;
 

@@ -1,6 +1,6 @@
 import { availableParallelism, totalmem } from 'node:os';
 import type { Feeds } from '../../runtime/session.js';
-import { joinRows } from './rows.js';
+import { joinRows } from '../../runtime/rows.js';
 
 /** Larger models go to workers unmeasured: to open one here would hold up every request under way. In bytes. */
 export const largestToTry = 4 * 1024 * 1024;

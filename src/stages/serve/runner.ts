@@ -14,7 +14,7 @@ import {
   largestToTry,
 } from './placement.js';
 import { rememberFiles } from './remember-files.js';
-import { takeRows } from './rows.js';
+import { takeRows } from '../../runtime/rows.js';
 import { tryOut } from './try-out.js';
 import { warmUp, type WarmUp } from './warm-up.js';
 import type { PoolOptions } from './workers/pool.js';
@@ -283,6 +283,7 @@ async function openWorkers(
       if (!first) first = await runIn(files, slots, run, options);
       else if (first.golden) await run(first.golden.inputs);
     },
+    apart: () => first?.rows === 'share',
     onLost: (reason) => onLost?.(reason),
   } satisfies Partial<PoolOptions>;
   const pool = await WorkerPool.open({

@@ -4,7 +4,7 @@ import { allocate, isNumeric, sizeOf, type DType, type NdArray } from '../../ir/
 import type { Feeds, Session, Slot, Slots } from '../../runtime/session.js';
 import type { Ports } from './check-inputs.js';
 import type { Golden } from './golden.js';
-import { joinRows } from './rows.js';
+import { joinRows } from '../../runtime/rows.js';
 import { judgeCompany, type WarmUp } from './warm-up.js';
 
 /** Rows that a model is tried out with. */

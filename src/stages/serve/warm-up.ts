@@ -4,7 +4,7 @@ import type { Session } from '../../runtime/session.js';
 import type { RowPolicy } from './batcher.js';
 import { hasBatchDimension, type Ports } from './check-inputs.js';
 import { findDifference, type Golden } from './golden.js';
-import { joinRows, splitRows, takeRows } from './rows.js';
+import { joinRows, splitRows, takeRows } from '../../runtime/rows.js';
 
 export interface WarmUp {
   readonly rows: RowPolicy;

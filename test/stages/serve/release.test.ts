@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { MaasError } from '../../../src/errors.js';
 import type { NdArray } from '../../../src/ir/tensor.js';
 import { loadModel } from '../../../src/stages/serve/loaded-model.js';
-import { takeRows } from '../../../src/stages/serve/rows.js';
+import { takeRows } from '../../../src/runtime/rows.js';
 import { readRelease } from '../../../src/stages/serve/release.js';
 import { flowers, lookup, makeShelf, rowOf, type Shelf } from './releases.js';
 

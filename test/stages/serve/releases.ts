@@ -10,7 +10,7 @@ import { loadModel } from '../../../src/ir/onnx/load.js';
 import { encodeModel, saveModel } from '../../../src/ir/onnx/save.js';
 import { stringTensor, tensor, type NdArray } from '../../../src/ir/tensor.js';
 import { openSession } from '../../../src/runtime/session.js';
-import { joinRows, takeRows } from '../../../src/stages/serve/rows.js';
+import { joinRows, takeRows } from '../../../src/runtime/rows.js';
 
 /** A model with its signature and some rows to make golden outputs from. */
 export interface Sample {

@@ -1,5 +1,5 @@
 import type { NdArray } from '../../../ir/tensor.js';
-import { takeRows } from '../rows.js';
+import { takeRows } from '../../../runtime/rows.js';
 import { encodeData } from './tensors.js';
 
 /** The shape of nested lists by their first elements, at most `rank` levels deep. */

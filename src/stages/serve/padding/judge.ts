@@ -2,7 +2,7 @@ import { sizeOf, type NdArray, type TypedArray } from '../../../ir/tensor.js';
 import type { Feeds } from '../../../runtime/session.js';
 import type { Outputs } from '../batcher.js';
 import type { Golden } from '../golden.js';
-import { takeRows } from '../rows.js';
+import { takeRows } from '../../../runtime/rows.js';
 import type { Ports } from '../check-inputs.js';
 import { findChange, isReal } from './find-change.js';
 import { Padder } from './padder.js';

@@ -1,6 +1,6 @@
 import { allocate, sizeOf, type NdArray, type TypedArray } from '../../../ir/tensor.js';
 import type { Feeds } from '../../../runtime/session.js';
-import { joinRows, splitRows } from '../rows.js';
+import { joinRows, splitRows } from '../../../runtime/rows.js';
 import type { PaddedAxes, PaddedDimension, PaddingPlan } from './plan.js';
 
 type Arrays = Record<string, NdArray>;

@@ -64,10 +64,13 @@ export class Member {
     return this.#session.slots;
   }
 
-  /** `owned` arrays are the callee's to give away. @throws WorkerLost when the thread dies meanwhile. */
-  async run(feeds: Feeds, owned: boolean): Promise<Outputs> {
+  /**
+   * `owned` arrays are the callee's to give away. Rows that are `apart` do not depend on each other.
+   * @throws WorkerLost when the thread dies meanwhile.
+   */
+  async run(feeds: Feeds, owned: boolean, apart = false): Promise<Outputs> {
     try {
-      const options = { fetches: this.#fetches };
+      const options = { fetches: this.#fetches, apart };
       if (owned || !isLarge(feeds)) return await this.#session.run(feeds, { ...options, owned });
       const { arrays, returned } = await this.#session.runLent(this.#copy(feeds), options);
       for (const [name, { data }] of Object.entries(returned))

@@ -17,6 +17,8 @@ export interface PoolOptions {
   readonly onLost: (reason: string) => void;
   /** Script of the workers. */
   readonly entry?: URL;
+  /** Whether rows do not depend on each other. */
+  readonly apart?: () => boolean;
   /** Runs that a worker has waiting behind the one under way, so that it never waits for the next. Default 0. */
   readonly ahead?: number;
   /** The first worker's, which has been started already. */
@@ -74,7 +76,7 @@ export class WorkerPool {
   async run(feeds: Feeds, owned = false): Promise<Outputs> {
     const member = await this.#take();
     try {
-      return await member.run(feeds, owned);
+      return await member.run(feeds, owned, this.#options.apart?.());
     } finally {
       this.#give(member);
     }

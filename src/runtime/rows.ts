@@ -1,5 +1,5 @@
-import { allocate, sizeOf, type NdArray, type TypedArray } from '../../ir/tensor.js';
-import type { Feeds } from '../../runtime/session.js';
+import { allocate, sizeOf, type NdArray, type TypedArray } from '../ir/tensor.js';
+import type { Feeds } from './session.js';
 
 /** Puts feeds of the same names, types and inner sizes behind one another along dimension 0. */
 export function joinRows(parts: readonly Feeds[]): Record<string, NdArray> {
