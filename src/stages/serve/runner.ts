@@ -39,6 +39,8 @@ export interface RunnerOptions {
   readonly spare?: SpareThread | undefined;
   /** Folder for what can be made again. Without one no model is prepared. */
   readonly cacheFolder?: string | undefined;
+  /** False where another process prepares the same. Default true. */
+  readonly prepares?: boolean;
   /** Told that a model has been prepared, or why it could not be. */
   readonly onPrepared?: (error?: Error) => void;
   /** Told how many threads a run has that is alone, once that is known; why there are no more where they could not be had. */
@@ -308,11 +310,13 @@ async function openWorkers(
         })
       : pool;
   const { rows, reason, ports, golden } = first!;
-  void preparation?.goOn({
-    size,
-    requests: golden ? [golden.inputs] : [],
-    told: options.onPrepared,
-  });
+  if (preparation && (options.prepares !== false || preparation.path !== undefined)) {
+    void preparation.goOn({
+      size,
+      requests: golden ? [golden.inputs] : [],
+      told: options.onPrepared,
+    });
+  }
   const runner: Opened['runner'] = {
     rows,
     ...(reason !== undefined && { reason }),

@@ -118,6 +118,7 @@ export async function startServing(
     const model = await openModel(files, {
       ...options,
       processes: part?.start.processes ?? 1,
+      prepares: part === undefined || part.start.index === 0,
       bodies,
       onRun: tracing
         ? (...run) => {

@@ -64,13 +64,17 @@ export class Group {
     for (let index = 0; index < options.processes; index++) this.#start(index);
   }
 
-  /** Gives a connection to the next process in turn. */
+  /** Gives a connection to the process that has the fewest, and to those that have as many in turn. */
   deal(connection: Connection): void {
     const up = this.#present().filter(({ isUp }) => isUp);
     // Until all is loaded there is somebody to say so; later such a process would answer what others can better.
     const able = up.length > 0 || this.#hasBegun ? up : this.#present().filter(({ isOpen }) => isOpen);
     if (able.length === 0) this.#waiting.push(connection);
-    else able[this.#turn++ % able.length]!.give(connection);
+    else {
+      const fewest = Math.min(...able.map(({ connections }) => connections));
+      const next = able.filter(({ connections }) => connections === fewest);
+      next[this.#turn++ % next.length]!.give(connection);
+    }
   }
 
   /** From now on none is ready, and none is replaced. */

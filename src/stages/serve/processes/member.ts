@@ -36,6 +36,10 @@ export class Member {
   isReady = false;
   /** What it was told of all. */
   toldReady = false;
+  /** Open, of those that it had taken when it last told. */
+  #open = 0;
+  /** Taken since then. */
+  #taken = 0;
   /** As it last told. */
   counts: Counts = [];
   readonly began = performance.now();
@@ -82,11 +86,21 @@ export class Member {
       if (message.type === 'reply') {
         this.#replies.get(message.id)?.(message.reply);
         this.#replies.delete(message.id);
-      } else if (message.type === 'taken') this.#giveNext();
-      else if (message.type === 'failed') this.#failure = unpackError(message.error);
+      } else if (message.type === 'taken') {
+        this.#taken++;
+        this.#giveNext();
+      } else if (message.type === 'load') {
+        this.#open = message.open;
+        this.#taken = 0;
+      } else if (message.type === 'failed') this.#failure = unpackError(message.error);
       else onMessage(this, message);
     });
     this.send({ type: 'start', ...start });
+  }
+
+  /** Connections that it has, and is to have. */
+  get connections(): number {
+    return this.#open + this.#taken + this.#waiting.length + (this.#given ? 1 : 0);
   }
 
   /** How it ended. */

@@ -61,6 +61,8 @@ export type FromPart =
   /** All is loaded. */
   | { readonly type: 'up'; readonly model: string; readonly digest: string }
   | { readonly type: 'ready'; readonly ready: boolean }
+  /** Connections that are open, of those that it has taken. */
+  | { readonly type: 'load'; readonly open: number }
   | { readonly type: 'events'; readonly events: readonly ProgressEvent[] }
   | { readonly type: 'ask'; readonly id: number; readonly question: Question }
   | { readonly type: 'reply'; readonly id: number; readonly reply: Reply }

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import type { Server, Socket } from 'node:net';
 import { exitCodes, MaasError } from '../../../errors.js';
 import type { Repository, ServiceContext } from '../../../plugin/api.js';
@@ -19,7 +20,7 @@ import {
   type Start,
 } from './messages.js';
 
-/** Milliseconds between looks whether this process is still ready. */
+/** Milliseconds between looks at what the primary is told: whether this process is ready, and how much it has to do. */
 const lookInterval = 100;
 
 /** What this process can do by itself of what all are asked. */
@@ -38,19 +39,13 @@ export async function servePart(
   spare: SpareThread | undefined,
 ): Promise<never> {
   const part = await Part.join();
-  const stopping = new AbortController();
-  const stop = (): void => {
-    stopping.abort();
-  };
-  part.onStop(stop);
-  context.signal.addEventListener('abort', stop, { once: true });
-  if (context.signal.aborted) stop();
+  const stop = AbortSignal.any([context.signal, part.stopping]);
   try {
     const running = await startServing(
       {
         ...context,
         options: part.start.options,
-        signal: stopping.signal,
+        signal: stop,
         emit: (event) => {
           part.emit(event);
         },
@@ -59,10 +54,7 @@ export async function servePart(
       part,
     );
     part.goUp(running);
-    if (!stopping.signal.aborted)
-      await new Promise((resolve) => {
-        stopping.signal.addEventListener('abort', resolve, { once: true });
-      });
+    if (!stop.aborted) await once(stop, 'abort');
     await running.stop();
     return await part.leave(exitCodes.ok);
   } catch (error) {
@@ -82,8 +74,12 @@ export class Part {
   #asks = 0;
   #allReady = false;
   #wasReady = false;
+  /** Connections. */
+  #open = 0;
+  /** Since the primary was told how many, some came or went. */
+  #isOther = false;
   #events: ProgressEvent[] = [];
-  #stop: () => void = () => undefined;
+  readonly #stopping = new AbortController();
 
   private constructor(start: Start) {
     this.start = start;
@@ -92,8 +88,9 @@ export class Part {
     });
     // The primary was killed: nobody else would end this process.
     process.on('disconnect', () => {
-      this.#stop();
+      this.#stopping.abort();
     });
+    if (!process.connected) this.#stopping.abort();
   }
 
   /** @throws MaasError MAAS_USAGE where no primary has started this process. */
@@ -115,9 +112,9 @@ export class Part {
     return this.#allReady;
   }
 
-  onStop(stop: () => void): void {
-    this.#stop = stop;
-    if (!process.connected) stop();
+  /** Aborted when the primary says to stop, or is gone. */
+  get stopping(): AbortSignal {
+    return this.#stopping.signal;
   }
 
   /** Gives a server the connections that the primary has for it. */
@@ -140,6 +137,7 @@ export class Part {
     this.#abilities = abilities;
     setInterval(() => {
       this.#look(abilities.isWell());
+      this.#weigh();
     }, lookInterval).unref();
   }
 
@@ -210,7 +208,7 @@ export class Part {
         this.#asked.delete(message.id);
         break;
       case 'stop':
-        this.#stop();
+        this.#stopping.abort();
         break;
       case 'start':
     }
@@ -222,6 +220,12 @@ export class Part {
     if (!socket) return;
     // As a server's own connections are: who sends no more may still wait for an answer.
     socket.allowHalfOpen = true;
+    this.#open++;
+    this.#isOther = true;
+    socket.once('close', () => {
+      this.#open--;
+      this.#isOther = true;
+    });
     this.#servers.get(door)?.(socket);
   }
 
@@ -241,6 +245,12 @@ export class Part {
     if (isReady === this.#wasReady) return;
     this.#wasReady = isReady;
     this.tell({ type: 'ready', ready: isReady });
+  }
+
+  #weigh(): void {
+    if (!this.#isOther) return;
+    this.#isOther = false;
+    this.tell({ type: 'load', open: this.#open });
   }
 
   #flush(): void {

@@ -15,7 +15,7 @@ const grace = 2000;
 
 /**
  * Starts processes that serve the same behind one port, and another for each that dies. This one accepts the connections, deals
- * them out in turn, and answers nothing itself.
+ * them out evenly, and answers nothing itself.
  * @throws MaasError MAAS_USAGE, MAAS_PORT, MAAS_INTERRUPTED, and what keeps one of the processes from starting.
  */
 export async function startProcesses(

@@ -1,7 +1,4 @@
-import { execFileSync } from 'node:child_process';
-import { request } from 'node:http';
-import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { create } from '@bufbuild/protobuf';
 import { credentials, makeGenericClientConstructor } from '@grpc/grpc-js';
@@ -11,86 +8,20 @@ import {
   Health as HealthService,
   HealthCheckRequestSchema,
 } from '../../../../src/stages/serve/grpc/health.generated.js';
-import { maas, startMaas } from '../../../e2e/maas.js';
+import { maas } from '../../../e2e/maas.js';
 import { Caller } from '../traffic/caller.js';
-import { randomFrom, subjects } from '../traffic/subjects.js';
+import { randomFrom } from '../traffic/subjects.js';
 import { writeInfer } from '../traffic/tensors.js';
-
-const subject = subjects.find(({ name }) => name === 'perceptron')!;
+import { inferences, isAlive, makeFolder, startGroup, subject } from './group.js';
 
 let folder: string;
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'maas-processes-'));
-  const config = [
-    'name: garden',
-    'data: { source: none.csv, target: y }',
-    'train: { model: { layers: [{ dense: { units: 1 } }] } }',
-    'serve: { processes: 2, drainTimeout: 5 }',
-  ];
-  await writeFile(join(folder, 'maas.config.yaml'), `${config.join('\n')}\n`);
+  folder = await makeFolder();
   await writeFile(join(folder, 'broken.onnx'), 'no model');
-  await mkdir(join(folder, 'models', subject.name, '1'), { recursive: true });
-  await writeFile(join(folder, `${subject.name}.onnx`), subject.models[0]);
-  await writeFile(join(folder, 'models', subject.name, '1', 'model.onnx'), subject.models[0]);
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-/** Numbers of the processes that this one started. */
-function childrenOf(pid: number): number[] {
-  try {
-    return execFileSync('pgrep', ['-P', String(pid)], { encoding: 'utf8' })
-      .trim()
-      .split('\n')
-      .map(Number);
-  } catch {
-    return [];
-  }
-}
-
-/** One that has ended, and that nobody has looked after yet, counts as gone. */
-const isAlive = (pid: number): boolean => {
-  try {
-    return !execFileSync('ps', ['-o', 'stat=', '-p', String(pid)], { encoding: 'utf8' }).startsWith('Z');
-  } catch {
-    return false;
-  }
-};
-
-async function start(args: readonly string[] = [`${subject.name}.onnx`]) {
-  const { child, events, ended, next } = startMaas(folder, ['serve', '--port', '0', ...args]);
-  const serving = await next(({ event }) => event === 'serving');
-  if (!serving) throw new Error((await ended).stderr);
-  const url = serving['url'] as string;
-  return {
-    child,
-    events,
-    ended,
-    next,
-    url,
-    port: Number(new URL(url).port),
-    parts: childrenOf(child.pid!),
-    /** By a connection of its own, and so by another process than the last. */
-    ask: (path: string, method = 'GET') => askOnce(url + path, method),
-    stop: async () => {
-      child.kill('SIGTERM');
-      return (await ended).code;
-    },
-  };
-}
-
-/** By a connection of its own. */
-function askOnce(url: string, method: string): Promise<{ status: number; text: string }> {
-  return new Promise((resolve, reject) => {
-    const asked = request(url, { method, agent: false }, (response) => {
-      let text = '';
-      response.setEncoding('utf8').on('data', (part: string) => (text += part));
-      response.on('end', () => {
-        resolve({ status: response.statusCode!, text });
-      });
-    });
-    asked.on('error', reject).end();
-  });
-}
+const start = (args?: readonly string[]) => startGroup(folder, args);
 
 /** Callers that ask one request after another until they are told to end, or nobody takes their connection. */
 function load(port: number, callers: number) {
@@ -123,12 +54,6 @@ function load(port: number, callers: number) {
     },
   };
 }
-
-const inferences = (text: string): number =>
-  [...text.matchAll(/^maas_requests_total\{model="perceptron".*\} (\d+)$/gm)].reduce(
-    (sum, [, count]) => sum + Number(count),
-    0,
-  );
 
 describe('serve.processes', () => {
   it('serves in two processes as in one: an event, a port, a count of all', async () => {
@@ -168,10 +93,19 @@ describe('serve.processes', () => {
     await expect
       .poll(async () => (await server.ask('/v2/health/ready')).status, { timeout: 10_000 })
       .toBe(200);
+    expect(traffic.failures.length).toBeLessThanOrEqual(callers / 2);
+    // Callers kept to the process that was left; who comes now is given to the other.
+    const late = load(server.port, callers / 2);
+    await expect.poll(late.answered, { timeout: 10_000 }).toBeGreaterThan(500);
+    process.kill(server.parts[1]!, 'SIGKILL');
+    await expect
+      .poll(async () => (await server.ask('/v2/health/ready')).status, { timeout: 10_000 })
+      .toBe(503);
+    await late.end();
+    expect(late.failures).toEqual([]);
     const before = traffic.answered();
     await expect.poll(traffic.answered, { timeout: 10_000 }).toBeGreaterThan(before + 500);
     await traffic.end();
-    expect(traffic.failures.length).toBeLessThanOrEqual(callers / 2);
     // Nothing that was counted once is lost.
     expect(inferences((await server.ask('/metrics')).text)).toBeGreaterThan(counted);
     const { text } = (await server.next(({ event }) => event === 'warning'))! as unknown as { text: string };

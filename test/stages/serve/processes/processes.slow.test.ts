@@ -1,0 +1,127 @@
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { GraphBuilder } from '../../../../src/ir/builder.js';
+import { encodeModel } from '../../../../src/ir/onnx/save.js';
+import { tensor } from '../../../../src/ir/tensor.js';
+import { openSession } from '../../../../src/runtime/session.js';
+import { maas } from '../../../e2e/maas.js';
+import { Caller } from '../traffic/caller.js';
+import { randomFrom } from '../traffic/subjects.js';
+import { readInferred, writeInfer } from '../traffic/tensors.js';
+import { childrenOf, inferences, makeFolder, startGroup, subject } from './group.js';
+
+let folder: string;
+beforeAll(async () => {
+  folder = await makeFolder();
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+/** `MAAS_REQUESTS` makes a shorter or a longer test of it. */
+const requests = Number(process.env['MAAS_REQUESTS'] ?? 100_000);
+
+it('answers every request rightly while processes die', { timeout: 120_000 + 2 * requests }, async () => {
+  const session = await openSession(subject.models[0]);
+  const server = await startGroup(folder);
+  const callers = 16;
+  const failures: string[] = [];
+  let [left, answered] = [requests, 0];
+  const converse = async (index: number): Promise<void> => {
+    const random = randomFrom(index);
+    const feeds = Array.from({ length: 20 }, () => subject.draw(random));
+    const expected = await Promise.all(feeds.map((each) => session.run(each)));
+    const caller = new Caller(() => server.port);
+    for (let turn = 0; left-- > 0; turn++) {
+      const at = turn % feeds.length;
+      try {
+        const answer = await caller.ask(writeInfer(subject.name, feeds[at]!, turn % 2 === 0));
+        expect(answer.status).toBe(200);
+        for (const [name, { data }] of Object.entries(readInferred(answer).outputs)) {
+          const right = expected[at]![name]!.data as Float32Array;
+          expect(data).toHaveLength(right.length);
+          (data as Float32Array).forEach((value, place) => {
+            expect(value).toBeCloseTo(right[place]!, 4);
+          });
+        }
+        answered++;
+      } catch (error) {
+        failures.push(String(error));
+        caller.close();
+      }
+    }
+    caller.close();
+  };
+  let ended = false;
+  const traffic = Promise.all(Array.from({ length: callers }, (_, index) => converse(index))).then(
+    () => (ended = true),
+  );
+  let kills = 0;
+  let counted = 0;
+  while (!ended) {
+    await wait(1500);
+    // Nothing that was counted once is lost.
+    const count = inferences((await server.ask('/metrics')).text);
+    expect(count).toBeGreaterThanOrEqual(counted);
+    counted = count;
+    const [first] = childrenOf(server.child.pid!);
+    if (ended || first === undefined) continue;
+    process.kill(first, 'SIGKILL');
+    kills++;
+  }
+  await traffic;
+  expect(answered).toBe(requests - failures.length);
+  // What was under way in the one that died, and nothing else.
+  expect(failures.filter((text) => !/closed|ECONNRESET|EPIPE/.test(text))).toEqual([]);
+  expect(failures.length).toBeLessThanOrEqual(kills * callers);
+  expect(kills).toBeGreaterThan(0);
+  expect(await server.stop()).toBe(0);
+  await session.close();
+  console.log(`${answered} requests, ${kills} processes killed: ${failures.length} failed with them`);
+});
+
+it('ends as a process does that cannot start, where none can take the place of another', async () => {
+  const path = join(folder, 'gone.onnx');
+  await writeFile(path, subject.models[0]);
+  const server = await startGroup(folder, ['gone.onnx']);
+  await rm(path);
+  process.kill(server.parts[0]!, 'SIGKILL');
+  const { code, stderr } = await server.ended;
+  const alone = await maas(folder, ['serve', 'gone.onnx', '--port', '0', '--set', 'serve.processes=1']);
+  expect(alone.code).toBeGreaterThan(0);
+  expect(code).toBe(alone.code);
+  const told = alone.stderr.split('\n').find((line) => line.includes('gone.onnx'))!;
+  expect(stderr.split(told)).toHaveLength(2);
+});
+
+it('prepares a model in one of them', { timeout: 60_000 }, async () => {
+  const graph = new GraphBuilder('large');
+  const [inputs, outputs] = [1024, 1280];
+  const weights = Float32Array.from({ length: inputs * outputs }, (_, at) => Math.sin(at));
+  const value = graph.op('MatMul', [
+    graph.input('x', 'float32', ['N', inputs]),
+    graph.constant(tensor('float32', [inputs, outputs], weights)),
+  ]);
+  graph.output(value, 'y');
+  const rest = { irVersion: 10, opsets: { '': 20 }, producer: 'test', metadata: {} };
+  await writeFile(join(folder, 'large.onnx'), encodeModel({ ...rest, graph: graph.build() }));
+  const caches = await mkdtemp(join(tmpdir(), 'maas-caches-'));
+  process.env['XDG_CACHE_HOME'] = caches;
+  const server = await startGroup(folder, ['large.onnx']);
+  const drafts = new Set<string>();
+  let isOver = false;
+  void server
+    .next(({ event, text }) => event === 'note' && String(text).includes('is prepared'))
+    .then(() => (isOver = true));
+  while (!isOver) {
+    const found = await readdir(caches, { recursive: true });
+    // Of the process that makes it: HASH.PID.
+    for (const name of found) if (/prepared\/\w+\.\d+$/.test(name)) drafts.add(name);
+    await wait(1);
+  }
+  expect(drafts.size).toBe(1);
+  expect(await server.stop()).toBe(0);
+  delete process.env['XDG_CACHE_HOME'];
+  await rm(caches, { recursive: true, force: true });
+});
