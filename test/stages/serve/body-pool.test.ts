@@ -1,9 +1,9 @@
 import { expect, it } from 'vitest';
 import { BodyPool } from '../../../src/stages/serve/plain-http/body-pool.js';
 
-it('gives memory that ends on a multiple of eight bytes, and large memory again', () => {
+it('gives memory that ends on a multiple of eight bytes, again and again', () => {
   const pool = new BodyPool(2 ** 20);
-  for (const length of [1, 8, 3137, 2 ** 17 + 5, 300_001]) {
+  for (const length of [0, 1, 8, 3137, 2 ** 17 + 5, 300_001]) {
     const body = pool.take(length);
     expect(body).toHaveLength(length);
     expect((body.byteOffset + length) % 8).toBe(0);
@@ -47,10 +47,8 @@ it('writes over nothing that a run still reads', async () => {
   expect(pool.bytes).toBe(2 ** 18);
 });
 
-it('keeps no more than it may, and nothing small', () => {
+it('keeps no more than it may', () => {
   const pool = new BodyPool(2 ** 20);
-  pool.give(pool.take(1000));
-  expect(pool.bytes).toBe(0);
   const all = Array.from({ length: 9 }, () => pool.take(200_000));
   for (const body of all) pool.give(body);
   expect(pool.bytes).toBe(4 * 2 ** 18);

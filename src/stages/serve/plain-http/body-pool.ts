@@ -1,7 +1,10 @@
 import type { Feeds } from '../../../runtime/session.js';
 
-/** Smaller bodies are not worth it. In bytes. */
-const smallest = 2 ** 17;
+/** Least memory of a body. In bytes. */
+const smallest = 2 ** 10;
+
+/** From here on it is worth while to set memory aside before a body is there. In bytes. */
+const large = 2 ** 17;
 
 /** What may lie here unused. In bytes. */
 const defaultMost = 2 ** 26;
@@ -10,14 +13,15 @@ const defaultMost = 2 ** 26;
 const mostAside = 2 ** 28;
 
 /**
- * Memory for large bodies, used again and again: with fresh memory for each, V8 would collect garbage without end, for it
- * counts what lies outside of its heap as well. Sizes are powers of two.
+ * Memory for bodies, used again and again: with fresh memory for each, V8 would collect garbage without end, for it counts
+ * what lies outside of its heap as well. Sizes are powers of two.
  */
 export class BodyPool {
   readonly #most: number;
-  readonly #free: ArrayBuffer[] = [];
+  /** By size. */
+  readonly #free = new Map<number, ArrayBuffer[]>();
   #bytes = 0;
-  /** Large memory that is in use: for how many runs, and whether it was given back meanwhile. */
+  /** Memory that is in use: for how many runs, and whether it was given back meanwhile. */
   readonly #taken = new Map<unknown, { runs: number; given: boolean }>();
   #takenBytes = 0;
 
@@ -34,16 +38,14 @@ export class BodyPool {
   take(length: number): Buffer {
     const padding = (8 - (length % 8)) % 8;
     const memory = this.#find(padding + length);
-    if (memory.byteLength >= smallest) {
-      this.#taken.set(memory, { runs: 0, given: false });
-      this.#takenBytes += memory.byteLength;
-    }
+    this.#taken.set(memory, { runs: 0, given: false });
+    this.#takenBytes += memory.byteLength;
     return Buffer.from(memory, padding, length);
   }
 
   /** Memory for a large body before it is there; undefined for others, and where much is in use already. */
   setAside(length: number): Buffer | undefined {
-    return length < smallest || this.#takenBytes + length > mostAside ? undefined : this.take(length);
+    return length < large || this.#takenBytes + length > mostAside ? undefined : this.take(length);
   }
 
   /** Gives back what was taken, to be written over once no run reads it any more. */
@@ -74,16 +76,17 @@ export class BodyPool {
     this.#taken.delete(memory);
     this.#takenBytes -= byteLength;
     if (this.#bytes + byteLength > this.#most) return;
-    this.#free.push(memory);
+    const free = this.#free.get(byteLength);
+    if (free) free.push(memory);
+    else this.#free.set(byteLength, [memory]);
     this.#bytes += byteLength;
   }
 
   #find(length: number): ArrayBuffer {
-    if (length < smallest) return Buffer.allocUnsafeSlow(length).buffer;
-    const size = 2 ** Math.ceil(Math.log2(length));
-    const at = this.#free.findLastIndex(({ byteLength }) => byteLength === size);
-    if (at < 0) return Buffer.allocUnsafeSlow(size).buffer;
+    const size = Math.max(smallest, 2 ** Math.ceil(Math.log2(length)));
+    const memory = this.#free.get(size)?.pop();
+    if (!memory) return Buffer.allocUnsafeSlow(size).buffer;
     this.#bytes -= size;
-    return this.#free.splice(at, 1)[0]!;
+    return memory;
   }
 }

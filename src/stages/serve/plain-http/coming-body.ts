@@ -28,7 +28,8 @@ export class ComingBody {
   /** At most what is missing. */
   add(chunk: Buffer): void {
     if (this.#memory) this.#memory.set(chunk, this.#have);
-    else this.#chunks.push(chunk);
+    // Memory that bytes land in is used again.
+    else this.#chunks.push(Buffer.from(chunk));
     this.#have += chunk.length;
   }
 

@@ -11,7 +11,7 @@ import { readInto } from './read-into.js';
 export interface PlainOptions {
   readonly heads: PlainHeads;
   readonly bodies: BodyPool;
-  /** Where the heads of requests with large bodies come in, of all connections. */
+  /** Where requests come in, of all connections. */
   readonly landing: Buffer;
   readonly maxBodyBytes: number;
   /** Lets node:http have the connection, with what it sent and nobody has read. */
@@ -43,7 +43,7 @@ export class PlainConnection {
   readonly #options: PlainOptions;
   /** The request whose body is coming in. */
   #coming: { readonly head: PlainHead; readonly body: ComingBody } | undefined;
-  /** What comes in is read straight into the memory of large bodies. */
+  /** What comes in is read into memory that is there already. */
   #direct = false;
   /** What came behind the request that is being answered. */
   #held: Buffer | undefined;
@@ -97,21 +97,22 @@ export class PlainConnection {
     socket.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onClose).off('error', ignore);
   }
 
+  /** @param chunk To be taken at once: the next connection lands there, too. */
   readonly #onData = (chunk: Buffer): void => {
     if (this.#answering) this.#hold(chunk);
     else if (this.#coming) this.#fill(chunk);
     else this.#begin(chunk);
   };
 
-  /** From the first large body on. */
+  /** From the second request on, or the first large body. */
   #readDirectly(): void {
+    if (this.#direct) return;
     const { landing } = this.#options;
     const before = this.#socket;
     const socket = readInto(before, {
       room: () => this.#coming?.body.room ?? landing,
       take: (length, room) => {
-        // The next connection lands there, too.
-        if (room === landing) this.#onData(Buffer.from(landing.subarray(0, length)));
+        if (room === landing) this.#onData(landing.subarray(0, length));
         else this.#advance(length);
       },
     });
@@ -123,7 +124,7 @@ export class PlainConnection {
   }
 
   #hold(chunk: Buffer): void {
-    this.#held = this.#held ? Buffer.concat([this.#held, chunk]) : chunk;
+    this.#held = Buffer.concat(this.#held ? [this.#held, chunk] : [chunk]);
     // Until it is its turn nothing more is read.
     this.#socket.pause();
   }
@@ -133,7 +134,7 @@ export class PlainConnection {
     const end = chunk.indexOf(blankLine);
     const head = end < 0 ? undefined : this.#options.heads.read(chunk.toString('latin1', 0, end));
     if (!head || head.length > this.#options.maxBodyBytes) {
-      this.#pass(chunk);
+      this.#pass(Buffer.from(chunk));
       return;
     }
     this.#since = performance.now();
@@ -146,7 +147,9 @@ export class PlainConnection {
       return;
     }
     if (chunk.length > until) this.#hold(chunk.subarray(until));
-    void this.#answer(head, chunk.subarray(from, until));
+    const body = this.#options.bodies.take(head.length);
+    body.set(chunk.subarray(from, until));
+    void this.#answer(head, body);
   }
 
   #fill(chunk: Buffer): void {
@@ -155,7 +158,7 @@ export class PlainConnection {
     if (chunk.length > missing) this.#hold(chunk.subarray(missing));
     body.add(chunk.subarray(0, missing));
     if (body.missing === 0) this.#finish();
-    else if (!this.#direct && body.room) this.#readDirectly();
+    else if (body.room) this.#readDirectly();
   }
 
   #advance(length: number): void {
@@ -165,17 +168,13 @@ export class PlainConnection {
   }
 
   #finish(): void {
-    const { head, body: coming } = this.#coming!;
+    const { head, body } = this.#coming!;
     this.#coming = undefined;
-    const body = coming.finish();
-    // What a request brought is of no use to anybody behind its answer.
-    void this.#answer(head, body).finally(() => {
-      this.#options.bodies.give(body);
-    });
+    void this.#answer(head, body.finish());
   }
 
   async #answer(head: PlainHead, body: Buffer): Promise<void> {
-    const { admit, answer: ask, fail } = this.#options;
+    const { admit, answer: ask, bodies, fail } = this.#options;
     this.#answering = true;
     let answer: Answer;
     let printed: string | Buffer;
@@ -187,6 +186,8 @@ export class PlainConnection {
       answer = fail(error);
       printed = this.#print(answer);
     }
+    // What a request brought is of no use to anybody behind its answer.
+    bodies.give(body);
     if (this.#over) {
       this.#settle(undefined, head);
       return;
@@ -227,8 +228,12 @@ export class PlainConnection {
   }
 
   #next(): void {
+    if (this.#over) return;
     const held = this.#held;
-    if (!held || this.#over) return;
+    if (!held) {
+      this.#readDirectly();
+      return;
+    }
     this.#held = undefined;
     this.#socket.resume();
     this.#begin(held);

@@ -28,7 +28,7 @@ export function takeConnections(server: Server, options: PlainFrontOptions): Pla
   const shared: PlainOptions = {
     ...options,
     heads: new PlainHeads(),
-    landing: Buffer.allocUnsafeSlow(16_384),
+    landing: Buffer.allocUnsafeSlow(65_536),
     now: createClock(),
     keepAlive: Math.floor(timeouts.keepAlive / 1000),
     pass(socket, unread) {
