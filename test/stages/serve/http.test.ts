@@ -81,9 +81,10 @@ describe('request bodies', () => {
   });
 
   it('that break off count as abandoned and answer nobody', async () => {
-    const { front, ended } = await listen();
+    let begun = false;
+    const { front, ended } = await listen({ onBegin: () => (begun = true) });
     const { socket, closed } = dial(front, 'POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nabc');
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await until(() => begun);
     socket.destroy();
     await closed;
     await until(() => ended.length === 1);

@@ -138,11 +138,17 @@ describe('a plain connection', () => {
 
   it('lets go of a caller that leaves in the middle of a large body, and counts its connections', async () => {
     const ended: (Answer | undefined)[] = [];
-    const front = await listen({ maxConnections: 1, onEnd: (answer) => ended.push(answer) });
+    let begun = 0;
+    const front = await listen({
+      maxConnections: 1,
+      onBegin: () => begun++,
+      onEnd: (answer) => ended.push(answer),
+    });
     for (const left of [1, 300_000, 499_000]) {
       const socket = connect(portOf(front), '127.0.0.1');
       socket.write(post('x'.repeat(500_000)).slice(0, -left));
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      const before = begun;
+      while (begun === before) await new Promise((resolve) => setTimeout(resolve, 1));
       socket.destroy();
       while (ended.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
       expect(ended.splice(0)).toEqual([undefined]);
