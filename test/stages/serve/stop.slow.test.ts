@@ -15,11 +15,14 @@ const subject = subjects.find(({ name }) => name === 'perceptron')!;
 let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'maas-stop-'));
+  const config =
+    'name: garden\ndata: { source: none.csv, target: y }\ntrain: { model: { layers: [{ dense: { units: 1 } }] } }\n';
+  await writeFile(join(folder, 'maas.config.yaml'), config);
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 async function publish(version: number): Promise<void> {
-  const home = join(folder, subject.name);
+  const home = join(folder, 'models', subject.name);
   const draft = join(home, `.${version}`);
   await mkdir(draft, { recursive: true });
   await writeFile(join(draft, 'model.onnx'), subject.models[version % 2 === 0 ? 0 : 1]);
@@ -31,59 +34,65 @@ async function publish(version: number): Promise<void> {
  * As behind a load balancer: one server takes the place of another, again and again, while models change. Callers keep
  * their connections, and go on to the next server when one says that it closes theirs. Not one request may fail.
  */
-it('loses no request when servers are stopped and models change under load', { timeout }, async () => {
-  await publish(0);
-  const start = async (): Promise<Server> => serve(folder, ['--models', folder]);
-  const portOf = ({ url }: Server): number => Number(new URL(url).port);
-  const isReady = async ({ url }: Server): Promise<void> => {
-    while (!(await fetch(`${url}/v2/health/ready`)).ok)
-      await new Promise((resolve) => setTimeout(resolve, 20));
-  };
-  let current = await start();
-  await isReady(current);
-  let left = requests;
-  let answered = 0;
-  const failures: string[] = [];
-  const versions = new Set<string>();
-  const converse = async (index: number): Promise<void> => {
-    const random = randomFrom(index);
-    const caller = new Caller(() => portOf(current));
-    while (left-- > 0 && failures.length < 10) {
-      const bytes = writeInfer(subject.name, subject.draw(random), true);
-      try {
-        const answer = await caller.ask(bytes);
-        if (answer.status === 200) {
-          answered++;
-          versions.add(readInferred(answer).version);
-        } else failures.push(`${answer.status} ${answer.body.toString()}`);
-      } catch (error) {
-        failures.push(String(error));
+it.each([1, 2])(
+  'loses no request when servers of %i processes are stopped and models change under load',
+  { timeout },
+  async (processes) => {
+    await rm(join(folder, 'models'), { recursive: true, force: true });
+    await publish(0);
+    const args = ['--models', 'models', '--set', `serve.processes=${processes}`];
+    const start = async (): Promise<Server> => serve(folder, args);
+    const portOf = ({ url }: Server): number => Number(new URL(url).port);
+    const isReady = async ({ url }: Server): Promise<void> => {
+      while (!(await fetch(`${url}/v2/health/ready`)).ok)
+        await new Promise((resolve) => setTimeout(resolve, 20));
+    };
+    let current = await start();
+    await isReady(current);
+    let left = requests;
+    let answered = 0;
+    const failures: string[] = [];
+    const versions = new Set<string>();
+    const converse = async (index: number): Promise<void> => {
+      const random = randomFrom(index);
+      const caller = new Caller(() => portOf(current));
+      while (left-- > 0 && failures.length < 10) {
+        const bytes = writeInfer(subject.name, subject.draw(random), true);
+        try {
+          const answer = await caller.ask(bytes);
+          if (answer.status === 200) {
+            answered++;
+            versions.add(readInferred(answer).version);
+          } else failures.push(`${answer.status} ${answer.body.toString()}`);
+        } catch (error) {
+          failures.push(String(error));
+        }
       }
-    }
-    caller.close();
-  };
-  const traffic = Promise.all(Array.from({ length: 32 }, (_, index) => converse(index)));
-  let ended = false;
-  void traffic.then(() => (ended = true));
+      caller.close();
+    };
+    const traffic = Promise.all(Array.from({ length: 32 }, (_, index) => converse(index)));
+    let ended = false;
+    void traffic.then(() => (ended = true));
 
-  const codes: unknown[] = [];
-  for (let version = 1; !ended; version++) {
-    await publish(version);
-    await new Promise((resolve) => setTimeout(resolve, 1500));
-    const before = current;
-    const next = await start();
-    await isReady(next);
-    current = next;
-    codes.push((await before.stop()).code);
-  }
-  await traffic;
-  codes.push((await current.stop()).code);
-  expect(failures).toEqual([]);
-  expect(answered).toBe(requests);
-  expect(new Set(codes)).toEqual(new Set([0]));
-  expect(codes.length).toBeGreaterThan(1);
-  expect(versions.size).toBeGreaterThan(1);
-  console.log(
-    `${answered} requests, ${codes.length} servers stopped, ${versions.size} versions: none failed`,
-  );
-});
+    const codes: unknown[] = [];
+    for (let version = 1; !ended; version++) {
+      await publish(version);
+      await new Promise((resolve) => setTimeout(resolve, 1500));
+      const before = current;
+      const next = await start();
+      await isReady(next);
+      current = next;
+      codes.push((await before.stop()).code);
+    }
+    await traffic;
+    codes.push((await current.stop()).code);
+    expect(failures).toEqual([]);
+    expect(answered).toBe(requests);
+    expect(new Set(codes)).toEqual(new Set([0]));
+    expect(codes.length).toBeGreaterThan(1);
+    expect(versions.size).toBeGreaterThan(1);
+    console.log(
+      `${answered} requests, ${codes.length} servers stopped, ${versions.size} versions: none failed`,
+    );
+  },
+);

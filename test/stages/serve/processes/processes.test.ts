@@ -197,9 +197,6 @@ describe('serve.processes', () => {
       });
     const serving = 1;
     for (let time = 0; time < 4; time++) expect(await check()).toBe(serving);
-    process.kill(server.parts[0]!, 'SIGKILL');
-    await expect.poll(check).not.toBe(serving);
-    await expect.poll(check, { timeout: 10_000 }).toBe(serving);
     expect(await server.stop()).toBe(0);
   });
 
