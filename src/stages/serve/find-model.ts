@@ -32,6 +32,7 @@ export async function findModel(
 
 /** A name out of a path. @throws RequestError 400 */
 export function decodePart(text: string): string {
+  if (!text.includes('%')) return text;
   try {
     return decodeURIComponent(text);
   } catch {

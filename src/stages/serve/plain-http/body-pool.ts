@@ -58,17 +58,24 @@ export class BodyPool {
 
   /** Runs on arrays, which may lie in memory from here. */
   during<T>(arrays: Feeds, run: () => Promise<T>): Promise<T> {
-    if (this.#taken.size === 0) return run();
-    const buffers = Object.values(arrays).map(({ data }) => (ArrayBuffer.isView(data) ? data.buffer : data));
-    const used = buffers.filter((buffer) => this.#taken.has(buffer));
-    if (used.length === 0) return run();
+    let used: ArrayBufferLike[] | undefined;
+    for (const name in arrays) {
+      const { data } = arrays[name]!;
+      if (ArrayBuffer.isView(data) && this.#taken.has(data.buffer)) (used ??= []).push(data.buffer);
+    }
+    return used ? this.#hold(used, run) : run();
+  }
+
+  async #hold<T>(used: readonly ArrayBufferLike[], run: () => Promise<T>): Promise<T> {
     for (const buffer of used) this.#taken.get(buffer)!.runs++;
-    return run().finally(() => {
+    try {
+      return await run();
+    } finally {
       for (const buffer of used) {
         const use = this.#taken.get(buffer)!;
         if (--use.runs === 0 && use.given) this.#keep(buffer as ArrayBuffer);
       }
-    });
+    }
   }
 
   #keep(memory: ArrayBuffer): void {

@@ -137,6 +137,8 @@ export class PlainConnection {
       this.#pass(Buffer.from(chunk));
       return;
     }
+    // It is one that stays.
+    if (this.#served) this.#readDirectly();
     this.#since = performance.now();
     this.#options.onBegin();
     const from = end + blankLine.length;
@@ -228,12 +230,8 @@ export class PlainConnection {
   }
 
   #next(): void {
-    if (this.#over) return;
     const held = this.#held;
-    if (!held) {
-      this.#readDirectly();
-      return;
-    }
+    if (!held || this.#over) return;
     this.#held = undefined;
     this.#socket.resume();
     this.#begin(held);
