@@ -147,6 +147,30 @@ describe.skipIf(process.platform !== 'linux')('a real image', { timeout: 120_000
     const { maxError, rows } = await verifyRelease(inside, { script, timeout: 20, signal });
     expect(rows).toBeGreaterThan(10);
     expect(maxError).toBeLessThan(1e-6);
+
+    // As it starts by itself, in as many processes as it is told.
+    const server = execa(process.execPath, [unpacked + parts.entry, inside.path, '{"processes":2}'], {
+      buffer: false,
+      reject: false,
+    });
+    let url: string | undefined;
+    const events: string[] = [];
+    const ended = (async () => {
+      for await (const line of server) {
+        const event = JSON.parse(line) as { event: string; url: string };
+        events.push(event.event);
+        if (event.event === 'serving') url = event.url;
+      }
+      return server;
+    })();
+    await expect.poll(() => url, { timeout: 20_000 }).toBeDefined();
+    for (let time = 0; time < 4; time++) expect((await fetch(`${url}/v2/health/ready`)).status).toBe(200);
+    expect(await (await fetch(`${url}/metrics`)).text()).toMatch(
+      /maas_requests_total\{[^}]*status="200"\} 4/,
+    );
+    server.kill('SIGTERM');
+    expect((await ended).exitCode).toBe(0);
+    expect(events.filter((event) => event === 'serving')).toHaveLength(1);
   });
 
   it.skipIf(!hasProgram('podman') || !hasProgram('runc'))(
