@@ -143,6 +143,13 @@ export class Group {
         if (this.#hasBegun) this.chorus.replaced(member.index);
         else this.#beginIfAll(message);
         break;
+      case 'leaving':
+        member.isOpen = member.isUp = false;
+        this.#tellReady();
+        break;
+      case 'counted':
+        member.counts = message.counts;
+        break;
       case 'events':
         for (const event of message.events) this.chorus.hear(member.index, event);
         break;

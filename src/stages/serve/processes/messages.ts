@@ -66,6 +66,10 @@ export type FromPart =
   | { readonly type: 'events'; readonly events: readonly ProgressEvent[] }
   | { readonly type: 'ask'; readonly id: number; readonly question: Question }
   | { readonly type: 'reply'; readonly id: number; readonly reply: Reply }
+  /** Was told to stop by somebody else, and does. */
+  | { readonly type: 'leaving' }
+  /** What it has counted when it ends. */
+  | { readonly type: 'counted'; readonly counts: Counts }
   | { readonly type: 'failed'; readonly error: SentError };
 
 export type DoorName = 'http' | 'grpc';

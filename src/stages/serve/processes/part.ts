@@ -40,6 +40,9 @@ export async function servePart(
 ): Promise<never> {
   const part = await Part.join();
   const stop = AbortSignal.any([context.signal, part.stopping]);
+  stop.addEventListener('abort', () => {
+    part.tell({ type: 'leaving' });
+  });
   try {
     const running = await startServing(
       {
@@ -56,6 +59,7 @@ export async function servePart(
     part.goUp(running);
     if (!stop.aborted) await once(stop, 'abort');
     await running.stop();
+    await part.tellCounts();
     return await part.leave(exitCodes.ok);
   } catch (error) {
     part.tell({ type: 'failed', error: packError(error) });
@@ -175,6 +179,12 @@ export class Part {
     const done = replies.length - failures.length;
     const also = done > 0 ? `; ${done} of ${replies.length} processes did ${kind} it: try again` : '';
     throw new RequestError(first.status, first.failed + also, { headers: first.headers });
+  }
+
+  /** What it counted, for the last time. */
+  async tellCounts(): Promise<void> {
+    const counts = await this.#abilities?.metrics.read();
+    if (counts) this.tell({ type: 'counted', counts });
   }
 
   tell(message: FromPart): void {

@@ -2,20 +2,28 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
+import { create } from '@bufbuild/protobuf';
+import { credentials, makeGenericClientConstructor } from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { GraphBuilder } from '../../../../src/ir/builder.js';
 import { encodeModel } from '../../../../src/ir/onnx/save.js';
 import { tensor } from '../../../../src/ir/tensor.js';
 import { openSession } from '../../../../src/runtime/session.js';
+import { defineGrpcService } from '../../../../src/stages/serve/grpc/definition.js';
+import {
+  Health as HealthService,
+  HealthCheckRequestSchema,
+} from '../../../../src/stages/serve/grpc/health.generated.js';
 import { maas } from '../../../e2e/maas.js';
 import { Caller } from '../traffic/caller.js';
 import { randomFrom } from '../traffic/subjects.js';
 import { readInferred, writeInfer } from '../traffic/tensors.js';
-import { childrenOf, inferences, makeFolder, startGroup, subject } from './group.js';
+import { childrenOf, inferences, isAlive, makeFolder, startGroup, subject } from './group.js';
 
 let folder: string;
 beforeAll(async () => {
   folder = await makeFolder();
+  await writeFile(join(folder, 'broken.onnx'), 'no model');
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
@@ -130,4 +138,52 @@ it('prepares a model in one of them', { timeout: 60_000 }, async () => {
   expect(await server.stop()).toBe(0);
   delete process.env['XDG_CACHE_HOME'];
   await rm(caches, { recursive: true, force: true });
+});
+
+it('ends its processes where it is killed itself', async () => {
+  const server = await startGroup(folder);
+  server.child.kill('SIGKILL');
+  await server.ended;
+  await expect.poll(() => server.parts.filter(isAlive), { timeout: 10_000 }).toEqual([]);
+});
+
+it('answers gRPC on one port, too', async () => {
+  const server = await startGroup(folder, [`${subject.name}.onnx`, '--grpc-port', '0']);
+  const { grpc } = server.events.find(({ event }) => event === 'serving') as unknown as { grpc: string };
+  const Health = makeGenericClientConstructor(defineGrpcService(HealthService), HealthService.typeName);
+  const check = (): Promise<unknown> =>
+    new Promise((resolve, reject) => {
+      const client = new Health(grpc, credentials.createInsecure(), {
+        'grpc.use_local_subchannel_pool': 1,
+      });
+      const request = create(HealthCheckRequestSchema, {});
+      (client as unknown as Record<'check', (...asked: unknown[]) => void>).check(
+        request,
+        (error: Error | null, answer: { status: number }) => {
+          client.close();
+          if (error) reject(error);
+          else resolve(answer.status);
+        },
+      );
+    });
+  const serving = 1;
+  for (let time = 0; time < 4; time++) expect(await check()).toBe(serving);
+  expect(await server.stop()).toBe(0);
+});
+
+it('fails as one process does where the model cannot be served', async () => {
+  const fail = async (processes: number) => {
+    const { code, stderr } = await maas(folder, [
+      'serve',
+      'broken.onnx',
+      '--port',
+      '0',
+      '--set',
+      `serve.processes=${processes}`,
+    ]);
+    return { code, stderr };
+  };
+  const [one, two] = [await fail(1), await fail(2)];
+  expect(one.code).toBe(2);
+  expect(two).toEqual(one);
 });

@@ -1,14 +1,6 @@
 import { rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { create } from '@bufbuild/protobuf';
-import { credentials, makeGenericClientConstructor } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { defineGrpcService } from '../../../../src/stages/serve/grpc/definition.js';
-import {
-  Health as HealthService,
-  HealthCheckRequestSchema,
-} from '../../../../src/stages/serve/grpc/health.generated.js';
-import { maas } from '../../../e2e/maas.js';
 import { Caller } from '../traffic/caller.js';
 import { randomFrom } from '../traffic/subjects.js';
 import { writeInfer } from '../traffic/tensors.js';
@@ -17,7 +9,6 @@ import { inferences, isAlive, makeFolder, startGroup, subject } from './group.js
 let folder: string;
 beforeAll(async () => {
   folder = await makeFolder();
-  await writeFile(join(folder, 'broken.onnx'), 'no model');
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
@@ -113,11 +104,16 @@ describe('serve.processes', () => {
     expect(await server.stop()).toBe(0);
   });
 
-  it('ends its processes where it is killed itself', async () => {
+  it('loses nothing where one of them is told to stop', async () => {
     const server = await start();
-    server.child.kill('SIGKILL');
-    await server.ended;
-    await expect.poll(() => server.parts.filter(isAlive), { timeout: 10_000 }).toEqual([]);
+    const traffic = load(server.port, 16);
+    await expect.poll(traffic.answered, { timeout: 10_000 }).toBeGreaterThan(500);
+    process.kill(server.parts[0]!, 'SIGTERM');
+    await server.next(({ event }) => event === 'warning');
+    await traffic.end();
+    expect(traffic.failures).toEqual([]);
+    expect(inferences((await server.ask('/metrics')).text)).toBe(traffic.answered());
+    expect(await server.stop()).toBe(0);
   });
 
   it('loads and unloads models in all, and in those that come later', async () => {
@@ -174,46 +170,5 @@ describe('serve.processes', () => {
     expect((await server.ask('/metrics')).text).toContain('maas_reloads_total{result="done"} 1');
     expect(count()).toBe(2);
     expect(await server.stop()).toBe(0);
-  });
-
-  it('answers gRPC on one port, too', async () => {
-    const server = await start([`${subject.name}.onnx`, '--grpc-port', '0']);
-    const { grpc } = server.events.find(({ event }) => event === 'serving') as unknown as { grpc: string };
-    const Health = makeGenericClientConstructor(defineGrpcService(HealthService), HealthService.typeName);
-    const check = (): Promise<unknown> =>
-      new Promise((resolve, reject) => {
-        const client = new Health(grpc, credentials.createInsecure(), {
-          'grpc.use_local_subchannel_pool': 1,
-        });
-        const request = create(HealthCheckRequestSchema, {});
-        (client as unknown as Record<'check', (...asked: unknown[]) => void>).check(
-          request,
-          (error: Error | null, answer: { status: number }) => {
-            client.close();
-            if (error) reject(error);
-            else resolve(answer.status);
-          },
-        );
-      });
-    const serving = 1;
-    for (let time = 0; time < 4; time++) expect(await check()).toBe(serving);
-    expect(await server.stop()).toBe(0);
-  });
-
-  it('fails as one process does where the model cannot be served', async () => {
-    const fail = async (processes: number) => {
-      const { code, stderr } = await maas(folder, [
-        'serve',
-        'broken.onnx',
-        '--port',
-        '0',
-        '--set',
-        `serve.processes=${processes}`,
-      ]);
-      return { code, stderr };
-    };
-    const [one, two] = [await fail(1), await fail(2)];
-    expect(one.code).toBe(2);
-    expect(two).toEqual(one);
   });
 });
