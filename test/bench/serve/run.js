@@ -3,7 +3,7 @@
 // with the same model and the same client.
 //   --json                      prints one object instead of a table
 //   --models mlp,cnn            --protocols json,binary   --concurrency 1,8,64   --seconds 2
-//   --processes 1,2             serve.processes of `maas serve`, one after another
+//   --processes 1,2             serve.processes of `maas serve`, in turn
 //   --peers fastapi,mlserver    which ones; an empty text for none
 //   --python FOLDER             with a virtual environment for each peer, by its name; without it they are made from PyPI
 import { fork, spawn } from 'node:child_process';
@@ -125,17 +125,17 @@ async function benchModel(model, path, pythons) {
     `${model}: a bare session gives ${round(limit.served)} rows/s in batches of ${limit.rows} ` +
       `(${limit.workers} × ${limit.threads} threads), p99 of one row ${limit.p99.toFixed(2)} ms`,
   );
-  const all = [];
-  for (const processes of list(flags.processes)) {
-    const cells = cellsOf(model, Number(processes));
-    all.push(...cells);
-    const served = await startMaas(path, processes);
-    const echo = start('echo.js');
-    const floor = { path: served.path, ...(await echo.message()) };
-    for (const cell of cells) await compare(cell, served, { ...floor, echo }, limit);
-    echo.stop();
-    await served.stop();
+  const servers = [];
+  for (const text of list(flags.processes)) {
+    const processes = Number(text);
+    servers.push({ processes, ...(await startMaas(path, processes)), cells: cellsOf(model, processes) });
   }
+  const echo = start('echo.js');
+  const floor = { path: servers[0].path, ...(await echo.message()) };
+  for (const at of servers[0].cells.keys()) await compare(at, servers, { ...floor, echo }, limit);
+  echo.stop();
+  for (const { stop } of servers) await stop();
+  const all = servers.flatMap(({ cells }) => cells);
   for (const [name, python] of Object.entries(pythons)) {
     if (python) await benchPeer(name, python, path, all);
   }
@@ -159,21 +159,27 @@ function cellsOf(model, processes) {
 }
 
 /** Ours and the floor of HTTP in turn, several times: others may be at work on this machine. Figures are medians. */
-async function compare(cell, served, floor, bare) {
-  const ours = [];
+async function compare(at, servers, floor, bare) {
+  const ours = servers.map(() => []);
   const theirs = [];
   for (let round = 0; round < rounds; round++) {
-    ours.push(await measure(served, cell, seconds / rounds));
-    await floor.echo.ask({ bytes: ours[0].answerBytes });
-    theirs.push(await measure(floor, cell, seconds / rounds));
+    for (const [index, served] of servers.entries())
+      ours[index].push(await measure(served, served.cells[at], seconds / rounds));
+    await floor.echo.ask({ bytes: ours[0][0].answerBytes });
+    theirs.push(await measure(floor, servers[0].cells[at], seconds / rounds));
   }
-  for (const figure of ['served', 'p50', 'p99']) cell[figure] = median(ours.map((each) => each[figure]));
-  Object.assign(cell, { bare: bare.served, bareP99: bare.p99 });
-  cell.http = median(theirs.map((each) => each.served));
-  cell.limit = Math.min(cell.bare, cell.http);
-  const shares = ours.map((each, round) => each.served / Math.min(bare.served, theirs[round].served));
-  cell.efficiency = median(shares);
-  cell.peers = {};
+  for (const [index, { cells }] of servers.entries()) {
+    const cell = cells[at];
+    for (const figure of ['served', 'p50', 'p99'])
+      cell[figure] = median(ours[index].map((each) => each[figure]));
+    Object.assign(cell, { bare: bare.served, bareP99: bare.p99 });
+    cell.http = median(theirs.map((each) => each.served));
+    cell.limit = Math.min(cell.bare, cell.http);
+    cell.efficiency = median(
+      ours[index].map((each, round) => each.served / Math.min(bare.served, theirs[round].served)),
+    );
+    cell.peers = {};
+  }
 }
 
 async function benchPeer(name, python, path, cells) {
