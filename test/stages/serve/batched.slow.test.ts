@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { serve, type Server } from '../../e2e/maas.js';
 import type { Feeds } from '../../../src/runtime/session.js';
@@ -46,8 +47,7 @@ async function startServer(folder: string, workers: number | 'auto'): Promise<Se
     `name: traffic\ndata: { source: none.csv, target: x }\ntrain: { model: { preset: mlp } }\nserve: { workers: ${workers}, models: { encoder: { padding: { S: {} } } } }\n`,
   );
   const server = await serve(folder, ['--models', folder]);
-  while (!(await fetch(`${server.url}/v2/health/ready`)).ok)
-    await new Promise((resolve) => setTimeout(resolve, 20));
+  while (!(await fetch(`${server.url}/v2/health/ready`)).ok) await sleep(20);
   return server;
 }
 
@@ -91,15 +91,20 @@ describe('answers under batching equal those of the direct session, for every ca
     const server = await startServer(folder, 'auto');
     let done = false;
     let versions = 0;
+    const isServed = ({ name }: Subject, version: number): boolean =>
+      server.events.some(
+        ({ event, model, digest }) => event === 'serving' && model === name && digest === String(version),
+      );
     const change = async (): Promise<void> => {
       for (let version = 1; !done; version++) {
+        for (const subject of subjects) await publish(folder, subject, version);
         for (const subject of subjects) {
-          await publish(folder, subject, version);
-          if (version >= 2)
-            await rm(join(folder, subject.name, String(version - 2)), { recursive: true, force: true });
+          // One that is taken away before the next is up would leave none.
+          while (!done && !isServed(subject, version)) await sleep(20);
+          if (done) return;
+          await rm(join(folder, subject.name, String(version - 1)), { recursive: true, force: true });
         }
         versions = version;
-        await new Promise((resolve) => setTimeout(resolve, 700));
       }
     };
     const changing = change();
@@ -143,7 +148,7 @@ describe('answers under batching equal those of the direct session, for every ca
         } catch (error) {
           if (!(error instanceof RequestError) || error.status !== 503) throw error;
           refused++;
-          await new Promise((resolve) => setTimeout(resolve, 2));
+          await sleep(2);
         }
       }
     };
