@@ -15,14 +15,21 @@ export interface ReadOptions {
   /** `--set` arguments, in order: later ones win. */
   readonly set?: readonly string[];
   readonly env: Environment;
+  /** A file that is not there says nothing. */
+  readonly optional?: boolean | undefined;
 }
 
 /**
  * The config file as values that know their place, with `--set` and environment variables filled in; not yet validated.
  * @throws MaasError MAAS_CONFIG_MISSING, MAAS_DISK, MAAS_CONFIG_SYNTAX, MAAS_CONFIG_INVALID, MAAS_CONFIG_ENV, MAAS_USAGE.
  */
-export async function readConfig({ file, set = [], env }: ReadOptions): Promise<Located> {
-  const source = new SourceText(file, decode(await readBytes(file), file));
+export async function readConfig({ file, set = [], env, optional }: ReadOptions): Promise<Located> {
+  const bytes = await readBytes(file).catch((error: unknown) => {
+    if (optional && error instanceof MaasError && error.code === 'MAAS_CONFIG_MISSING')
+      return Buffer.from('{}');
+    throw error;
+  });
+  const source = new SourceText(file, decode(bytes, file));
   const document = parseYaml(source);
   if (document.contents === null) {
     throw new MaasError('MAAS_CONFIG_INVALID', 'the config file is empty', {

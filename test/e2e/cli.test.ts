@@ -60,6 +60,20 @@ describe('the command line', () => {
     },
   );
 
+  it.each([
+    [['--set', 'serve.wokers=1'], 'MAAS_CONFIG_UNKNOWN_KEY', 'Did you mean "workers"?'],
+    [['--set', 'serve.maxBatchSize=-1'], 'MAAS_CONFIG_INVALID', '--set'],
+    [['--set', 'serve.workers'], 'MAAS_USAGE', '--set needs KEY=VALUE'],
+    // It is read: that there is no such file is found out later.
+    [['--set', 'serve.port=0'], 'MAAS_MODEL_INVALID', 'none.onnx'],
+    [['--set', 'serve.port=0', '--config', 'none.yaml'], 'MAAS_CONFIG_MISSING', 'none.yaml'],
+  ])('heeds %j for a model that needs no project', async (args, error, says) => {
+    const { code, stderr } = await maas(elsewhere, ['serve', 'none.onnx', ...args]);
+    expect(code).toBe(2);
+    expect(stderr).toContain(`error[${error}]: `);
+    expect(stderr).toContain(says);
+  });
+
   it('ends --events with the result, also when it failed', async () => {
     const { stdout } = await maas(elsewhere, ['run', '--events']);
     const last = JSON.parse(stdout.split('\n').at(-1)!) as Record<string, unknown>;

@@ -50,6 +50,8 @@ export abstract class ProjectCommand<T extends typeof Command> extends BaseComma
       env: process.env,
       sections,
       modelGiven,
+      // What is set is for a model that needs no project.
+      optional: modelGiven === true && set !== undefined && this.defaulted.has('config'),
     });
     return {
       project,
