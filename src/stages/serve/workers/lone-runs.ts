@@ -27,11 +27,14 @@ interface Candidate {
   times: number[];
 }
 
-/** A model that hardly anybody asks is not worth a second session. */
+/** Lone runs before more threads are tried: a model that hardly anybody asks is not worth a second session. */
 const runsBefore = 3;
 
+/** And before they are tried once more, twice as many each time: what else the machine did may have made them slow. */
+const runsBeforeNext = 500;
+
 /** Runs of each of two lanes before one is chosen. */
-const runsToCompare = 8;
+const runsToCompare = 12;
 
 /** How many times faster a lane must be for what its session and its threads take from others. */
 const fasterBy = 1.15;
@@ -40,7 +43,7 @@ const fasterBy = 1.15;
  * Workers of one thread each give the most answers a second, but leave all cores but one idle while a single caller waits. A
  * run that begins while no other is under way therefore goes to a worker of more threads, if that is faster: whether it is,
  * and how many threads are worth while, is measured on the requests themselves, in turn here and there. Twice as many
- * threads are tried as long as they win.
+ * threads are tried as long as they win, and later once more.
  */
 export class LoneRuns implements Lane {
   readonly #options: LoneRunsOptions;
@@ -49,10 +52,11 @@ export class LoneRuns implements Lane {
   #rival: Candidate | undefined;
   #opening: Promise<void> | undefined;
   #leaving: Promise<void> | undefined;
-  #settled = false;
+  /** Lone runs until more threads are tried; none are where it is infinite. */
+  #wait = runsBefore;
+  #nextWait = runsBeforeNext;
   #running = 0;
   #begun = 0;
-  #alone = 0;
 
   constructor(options: LoneRunsOptions) {
     this.#options = options;
@@ -91,7 +95,7 @@ export class LoneRuns implements Lane {
   }
 
   #choose(): Candidate | undefined {
-    if (!this.#settled && ++this.#alone > runsBefore && !this.#rival) this.#opening ??= this.#openRival();
+    if (!this.#rival && this.#wait-- <= 0) this.#opening ??= this.#openRival();
     const [best, rival] = [this.#best, this.#rival];
     const chosen = rival?.lane.ready === true && rival.times.length < best.times.length ? rival : best;
     return chosen.lane.ready ? chosen : undefined;
@@ -105,7 +109,8 @@ export class LoneRuns implements Lane {
       this.#best.times = [];
       this.#rival = { lane, threads, times: [] };
     } catch (error) {
-      this.#settle(error as Error);
+      this.#wait = Infinity;
+      this.#options.onChoice?.(this.#best.threads, error as Error);
     }
     this.#opening = undefined;
   }
@@ -116,15 +121,16 @@ export class LoneRuns implements Lane {
     this.#rival = undefined;
     const wins = median(best.times) >= fasterBy * median(rival.times);
     const loser = wins ? best.lane : rival.lane;
-    if (wins) this.#best = rival;
-    if (!wins || rival.threads >= this.#options.cores) this.#settle();
+    if (wins) {
+      this.#best = rival;
+      this.#wait = rival.threads < this.#options.cores ? 0 : Infinity;
+      this.#options.onChoice?.(rival.threads);
+    } else {
+      this.#wait = this.#nextWait;
+      this.#nextWait *= 2;
+    }
     // Nothing runs in it any more: what was measured began alone, and has ended.
     if (loser !== this.#options.pool) this.#leaving = loser.close();
-  }
-
-  #settle(error?: Error): void {
-    this.#settled = true;
-    this.#options.onChoice?.(this.#best.threads, error);
   }
 }
 
