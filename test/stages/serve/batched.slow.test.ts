@@ -108,14 +108,16 @@ describe('answers under batching equal those of the direct session, for every ca
       }
     };
     const changing = change();
-    const { wrong, refused, checked, failed } = await send(server, 7);
+    const tallies: Tally[] = [];
+    // On a machine that is busy versions take longer to load: then it goes on until there were some.
+    while (tallies.length === 0 || (versions < 3 && tallies.at(-1)!.wrong.length === 0))
+      tallies.push(await send(server, 7 + tallies.length));
     done = true;
     await changing;
     expect(warningsOf(server)).toEqual([]);
-    expect(wrong).toEqual([]);
-    expect(refused).toBe(0);
-    expect(checked + failed).toBe(share);
-    expect(versions).toBeGreaterThan(2);
+    expect(tallies.flatMap(({ wrong }) => wrong)).toEqual([]);
+    for (const { refused, checked, failed } of tallies)
+      expect([refused, checked + failed]).toEqual([0, share]);
     expect(server.events.filter(({ event }) => event === 'serving').length).toBeGreaterThan(subjects.length);
     expect((await server.stop()).code).toBe(0);
   });
