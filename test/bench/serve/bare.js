@@ -34,7 +34,11 @@ async function repeat(session, feeds, seconds) {
 }
 
 if (isMainThread) {
-  process.on('message', async ({ path, model, seconds }) => {
+  process.on('message', async ({ path, model, seconds, best: known }) => {
+    if (known) {
+      process.send({ served: await together({ ...known, path, model, seconds }) });
+      return;
+    }
     const cores = availableParallelism();
     const ways = [{ workers: 1, threads: 1 }];
     if (cores > 1) ways.push({ workers: 1, threads: cores }, { workers: cores, threads: 1 });

@@ -1,6 +1,6 @@
 // `npm run bench:serve`: what `maas serve` answers a second, next to what the machine allows: a bare session at its best
 // batch size on the same cores, and a bare node:http server that takes and gives as many bytes. And next to other servers,
-// with the same model and the same client.
+// with the same model and the same client. All in turn: `ratio` is ours by theirs within a round.
 //   --json                      prints one object instead of a table
 //   --models mlp,cnn            --protocols json,binary   --concurrency 1,8,64   --seconds 2
 //   --processes 1,2             serve.processes of `maas serve`, in turn
@@ -119,11 +119,10 @@ else printTable();
 
 async function benchModel(model, path, pythons) {
   const bare = start('bare.js');
-  const limit = await bare.ask({ path, model, seconds: Math.min(seconds, 1) });
-  bare.stop();
+  const best = await bare.ask({ path, model, seconds: Math.min(seconds, 1) });
   say(
-    `${model}: a bare session gives ${round(limit.served)} rows/s in batches of ${limit.rows} ` +
-      `(${limit.workers} × ${limit.threads} threads), p99 of one row ${limit.p99.toFixed(2)} ms`,
+    `${model}: a bare session gives ${round(best.served)} rows/s in batches of ${best.rows} ` +
+      `(${best.workers} × ${best.threads} threads), p99 of one row ${best.p99.toFixed(2)} ms`,
   );
   const servers = [];
   for (const text of list(flags.processes)) {
@@ -132,17 +131,30 @@ async function benchModel(model, path, pythons) {
   }
   const echo = start('echo.js');
   const floor = { path: servers[0].path, ...(await echo.message()) };
-  for (const at of servers[0].cells.keys()) await compare(at, servers, { ...floor, echo }, limit);
-  echo.stop();
-  for (const { stop } of servers) await stop();
-  const all = servers.flatMap(({ cells }) => cells);
+  const others = [];
   for (const [name, python] of Object.entries(pythons)) {
-    if (python) await benchPeer(name, python, path, all);
+    const server = python && (await startOther(name, python, path));
+    if (server) others.push({ name, ...server });
   }
-  for (const cell of all) {
-    rows.push(cell);
-    say(describe(cell));
+  const limits = {
+    http: async (cell, bytes) => {
+      await echo.ask({ bytes });
+      return (await measure(floor, cell, seconds / rounds)).served;
+    },
+    bare: async () => (await bare.ask({ path, model, seconds: seconds / rounds, best })).served,
+  };
+  for (const at of servers[0].cells.keys()) {
+    const cells = servers.map((served) => served.cells[at]);
+    for (const cell of cells) cell.bareP99 = best.p99;
+    await compare(cells, servers, others, limits);
+    for (const cell of cells) {
+      rows.push(cell);
+      say(describe(cell));
+    }
   }
+  echo.stop();
+  bare.stop();
+  for (const { stop } of [...servers, ...others]) await stop();
 }
 
 function cellsOf(model, processes) {
@@ -158,51 +170,56 @@ function cellsOf(model, processes) {
   ]);
 }
 
-/** Ours and the floor of HTTP in turn, several times: others may be at work on this machine. Figures are medians. */
-async function compare(at, servers, floor, bare) {
-  const ours = servers.map(() => []);
-  const theirs = [];
+/**
+ * Ours, the others and both limits in turn, several times: the machine may be slower the next minute, and what counts is what
+ * holds between those of a round. Figures are medians.
+ */
+async function compare(cells, servers, others, limits) {
+  const turns = [];
+  const failed = {};
   for (let round = 0; round < rounds; round++) {
+    const turn = { ours: [], others: {} };
     for (const [index, served] of servers.entries())
-      ours[index].push(await measure(served, served.cells[at], seconds / rounds));
-    await floor.echo.ask({ bytes: ours[0][0].answerBytes });
-    theirs.push(await measure(floor, servers[0].cells[at], seconds / rounds));
+      turn.ours.push(await measure(served, cells[index], seconds / rounds));
+    turn.http = await limits.http(cells[0], turn.ours[0].answerBytes);
+    turn.bare = await limits.bare();
+    for (const { name, ...server } of others) {
+      if (failed[name] || !peers[name].protocols.includes(cells[0].protocol)) continue;
+      try {
+        turn.others[name] = await measure(server, cells[0], seconds / rounds);
+      } catch (error) {
+        failed[name] = { failed: error.message };
+        say(`${name}, ${headOf(cells[0])}: ${error.message}`);
+      }
+    }
+    turns.push(turn);
   }
-  for (const [index, { cells }] of servers.entries()) {
-    const cell = cells[at];
-    for (const figure of ['served', 'p50', 'p99'])
-      cell[figure] = median(ours[index].map((each) => each[figure]));
-    Object.assign(cell, { bare: bare.served, bareP99: bare.p99 });
-    cell.http = median(theirs.map((each) => each.served));
+  const medianOf = (figure) => median(turns.map(figure));
+  for (const [index, cell] of cells.entries()) {
+    for (const figure of ['served', 'p50', 'p99']) cell[figure] = medianOf(({ ours }) => ours[index][figure]);
+    for (const limit of ['bare', 'http']) cell[limit] = medianOf((turn) => turn[limit]);
     cell.limit = Math.min(cell.bare, cell.http);
-    cell.efficiency = median(
-      ours[index].map((each, round) => each.served / Math.min(bare.served, theirs[round].served)),
-    );
-    cell.peers = {};
+    cell.efficiency = medianOf(({ ours, bare, http }) => ours[index].served / Math.min(bare, http));
+    cell.peers = { ...failed };
+    for (const name of Object.keys(turns[0].others)) {
+      if (failed[name]) continue;
+      const figures = ['served', 'p50', 'p99'].map((figure) => [
+        figure,
+        medianOf((turn) => turn.others[name][figure]),
+      ]);
+      const ratio = medianOf((turn) => turn.ours[index].served / turn.others[name].served);
+      cell.peers[name] = { ...Object.fromEntries(figures), ratio };
+    }
   }
 }
 
-async function benchPeer(name, python, path, cells) {
+async function startOther(name, python, path) {
   const order = { python, model: path, port: (port += 2), folder: join(scratch, `${name}-${port}`) };
   // LitServe starts a process for each worker; the others run their session in one.
   const threads = name === 'litserve' ? 1 : cores;
-  const server = await startPeer(name, { ...order, threads, workers: cores }).catch((error) => {
+  return startPeer(name, { ...order, threads, workers: cores }).catch((error) => {
     say(`skipped ${name}: ${error.message}`);
   });
-  if (!server) return;
-  for (const cell of cells) {
-    if (!peers[name].protocols.includes(cell.protocol)) continue;
-    try {
-      const { served, p50, p99 } = await measure(server, cell, seconds);
-      cell.peers[name] = { served, p50, p99 };
-    } catch (error) {
-      cell.peers[name] = { failed: error.message };
-      say(
-        `${name}, ${cell.model} ${cell.protocol} c=${cell.concurrency} rows=${cell.rows}: ${error.message}`,
-      );
-    }
-  }
-  await server.stop();
 }
 
 async function measure({ port, path }, { model, protocol, concurrency, rows }, seconds) {
@@ -222,24 +239,20 @@ function round(value) {
   return value >= 100 ? Math.round(value) : Number(value.toPrecision(3));
 }
 
-function describe({
-  model,
-  processes,
-  protocol,
-  concurrency,
-  rows: count,
-  served,
-  p99,
-  efficiency,
-  limit,
-  peers: others,
-}) {
-  const theirs = Object.entries(others).map(([name, { served: by, p99: late }]) =>
-    by === undefined ? `${name} failed` : `${name} ${round(by)}/s ${late.toFixed(2)} ms`,
-  );
+function headOf({ model, processes, protocol, concurrency, rows: count }) {
   const several = processes > 1 ? `, ${processes} processes` : '';
-  const head = `${model}${several} ${protocol} c=${concurrency}${count > 1 ? ` × ${count} rows` : ''}`;
-  return `${head}: ${round(served)}/s of ${round(limit)} (${(100 * efficiency).toFixed(0)} %), p99 ${p99?.toFixed(2)} ms | ${theirs.join(' | ')}`;
+  return `${model}${several} ${protocol} c=${concurrency}${count > 1 ? ` × ${count} rows` : ''}`;
+}
+
+function describe(cell) {
+  const { served, p99, efficiency, limit, peers: others } = cell;
+  const theirs = Object.entries(others).map(([name, { served: by, p99: late, ratio }]) =>
+    by === undefined
+      ? `${name} failed`
+      : `${name} ${round(by)}/s (× ${ratio.toFixed(2)}) ${late.toFixed(2)} ms`,
+  );
+  const figures = `${round(served)}/s of ${round(limit)} (${(100 * efficiency).toFixed(0)} %), p99 ${p99.toFixed(2)} ms`;
+  return `${headOf(cell)}: ${figures} | ${theirs.join(' | ')}`;
 }
 
 function printTable() {
