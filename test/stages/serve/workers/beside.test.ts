@@ -2,7 +2,7 @@ import { afterEach, expect, it, vi } from 'vitest';
 import { GraphBuilder } from '../../../../src/ir/builder.js';
 import { encodeModel } from '../../../../src/ir/onnx/save.js';
 import { tensor } from '../../../../src/ir/tensor.js';
-import { countRowsBeside } from '../../../../src/stages/serve/placement.js';
+import { countRowsBeside, isQuick } from '../../../../src/stages/serve/placement.js';
 import { besides, openRunner, withHelp, type Opened } from '../../../../src/stages/serve/runner.js';
 import { WorkerPool } from '../../../../src/stages/serve/workers/pool.js';
 import type { Feeds } from '../../../../src/runtime/session.js';
@@ -24,6 +24,22 @@ it('counts the rows that take less than the way to a worker', async () => {
   expect(await count(0.19)).toBe(1);
   expect(await count(0.3)).toBe(0);
   expect(await count(0.001, 16)).toBe(16);
+});
+
+it('takes a model for quick though others take the processor from its first runs', async () => {
+  const judge = async (cost: (run: number) => number): Promise<[boolean, number]> => {
+    let [clock, runs] = [0, 0];
+    const run = (): Promise<void> => {
+      clock += cost(++runs);
+      return Promise.resolve();
+    };
+    return [await isQuick(run, rowsOf(1), 1, () => clock), runs];
+  };
+  expect(await judge(() => 0.5)).toEqual([true, 1]);
+  expect(await judge((run) => (run < 12 ? 3 : 0.5))).toEqual([true, 12]);
+  // What is out of the question takes no time to find out.
+  expect(await judge(() => 50)).toEqual([false, 4]);
+  expect((await judge(() => 1.5))[0]).toBe(false);
 });
 
 it('runs few rows here and many in workers, and is ready when the workers are', async () => {
