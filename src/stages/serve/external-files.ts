@@ -1,6 +1,6 @@
 import { createReadStream } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { isFileRange } from '../../ir/tensor.js';
 
 export interface ExternalFiles {
@@ -34,10 +34,11 @@ export async function findExternalFiles(path: string, bytes?: Buffer): Promise<E
 /** Smaller files beside a large model are no weights worth counting. In bytes. */
 const smallest = 2 ** 16;
 
+/** Whether anything lies beside it that may hold its weights: other models do not, nor what is hidden or installed. */
 async function hasNeighbours(path: string): Promise<boolean> {
   const folder = dirname(path);
   for (const entry of await readdir(folder, { withFileTypes: true })) {
-    if (entry.name === basename(path)) continue;
+    if (/^\.|^node_modules$|\.onnx$/i.test(entry.name)) continue;
     if (!entry.isFile() || (await stat(join(folder, entry.name))).size >= smallest) return true;
   }
   return false;
