@@ -77,8 +77,7 @@ export async function loadModel(path: string, options: LoadOptions): Promise<Loa
 /**
  * Opens a model and runs it in.
  * @throws MaasError MAAS_MODEL_INVALID, MAAS_MODEL_UNSUPPORTED, MAAS_VERIFY_FAILED, MAAS_RUNTIME; MAAS_CONFIG_INVALID
- * for padding that does not fit it; MAAS_ENGINE_MISSING
- * without what reads the images that the model takes
+ * for padding that does not fit it; MAAS_ENGINE_MISSING without what reads the images that the model takes
  */
 export async function openModel(files: ModelFiles, options: LoadOptions): Promise<LoadedModel> {
   const { name, version, projectName, signature, size } = files;
